@@ -1,0 +1,417 @@
+/* lib/store/store.h - everything that Sallyport remembers, as typed operations; there is no SQL outside this folder.
+ * Process: control (its worker threads), and tools that run alone (vault init, backup).
+ *
+ * One handle is one connection and belongs to one thread at a time; open one per worker. Two drivers, one behaviour:
+ *	sqlite:/var/lib/sallyport		two files there, sallyport.db (WAL, synchronous=FULL) and evidence.db
+ *	postgresql://... or postgres://...	any libpq URI or, with a leading "pg:", a key=value conninfo
+ *
+ * Rules that hold for every operation:
+ * - A row struct is plain memory without pointers: nothing to free. Text is NUL-terminated UTF-8; "" is "none".
+ *   A null uuid is "none". Time is int64 UTC microseconds, 0 is "none". Flags are 0 or 1.
+ * - _add gives an id when it is null, sets version 1 and the times; _update needs the version that was read, else
+ *   SP_ECONFLICT, and raises it; _delete needs the version too (SP_STORE_ANY_VERSION: whatever it is). All three change
+ *   the passed row's id, version and times only on success.
+ * - Every operation is atomic. Inside sp_store_begin .. commit a failed operation leaves the transaction usable, as if
+ *   that operation had not been called, except after SP_EUNAVAIL, SP_ENOSPC, SP_EIO and SP_ECORRUPT: then only rollback.
+ * - A callback returns 0 to go on, anything else to stop (the operation then gives SP_OK). Inside it the same handle may
+ *   be used to read; writing from it is allowed only after it returned.
+ * - Errors common to all: SP_EINVAL (a bound, an enum or an encoding in the row is wrong), SP_EBUSY (locked for 2 s),
+ *   SP_EUNAVAIL (no server; the next call reconnects), SP_ETIMEOUT (statement took too long), SP_ENOSPC, SP_ECORRUPT,
+ *   SP_EIO, SP_ENOMEM. _get: SP_ENOENT. _add, _update: SP_EEXIST (a name is taken), SP_ENOENT (a row that it names does
+ *   not exist, or the row itself is gone). _delete: SP_ESTATE (others still refer to it).
+ * - sp_store_detail() has the driver's own text of the last failure, for a log line, never for a user. */
+#ifndef SP_STORE_STORE_H
+#define SP_STORE_STORE_H
+
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+
+/* Bounds, bytes without the NUL. */
+#define SP_STORE_LOGIN_MAX	128	/* login of a user, login at a target */
+#define SP_STORE_NAME_MAX	255	/* name of any object */
+#define SP_STORE_ADDR_MAX	255	/* host name or address */
+#define SP_STORE_TEXT_MAX	1023	/* remark, description, jump settings */
+#define SP_STORE_HASH_MAX	255	/* password hash */
+#define SP_STORE_LIST_MAX	2047	/* accounts, source networks, forward destinations of a grant */
+#define SP_STORE_KEY_MAX	4096	/* a public key blob, RFC 4253 form */
+#define SP_STORE_SECRET_MAX	16384	/* a ciphertext */
+#define SP_STORE_MAC_MAX	64
+#define SP_STORE_VALUE_MAX	4095	/* a setting's value */
+#define SP_STORE_PAYLOAD_MAX	65536	/* an outbox or event payload */
+#define SP_STORE_PAGE_MAX	1000	/* rows of one page; more is cut to it */
+#define SP_STORE_DEPTH_MAX	32	/* levels of a group in groups, of an asset group tree */
+#define SP_STORE_ANY_VERSION	(-1)
+
+#define SP_STORE_BLOB(cap)	struct { uint32_t len; uint8_t b[cap]; }
+
+/* First members of every row struct, in this order. `mac` is opaque to the store and may be empty. */
+#define SP_STORE_HEAD			\
+	struct sp_uuid	id;		\
+	int64_t		version;	\
+	int64_t		created_us;	\
+	int64_t		updated_us;	\
+	SP_STORE_BLOB(SP_STORE_MAC_MAX) mac
+
+/* Enumerations start at 1: a zeroed row is refused. */
+enum sp_store_state { SP_STORE_ACTIVE = 1, SP_STORE_DISABLED, SP_STORE_EXPIRED };
+enum sp_store_role { SP_STORE_ROLE_USER = 1, SP_STORE_ROLE_AUDITOR, SP_STORE_ROLE_ADMIN };
+enum sp_store_account_kind { SP_STORE_ACCOUNT_STORED = 1, SP_STORE_ACCOUNT_SAME, SP_STORE_ACCOUNT_TYPED };
+enum sp_store_secret_kind { SP_STORE_SECRET_PASSWORD = 1, SP_STORE_SECRET_SSH_KEY, SP_STORE_SECRET_SSH_CA,
+	SP_STORE_SECRET_HOST_KEY, SP_STORE_SECRET_TOTP };
+enum sp_store_subject { SP_STORE_SUBJECT_USER = 1, SP_STORE_SUBJECT_GROUP };
+enum sp_store_object { SP_STORE_OBJECT_ASSET = 1, SP_STORE_OBJECT_ASSET_GROUP };
+enum sp_store_effect { SP_STORE_ALLOW = 1, SP_STORE_DENY };
+enum sp_store_record { SP_STORE_RECORD_STRICT = 1, SP_STORE_RECORD_BEST_EFFORT };
+enum sp_store_session_state { SP_STORE_LIVE = 1, SP_STORE_ENDED };
+
+/* What a grant may open. rsync, git and ansible are exec. lib/policy uses the same bits. */
+enum {
+	SP_STORE_P_SHELL	= 1 << 0,
+	SP_STORE_P_EXEC		= 1 << 1,
+	SP_STORE_P_SFTP		= 1 << 2,
+	SP_STORE_P_SCP		= 1 << 3,
+	SP_STORE_P_FWD_LOCAL	= 1 << 4,
+	SP_STORE_P_FWD_REMOTE	= 1 << 5,
+	SP_STORE_P_FWD_DYNAMIC	= 1 << 6,
+	SP_STORE_P_AGENT	= 1 << 7,
+	SP_STORE_P_X11		= 1 << 8,
+	SP_STORE_P_ALL		= (1 << 9) - 1
+};
+enum { SP_STORE_AGENT_PLATFORM = 1 << 0, SP_STORE_AGENT_USER = 1 << 1 };
+enum { SP_STORE_FILE_UP = 1 << 0, SP_STORE_FILE_DOWN = 1 << 1 };
+enum { SP_STORE_ASSET_NO_RECORD_DATA = 1 << 0, SP_STORE_ASSET_LEGACY_ALGS = 1 << 1 };	/* assets.flags */
+
+/* ---- rows ------------------------------------------------------------------------------------------------------- */
+
+struct sp_store_department {
+	SP_STORE_HEAD;
+	char		name[SP_STORE_NAME_MAX + 1];		/* unique */
+	struct sp_uuid	parent_id;				/* a cycle is SP_EINVAL */
+	char		description[SP_STORE_TEXT_MAX + 1];
+};
+struct sp_store_user {
+	SP_STORE_HEAD;
+	char		login[SP_STORE_LOGIN_MAX + 1];		/* unique */
+	char		full_name[SP_STORE_NAME_MAX + 1];
+	char		email[SP_STORE_NAME_MAX + 1];
+	struct sp_uuid	department_id;
+	int64_t		role;					/* enum sp_store_role */
+	struct sp_uuid	role_department_id;			/* the role is valid there; null: everywhere */
+	int64_t		state;					/* enum sp_store_state */
+	int64_t		valid_from_us, valid_until_us;
+	int64_t		epoch;					/* raised by control whenever open sessions must be judged anew */
+	char		password_hash[SP_STORE_HASH_MAX + 1];	/* libsodium's text form; "": no password login */
+	int64_t		must_change_password;
+	int64_t		os_uid;					/* unique; -1: none. Bound for command-line administration */
+	int64_t		last_login_us;				/* only by sp_store_user_seen(); not covered by mac */
+};
+struct sp_store_user_key {
+	SP_STORE_HEAD;
+	struct sp_uuid	user_id;
+	char		type[64 + 1];				/* "ssh-ed25519" */
+	SP_STORE_BLOB(SP_STORE_KEY_MAX) blob;			/* unique among all users */
+	char		fingerprint[64 + 1];			/* "SHA256:..." */
+	char		comment[SP_STORE_NAME_MAX + 1];
+	int64_t		state;
+	int64_t		require_touch;				/* sk keys: user presence must be shown */
+	int64_t		valid_until_us;
+};
+struct sp_store_totp {						/* id is the user's id */
+	SP_STORE_HEAD;
+	struct sp_uuid	secret_id;
+	int64_t		confirmed;
+	int64_t		last_step;				/* a step at or before it is never accepted again */
+};
+struct sp_store_recovery {
+	SP_STORE_HEAD;
+	struct sp_uuid	user_id;
+	char		hash[SP_STORE_HASH_MAX + 1];
+	int64_t		used_us;
+};
+struct sp_store_group {
+	SP_STORE_HEAD;
+	char		name[SP_STORE_NAME_MAX + 1];		/* unique */
+	struct sp_uuid	department_id;
+	char		remark[SP_STORE_TEXT_MAX + 1];
+};
+struct sp_store_zone {
+	SP_STORE_HEAD;
+	char		name[SP_STORE_NAME_MAX + 1];		/* unique */
+	struct sp_uuid	jump_asset_id;				/* reached through this asset; null: directly */
+	char		jump_account[SP_STORE_NAME_MAX + 1];
+	char		source_address[SP_STORE_TEXT_MAX + 1];	/* for certificates issued towards this zone, CIDR list */
+	char		remark[SP_STORE_TEXT_MAX + 1];
+};
+struct sp_store_asset {
+	SP_STORE_HEAD;
+	char		name[SP_STORE_NAME_MAX + 1];		/* unique */
+	char		address[SP_STORE_ADDR_MAX + 1];
+	int64_t		port;
+	char		platform[64 + 1];			/* "linux" */
+	struct sp_uuid	department_id, owner_id, zone_id;
+	char		remark[SP_STORE_TEXT_MAX + 1];
+	int64_t		state;					/* enum sp_store_state */
+	int64_t		flags;					/* SP_STORE_ASSET_* */
+	struct sp_uuid	inner_key_secret_id;			/* private half of its inner host key, in secrets */
+	SP_STORE_BLOB(SP_STORE_KEY_MAX) inner_key;		/* public half */
+};
+struct sp_store_host_key {
+	SP_STORE_HEAD;
+	struct sp_uuid	asset_id;
+	char		type[64 + 1];
+	SP_STORE_BLOB(SP_STORE_KEY_MAX) blob;			/* unique per asset */
+	int64_t		state;					/* active: pinned; disabled: refused */
+	char		pinned_by[SP_STORE_NAME_MAX + 1];	/* a login, or "first use by LOGIN" */
+};
+struct sp_store_asset_group {
+	SP_STORE_HEAD;
+	char		name[SP_STORE_NAME_MAX + 1];		/* unique */
+	struct sp_uuid	parent_id;				/* a cycle, or more than SP_STORE_DEPTH_MAX levels, is SP_EINVAL */
+	struct sp_uuid	department_id;
+	char		remark[SP_STORE_TEXT_MAX + 1];
+};
+struct sp_store_account {
+	SP_STORE_HEAD;
+	struct sp_uuid	asset_id;
+	char		name[SP_STORE_NAME_MAX + 1];		/* shown; unique in the asset; without ',' and '*' */
+	char		login[SP_STORE_LOGIN_MAX + 1];		/* at the target; "" with kind same and typed */
+	int64_t		kind;					/* enum sp_store_account_kind */
+	struct sp_uuid	secret_id;
+	char		auth_methods[SP_STORE_NAME_MAX + 1];	/* in order: "certificate,publickey,password,keyboard-interactive" */
+	int64_t		state;
+};
+struct sp_store_secret {
+	SP_STORE_HEAD;
+	char		name[SP_STORE_NAME_MAX + 1];		/* for people; not unique */
+	int64_t		kind;					/* enum sp_store_secret_kind */
+	int64_t		secret_version;				/* bound into the associated data */
+	int64_t		term;					/* of the data key that wraps it */
+	SP_STORE_BLOB(SP_STORE_SECRET_MAX) ciphertext;
+	SP_STORE_BLOB(SP_STORE_KEY_MAX) public_blob;
+	char		info[SP_STORE_TEXT_MAX + 1];		/* meta, opaque to the store */
+	int64_t		rotated_us;
+};
+struct sp_store_grant {
+	SP_STORE_HEAD;
+	int64_t		subject_kind;				/* enum sp_store_subject */
+	struct sp_uuid	subject_id;
+	int64_t		object_kind;				/* enum sp_store_object */
+	struct sp_uuid	object_id;
+	char		accounts[SP_STORE_LIST_MAX + 1];	/* "*" or names separated by ',' */
+	int64_t		protocols;				/* SP_STORE_P_* */
+	int64_t		effect;					/* enum sp_store_effect */
+	int64_t		valid_from_us, valid_until_us;
+	char		name[SP_STORE_NAME_MAX + 1];
+	char		remark[SP_STORE_TEXT_MAX + 1];
+	struct sp_uuid	created_by;
+	char		hours[SP_STORE_NAME_MAX + 1];		/* "mon-fri 08:00-18:00,sat 09:00-12:00"; "": always */
+	char		sources[SP_STORE_LIST_MAX + 1];		/* CIDR separated by ','; "": anywhere */
+	int64_t		mfa_interval_s;				/* -1: never asked; 0: at every login; else seconds */
+	int64_t		idle_s, max_session_s;			/* 0: no limit */
+	int64_t		concurrent_max;				/* 0: no limit */
+	int64_t		reason_required;
+	int64_t		agent_kinds;				/* SP_STORE_AGENT_* */
+	int64_t		file_direction;				/* SP_STORE_FILE_*; both for a plain grant */
+	char		forwards[SP_STORE_LIST_MAX + 1];	/* destinations separated by ','; syntax in policy/forward.h */
+	int64_t		record_mode;				/* enum sp_store_record */
+};
+
+/* ---- handle ----------------------------------------------------------------------------------------------------- */
+
+struct sp_store;
+struct sp_store_opts {
+	int64_t		(*wall_us)(void);	/* NULL: sp_wall_us */
+	uint32_t	busy_ms;		/* 0: 2000; SQLite lock wait, PostgreSQL lock_timeout */
+	uint32_t	statement_ms;		/* 0: 5000; PostgreSQL statement_timeout (migrations and bulk: without) */
+	uint32_t	connect_ms;		/* 0: 2000 */
+};
+
+/* opts may be NULL. The directory of an sqlite: url must exist. SP_EINVAL (url), SP_EUNAVAIL, SP_EVERSION (the schema
+ * is newer than this program). A schema that is older, or missing, is accepted: call migrate. */
+enum sp_err	 sp_store_open(const char *url, const struct sp_store_opts *opts, struct sp_store **ret) SP_MUST_USE;
+void		 sp_store_close(struct sp_store *s);			/* rolls back; NULL is fine */
+static inline void sp_store_closep(struct sp_store **s) { sp_store_close(*s); *s = NULL; }
+enum sp_err	 sp_store_migrate(struct sp_store *s) SP_MUST_USE;	/* to the newest schema; idempotent, safe in parallel */
+enum sp_err	 sp_store_ping(struct sp_store *s) SP_MUST_USE;
+const char	*sp_store_detail(const struct sp_store *s);
+/* Batches. Not nested (SP_ESTATE). The evidence index is a file of its own in SQLite, so it has its own transactions;
+ * in PostgreSQL both parts share one transaction. */
+enum sp_store_part { SP_STORE_MAIN, SP_STORE_EVIDENCE };
+enum sp_err	 sp_store_begin(struct sp_store *s, enum sp_store_part part) SP_MUST_USE;
+enum sp_err	 sp_store_commit(struct sp_store *s) SP_MUST_USE;	/* a failure has rolled back */
+void		 sp_store_rollback(struct sp_store *s);			/* without a transaction: nothing */
+
+enum sp_err	 sp_store_setting_get(struct sp_store *s, const char *key, char *dst, size_t size) SP_MUST_USE;	/* ENOENT */
+enum sp_err	 sp_store_setting_set(struct sp_store *s, const char *key, const char *value) SP_MUST_USE;
+
+/* ---- add, get, update, delete, list: the same five for every row ---------------------------------------------- */
+
+/* What a list shows. A zeroed query is "all, in order of name, first page". Filters that do not fit the row: SP_EINVAL. */
+struct sp_store_query {
+	const char	*text;		/* every word is a substring of name, login, address or remark; ASCII case ignored */
+	struct sp_uuid	 department_id;	/* rows of this department */
+	struct sp_uuid	 of;		/* rows of this parent: user (keys, recovery), asset (host keys, accounts),
+					 * parent group (asset groups), subject or object (grants) */
+	uint32_t	 limit;		/* 0: SP_STORE_PAGE_MAX */
+	uint32_t	 offset;
+};
+
+#define SP_STORE_ROW(name)													\
+	enum sp_err sp_store_##name##_add(struct sp_store *s, struct sp_store_##name *row) SP_MUST_USE;			\
+	enum sp_err sp_store_##name##_get(struct sp_store *s, const struct sp_uuid *id, struct sp_store_##name *ret) SP_MUST_USE; \
+	enum sp_err sp_store_##name##_update(struct sp_store *s, struct sp_store_##name *row) SP_MUST_USE;		\
+	enum sp_err sp_store_##name##_delete(struct sp_store *s, const struct sp_uuid *id, int64_t version) SP_MUST_USE; \
+	typedef int (*sp_store_##name##_fn)(const struct sp_store_##name *row, void *arg);				\
+	enum sp_err sp_store_##name##_list(struct sp_store *s, const struct sp_store_query *q, sp_store_##name##_fn fn, void *arg) SP_MUST_USE; \
+	/* The bytes that a MAC covers: kind, and every member but mac and the "not covered" ones, in a fixed order. */	\
+	enum sp_err sp_store_##name##_canonical(const struct sp_store_##name *row, struct sp_buf *dst) SP_MUST_USE;
+
+SP_STORE_ROW(department)
+SP_STORE_ROW(user)		/* deleting takes keys, totp, recovery codes, memberships and grants along; assets lose their owner */
+SP_STORE_ROW(user_key)
+SP_STORE_ROW(totp)
+SP_STORE_ROW(recovery)
+SP_STORE_ROW(group)		/* deleting takes memberships and grants along */
+SP_STORE_ROW(zone)
+SP_STORE_ROW(asset)		/* deleting takes accounts (not secrets), host keys, tags, memberships and grants along */
+SP_STORE_ROW(host_key)
+SP_STORE_ROW(asset_group)	/* deleting takes memberships and grants along; with groups below it: SP_ESTATE */
+SP_STORE_ROW(account)
+SP_STORE_ROW(secret)		/* one in use: SP_ESTATE */
+SP_STORE_ROW(grant)		/* subject and object must exist (SP_ENOENT) */
+
+/* Lookups by what people and protocols say. SP_ENOENT. */
+enum sp_err	 sp_store_department_by_name(struct sp_store *s, const char *name, struct sp_store_department *ret) SP_MUST_USE;
+enum sp_err	 sp_store_user_by_login(struct sp_store *s, const char *login, struct sp_store_user *ret) SP_MUST_USE;
+enum sp_err	 sp_store_user_by_os_uid(struct sp_store *s, int64_t os_uid, struct sp_store_user *ret) SP_MUST_USE;
+enum sp_err	 sp_store_user_key_by_blob(struct sp_store *s, const void *blob, size_t n, struct sp_store_user_key *ret) SP_MUST_USE;
+enum sp_err	 sp_store_group_by_name(struct sp_store *s, const char *name, struct sp_store_group *ret) SP_MUST_USE;
+enum sp_err	 sp_store_zone_by_name(struct sp_store *s, const char *name, struct sp_store_zone *ret) SP_MUST_USE;
+enum sp_err	 sp_store_asset_by_name(struct sp_store *s, const char *name, struct sp_store_asset *ret) SP_MUST_USE;
+/* Several assets may share an address: SP_ECONFLICT then. port 0: any port. */
+enum sp_err	 sp_store_asset_by_address(struct sp_store *s, const char *address, int64_t port, struct sp_store_asset *ret) SP_MUST_USE;
+enum sp_err	 sp_store_asset_group_by_name(struct sp_store *s, const char *name, struct sp_store_asset_group *ret) SP_MUST_USE;
+enum sp_err	 sp_store_account_by_name(struct sp_store *s, const struct sp_uuid *asset_id, const char *name, struct sp_store_account *ret) SP_MUST_USE;
+
+/* The user logged in; touches nothing else, neither version nor mac. */
+enum sp_err	 sp_store_user_seen(struct sp_store *s, const struct sp_uuid *id, int64_t at_us) SP_MUST_USE;
+/* Accept a TOTP step once: SP_OK only if it is later than every step before; SP_EDENIED else. Atomic among connections. */
+enum sp_err	 sp_store_totp_step(struct sp_store *s, const struct sp_uuid *user_id, int64_t step) SP_MUST_USE;
+/* n grants in one operation, all or none; ids and versions are filled in. Reports the first refused index in *bad (may be NULL). */
+enum sp_err	 sp_store_grant_add_many(struct sp_store *s, struct sp_store_grant *rows, size_t n, size_t *bad) SP_MUST_USE;
+
+/* ---- membership; closures are kept in the same transaction --------------------------------------------------- */
+
+struct sp_store_member {
+	struct sp_uuid	group_id, member_id;
+	int64_t		kind;			/* enum sp_store_subject, or sp_store_object of an asset group's member */
+	int64_t		created_us;
+	SP_STORE_BLOB(SP_STORE_MAC_MAX) mac;
+};
+typedef int (*sp_store_member_fn)(const struct sp_store_member *m, void *arg);
+
+/* A user or a group becomes a member of a group. SP_ENOENT, SP_EEXIST, SP_EINVAL (a cycle, or too deep).
+ * m->kind says which; created_us is filled in. */
+enum sp_err	 sp_store_group_member_add(struct sp_store *s, struct sp_store_member *m) SP_MUST_USE;
+enum sp_err	 sp_store_group_member_delete(struct sp_store *s, const struct sp_uuid *group_id, const struct sp_uuid *member_id) SP_MUST_USE;
+enum sp_err	 sp_store_group_members(struct sp_store *s, const struct sp_uuid *group_id, sp_store_member_fn fn, void *arg) SP_MUST_USE;	/* direct */
+/* An asset becomes a member of an asset group (groups in groups are asset_group.parent_id). */
+enum sp_err	 sp_store_asset_member_add(struct sp_store *s, struct sp_store_member *m) SP_MUST_USE;
+enum sp_err	 sp_store_asset_member_delete(struct sp_store *s, const struct sp_uuid *group_id, const struct sp_uuid *asset_id) SP_MUST_USE;
+enum sp_err	 sp_store_asset_members(struct sp_store *s, const struct sp_uuid *group_id, sp_store_member_fn fn, void *arg) SP_MUST_USE;
+/* The groups above: direct and transitive. Also "who is in it, through whatever": the leaves below. */
+typedef int (*sp_store_id_fn)(const struct sp_uuid *id, void *arg);
+enum sp_err	 sp_store_groups_of_user(struct sp_store *s, const struct sp_uuid *user_id, sp_store_group_fn fn, void *arg) SP_MUST_USE;
+enum sp_err	 sp_store_groups_of_asset(struct sp_store *s, const struct sp_uuid *asset_id, sp_store_asset_group_fn fn, void *arg) SP_MUST_USE;
+enum sp_err	 sp_store_users_of_group(struct sp_store *s, const struct sp_uuid *group_id, sp_store_id_fn fn, void *arg) SP_MUST_USE;
+enum sp_err	 sp_store_assets_of_group(struct sp_store *s, const struct sp_uuid *group_id, sp_store_id_fn fn, void *arg) SP_MUST_USE;
+
+enum sp_err	 sp_store_tag_set(struct sp_store *s, const struct sp_uuid *asset_id, const char *key, const char *value) SP_MUST_USE;	/* value NULL: remove */
+typedef int (*sp_store_tag_fn)(const char *key, const char *value, void *arg);
+enum sp_err	 sp_store_tags(struct sp_store *s, const struct sp_uuid *asset_id, sp_store_tag_fn fn, void *arg) SP_MUST_USE;
+
+/* ---- access ------------------------------------------------------------------------------------------------------ */
+
+/* Every grant, allow or deny, in force or not, whose subject is the user or a group of his (transitively) and whose
+ * object is the asset or an asset group above it. By index only: cost depends on the number of his groups times the
+ * asset's, not on the number of grants. Order: by id. lib/policy judges what comes out. */
+enum sp_err	 sp_store_grants_for(struct sp_store *s, const struct sp_uuid *user_id, const struct sp_uuid *asset_id, sp_store_grant_fn fn, void *arg) SP_MUST_USE;
+/* Everything that touches one side: for `access who` and for finding the sessions that a change concerns. */
+enum sp_err	 sp_store_grants_of_user(struct sp_store *s, const struct sp_uuid *user_id, sp_store_grant_fn fn, void *arg) SP_MUST_USE;
+enum sp_err	 sp_store_grants_of_asset(struct sp_store *s, const struct sp_uuid *asset_id, sp_store_grant_fn fn, void *arg) SP_MUST_USE;
+/* Active assets with at least one allow grant of this user that is in its validity window at now_us: what a menu shows.
+ * Ordered by name; q->text, limit and offset as in lists. Opening one is still judged by lib/policy (deny grants,
+ * accounts and sources are not looked at here). */
+enum sp_err	 sp_store_reach(struct sp_store *s, const struct sp_uuid *user_id, int64_t now_us, const struct sp_store_query *q, sp_store_asset_fn fn, void *arg) SP_MUST_USE;
+enum sp_err	 sp_store_reach_count(struct sp_store *s, const struct sp_uuid *user_id, int64_t now_us, const struct sp_store_query *q, uint64_t *ret) SP_MUST_USE;
+
+/* ---- evidence: an index of the audit log; repeating a call changes nothing --------------------------------------- */
+
+struct sp_store_session {
+	struct sp_uuid	id, conn_id;
+	int64_t		state;				/* enum sp_store_session_state */
+	struct sp_uuid	user_id;
+	char		user_login[SP_STORE_LOGIN_MAX + 1];
+	struct sp_uuid	asset_id;
+	char		asset_name[SP_STORE_NAME_MAX + 1];
+	char		account[SP_STORE_NAME_MAX + 1];
+	char		protocol[64 + 1];
+	char		source[64 + 1];
+	int64_t		started_us, ended_us;
+	char		end_reason[SP_STORE_TEXT_MAX + 1];
+	char		ended_by[SP_STORE_LOGIN_MAX + 1];
+	char		recording[SP_STORE_TEXT_MAX + 1];	/* path below the recording directory */
+	int64_t		record_state;			/* opaque to the store */
+	int64_t		bytes_in, bytes_out;
+	char		error[SP_STORE_TEXT_MAX + 1];
+};
+typedef int (*sp_store_session_fn)(const struct sp_store_session *row, void *arg);
+struct sp_store_session_query {
+	struct sp_uuid	user_id, asset_id;		/* null: any */
+	int64_t		state;				/* 0: any */
+	int64_t		since_us;			/* started at or after; 0: any */
+	int64_t		before_us;			/* started before, for the next page; 0: any */
+	struct sp_uuid	before_id;			/* with before_us: and those of the same microsecond with a smaller id */
+	uint32_t	limit;				/* 0: SP_STORE_PAGE_MAX */
+};
+/* Insert, or replace all members. An ended session stays ended: a late `live` for it is ignored with SP_OK. */
+enum sp_err	 sp_store_session_put(struct sp_store *s, const struct sp_store_session *row) SP_MUST_USE;
+enum sp_err	 sp_store_session_get(struct sp_store *s, const struct sp_uuid *id, struct sp_store_session *ret) SP_MUST_USE;
+enum sp_err	 sp_store_session_list(struct sp_store *s, const struct sp_store_session_query *q, sp_store_session_fn fn, void *arg) SP_MUST_USE;	/* newest first */
+enum sp_err	 sp_store_sessions_live(struct sp_store *s, sp_store_session_fn fn, void *arg) SP_MUST_USE;	/* all of them, unpaged */
+
+struct sp_store_event {
+	struct sp_uuid	session_id;			/* (session_id, seq) is unique: a repeat is SP_OK and changes nothing */
+	int64_t		seq;
+	int64_t		at_us;
+	int64_t		channel;			/* -1: none */
+	char		kind[64 + 1];
+	const uint8_t	*payload;			/* borrowed; at most SP_STORE_PAYLOAD_MAX */
+	uint32_t	payload_len;
+};
+typedef int (*sp_store_event_fn)(const struct sp_store_event *e, void *arg);
+enum sp_err	 sp_store_event_put(struct sp_store *s, const struct sp_store_event *e) SP_MUST_USE;
+enum sp_err	 sp_store_event_list(struct sp_store *s, const struct sp_uuid *session_id, int64_t after_seq, uint32_t limit, sp_store_event_fn fn, void *arg) SP_MUST_USE;
+enum sp_err	 sp_store_event_last(struct sp_store *s, const struct sp_uuid *session_id, int64_t *ret_seq) SP_MUST_USE;	/* -1: none */
+
+/* ---- outbox: written with the change that causes it, read by the courier's side of control ----------------------- */
+
+struct sp_store_outbox {
+	int64_t		id;				/* rises */
+	char		kind[64 + 1];			/* "syslog", "mail", "webhook" */
+	const uint8_t	*payload;			/* borrowed */
+	uint32_t	payload_len;
+	int64_t		created_us, done_us;
+};
+typedef int (*sp_store_outbox_fn)(const struct sp_store_outbox *o, void *arg);
+enum sp_err	 sp_store_outbox_add(struct sp_store *s, const char *kind, const void *payload, size_t n, int64_t *ret_id) SP_MUST_USE;
+/* Not yet done, with id > after, oldest first. kind NULL: all. After a restart begin at 0: what is done is not shown. */
+enum sp_err	 sp_store_outbox_pending(struct sp_store *s, const char *kind, int64_t after, uint32_t limit, sp_store_outbox_fn fn, void *arg) SP_MUST_USE;
+enum sp_err	 sp_store_outbox_done(struct sp_store *s, int64_t id) SP_MUST_USE;	/* twice is fine */
+enum sp_err	 sp_store_outbox_purge(struct sp_store *s, int64_t done_before_us) SP_MUST_USE;
+
+#endif
