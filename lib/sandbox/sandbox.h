@@ -1,0 +1,37 @@
+/* lib/sandbox/sandbox.h - one call after start-up that takes away what a process does not need.
+ * Invariants: what is asked for and cannot be had is an error when `must` is set, and is named in `in_force` otherwise;
+ * there is no way back. Order inside: rlimits, no_new_privs, user switch (root only), dumpable 0, Landlock, seccomp. */
+#ifndef SP_SANDBOX_H
+#define SP_SANDBOX_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+
+enum sp_sandbox_may {		/* beyond read, write, poll, memory, time, and passing descriptors on inherited sockets */
+	SP_MAY_ACCEPT	= 1 << 0,	/* accept4 on inherited listening sockets */
+	SP_MAY_CONNECT	= 1 << 1,	/* socket and connect to the network, name resolution */
+	SP_MAY_FORK	= 1 << 2,	/* fork, wait, pidfd_open */
+	SP_MAY_FILES	= 1 << 3,	/* open, rename, unlink below the paths given */
+	SP_MAY_THREADS	= 1 << 4,
+	SP_MAY_SQL	= 1 << 5,	/* what SQLite and libpq need: file locks, mmap of files, local and network sockets */
+	SP_MAY_EXEC	= 1 << 6,
+	SP_MAY_SOCKETPAIR = 1 << 7,
+	SP_MAY_KILL	= 1 << 8,	/* pidfd_send_signal, kill */
+};
+struct sp_sandbox {
+	unsigned	 may;		/* enum sp_sandbox_may */
+	const char	*user;		/* become this user when root and it exists; "" or "root": stay */
+	const char	*const *rw;	/* NULL-terminated absolute paths for SP_MAY_FILES */
+	const char	*const *ro;
+	uint64_t	 files_n;	/* RLIMIT_NOFILE; 0: leave */
+	uint64_t	 memlock_bytes;	/* RLIMIT_MEMLOCK to ask for; 0: leave */
+};
+
+/* in_force receives one line for people, e.g. "user sallyport-net, no new privileges, seccomp (57 calls), landlock (no
+ * files), no core". Parts that the kernel lacks read "landlock unavailable". SP_ESYS when a part that should work failed. */
+enum sp_err	sp_sandbox_enter(const struct sp_sandbox *s, char *in_force, size_t size) SP_MUST_USE;
+
+#endif
