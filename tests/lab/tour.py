@@ -1,0 +1,195 @@
+"""./dev demo --tour: a scripted walk through what Sallyport does, each step checked. Fails at the first that misbehaves."""
+import os
+import re
+import shlex
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+
+import lab as L
+
+
+class Misbehaved(Exception):
+    pass
+
+
+def want(condition, told):
+    if not condition:
+        raise Misbehaved(told)
+
+
+class Tour:
+    def __init__(self, lab, info):
+        self.lab, self.info = lab, info
+        self.user, self.key = info["user"], info["user_key"]
+        self.t0, self.t1 = info["targets"]
+
+    def ssh(self, login, *args, **kw):
+        return self.lab.ssh(login, *args, key=kw.pop("key", self.key), **kw)
+
+    def to(self, target):
+        return "%s@%s" % (self.user, target)
+
+    def live(self):
+        return [s for s in self.lab.ctl("session", "list") if s["state"] == "live"]
+
+    # -- steps: the docstring is what the person reads
+    def s01_certificate(self):
+        """A command on the first server, by a certificate that lives five minutes; nobody typed a password."""
+        r = self.ssh(self.to(self.t0), "id -un; exit 7")
+        want(r.stdout.strip() == self.t0.split("@")[0] and r.returncode == 7, r)
+
+    def s02_stored_secret(self):
+        """A command on the second server, with a secret that only the vault knows."""
+        r = self.ssh(self.to(self.t1), "echo out; echo err >&2")
+        want((r.stdout, r.returncode) == ("out\n", 0) and "err" in r.stderr, r)
+
+    def s03_ways_in(self):
+        """The same server in four ways: three separators, SetEnv, a command that names the target, a jump host."""
+        for sep in "@#%":
+            r = self.ssh(self.user + sep + self.t0.replace("@", sep), "echo way")
+            want(r.stdout == "way\n", (sep, r))
+        r = self.ssh(self.user, "echo way", options=["-o", "SetEnv=SALLYPORT_TARGET=" + self.t0])
+        want(r.stdout == "way\n", r)
+        r = self.ssh(self.user, self.t0, "echo way")
+        want(r.stdout == "way\n", r)
+        account, asset = self.t0.split("@")
+        outer = " ".join(map(shlex.quote, ["ssh", *self.lab.ssh_options(self.key), "-p", str(self.lab.port), "-W", "%h:%p", "-l",
+                                           self.user, "127.0.0.1"]))
+        r = subprocess.run(["ssh", *self.lab.ssh_options(self.key), "-o", "ProxyCommand=" + outer, "-l", account, asset, "echo way"],
+                           capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+        want(r.stdout == "way\n", r)
+
+    def s04_files(self):
+        """A file goes up by sftp and comes back by scp, unchanged."""
+        data = os.urandom(3_000_000)
+        with tempfile.TemporaryDirectory() as d:
+            up, down = os.path.join(d, "up"), os.path.join(d, "down")
+            open(up, "wb").write(data)
+            opts = [*self.lab.ssh_options(self.key), "-P", str(self.lab.port), "-o", "User=" + self.to(self.t0)]
+            r = subprocess.run(["sftp", "-q", "-b", "-", *opts, "127.0.0.1"], input="put %s tour.bin\n" % up, text=True,
+                               capture_output=True, timeout=60)
+            want(r.returncode == 0, r)
+            r = subprocess.run(["scp", "-q", "-O", *opts, "127.0.0.1:tour.bin", down], capture_output=True, text=True, timeout=60)
+            want(r.returncode == 0 and open(down, "rb").read() == data, r)
+        self.ssh(self.to(self.t0), "rm tour.bin")
+
+    def s05_refusals(self):
+        """What is not granted is refused in one line; access explain says why; an unknown user learns nothing."""
+        self.lab.ctl("user", "create", "bob", "--key", str(self.lab.key("bob.key")) + ".pub")
+        r = self.ssh("bob@" + self.t0, "id", key=self.lab.key("bob.key"))
+        want(r.returncode != 0 and r.stdout == "", r)
+        account, asset = self.t0.split("@")
+        e = self.lab.ctl("access", "explain", "bob", asset, account)
+        want(e["allowed"] is False and e["reasons"], e)
+        unknown = self.ssh("nobody-here@" + self.t0, "id")
+        wrong = self.ssh("alice@" + self.t0, "id", key=self.lab.key("bob.key"))
+        strip = lambda s: re.sub(r"^\S+@127\.0\.0\.1: ", "", s.stderr.strip().splitlines()[-1])
+        want(strip(unknown) == strip(wrong), (unknown.stderr, wrong.stderr))
+
+    def s06_grant_at_once(self):
+        """A grant works at the very next login, and its end as well."""
+        account, asset = self.t0.split("@")
+        g = self.lab.ctl("grant", "create", "--name", "bob-web1", "--user", "bob", "--asset", asset, "--account", account,
+                         "--protocol", "exec")
+        key = self.lab.key("bob.key")
+        want(self.ssh("bob@" + self.t0, "echo in", key=key).stdout == "in\n", "bob was granted")
+        self.lab.ctl("grant", "delete", g["id"])
+        want(self.ssh("bob@" + self.t0, "echo in", key=key).returncode != 0, "bob was granted no more")
+
+    def s07_kill(self):
+        """An administrator sees a live session and cuts it; the user reads who did it and why."""
+        p = subprocess.Popen(self.lab.ssh_argv(self.to(self.t0), "sleep 60", key=self.key), stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        s = L.wait_for("the session is listed", lambda: self.live())[0]
+        want(s["user"] == self.user and s["asset"] == self.t0.split("@")[1], s)
+        self.lab.ctl("session", "kill", s["id"], "--reason", "end of the tour")
+        out, err = p.communicate(timeout=10)
+        want("Terminated by" in err and "end of the tour" in err, err)
+        ended = L.wait_for("the record says so", lambda: (lambda x: x if x["state"] == "ended" else None)(self.lab.session(s["id"])))
+        want("end of the tour" in ended["reason"], ended)
+
+    def s08_disable(self):
+        """Disabling a user ends the session that runs and refuses the next login, in one act."""
+        p = subprocess.Popen(self.lab.ssh_argv(self.to(self.t0), "sleep 60", key=self.key), stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        L.wait_for("the session is listed", self.live)
+        self.lab.ctl("user", "disable", self.user)
+        p.communicate(timeout=10)
+        want(self.ssh(self.to(self.t0), "true").returncode != 0, "a disabled user got in")
+        self.lab.ctl("user", "enable", self.user)
+        want(self.ssh(self.to(self.t0), "true").returncode == 0, "an enabled user did not get in")
+
+    def s09_crash(self):
+        """kill -9 of control, vault and gate under a live session: it goes on, and new logins work again within 2 s."""
+        p = subprocess.Popen(self.lab.ssh_argv(self.to(self.t0), "cat", key=self.key), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True, bufsize=1)
+        p.stdin.write("before\n"); p.stdin.flush()
+        want(p.stdout.readline() == "before\n", "echo before")
+        for name in ("control", "vault", "gate"):
+            os.kill(child_pid(self.lab, name), signal.SIGKILL)
+            t0 = time.monotonic()
+            L.wait_for("a login after the death of " + name, lambda: self.ssh(self.to(self.t0), "true").returncode == 0, 10)
+            took = time.monotonic() - t0
+            print("         %s died; logins worked again after %.2f s" % (name, took))
+        p.stdin.write("after\n"); p.stdin.flush()
+        want(p.stdout.readline() == "after\n", "the live session was hurt")
+        p.stdin.close()
+        want(p.wait(10) == 0, "the live session ended badly")
+
+    def s10_sealed(self):
+        """A sealed vault gives nothing; the key file opens it again."""
+        self.lab.ctl("vault", "seal")
+        r = self.ssh(self.to(self.t0), "true")
+        want(r.returncode != 0 and "sealed" in r.stderr, r)
+        self.lab.ctl("vault", "unseal", "--keyfile", self.lab.data / "unseal.key")
+        want(self.ssh(self.to(self.t0), "true").returncode == 0, "after unsealing")
+
+    def s11_forward(self):
+        """A forward to a granted address works, one to the target's own SSH server is closed."""
+        port = L.free_port()
+        web = self.lab.targets["web1"]
+        p = subprocess.Popen(self.lab.ssh_argv(self.to(self.t0), "-N", key=self.key, options=["-L", "127.0.0.1:%d:127.0.0.1:%d" % (port, web)]),
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            L.wait_for("the forward listens", lambda: L.port_open(port))
+            import socket
+            with socket.create_connection(("127.0.0.1", port), 5) as s:
+                s.settimeout(10)
+                want(not s.recv(100).startswith(b"SSH-"), "a hidden second SSH leg went through")
+        finally:
+            p.terminate()
+            p.wait()
+
+    def s12_doctor(self):
+        """The doctor finds nothing to mend."""
+        r = self.lab.ctl_run("doctor")
+        want(r.returncode == 0, r.stdout + r.stderr)
+
+
+def child_pid(lab, name):
+    """The pid of a process of this installation, by its executable, below its monitor."""
+    out = subprocess.run(["ps", "-o", "pid=,comm=,args=", "--ppid", str(lab.monitor_pid())], capture_output=True, text=True).stdout
+    for line in out.splitlines():
+        pid, rest = line.split(None, 1)
+        if "sallyport-" + name in rest:
+            return int(pid)
+    raise LookupError("no %s below the monitor:\n%s" % (name, out))
+
+
+def walk(lab, info):
+    tour = Tour(lab, info)
+    steps = sorted(n for n in dir(Tour) if re.match(r"s\d\d_", n))
+    for i, name in enumerate(steps, 1):
+        step = getattr(tour, name)
+        try:
+            step()
+        except Exception as e:  # noqa: BLE001 - any of them fails the tour
+            print("FAILED %2d. %s\n         %s: %s" % (i, step.__doc__, type(e).__name__, e), flush=True)
+            print(lab.log("sallyport")[-3000:])
+            return 1
+        print("    ok %2d. %s" % (i, step.__doc__), flush=True)
+    print("tour: %d steps, all behaved" % len(steps))
+    return 0
