@@ -21,6 +21,10 @@ struct sp_secret {
 };
 #define sp_auto_secret	sp_auto(sp_secret_release) struct sp_secret
 
+/* Once, early in main(), in each process that uses lib/crypto: chooses the fastest code for this processor.
+ * SP_EINTERNAL when the system has no random generator. */
+enum sp_err	sp_crypto_init(void) SP_MUST_USE;
+
 /* Zeroed memory of len = size bytes (0 is allowed and has its page). *ret must be empty or uninitialised: it is
  * overwritten, not released. SP_ESIZE above SP_SECRET_MAX; SP_ENOMEM when memory or RLIMIT_MEMLOCK is used up. */
 enum sp_err	sp_secret_alloc(size_t size, struct sp_secret *ret) SP_MUST_USE;
@@ -46,6 +50,16 @@ static inline struct sp_view
 sp_secret_view(const struct sp_secret *s)
 {
 	return (struct sp_view){ s->p, s->len };
+}
+
+/* Take what a local sp_auto_secret holds, leaving it empty: *ret = sp_secret_steal(&s). */
+static inline struct sp_secret
+sp_secret_steal(struct sp_secret *s)
+{
+	struct sp_secret taken = *s;
+
+	*s = (struct sp_secret){ 0 };
+	return taken;
 }
 
 #endif

@@ -3,7 +3,7 @@
  *
  * Text of a share, one line, what a person keeps on paper:
  *   sps1-<threshold>-<index>-<set id, 16 hex>-<data, hex>-<checksum, 16 hex>
- * in lower case. The checksum (BLAKE2b-64 of all before it) finds typing errors; it does not prove who made the share:
+ * in lower case. The checksum (first 64 bits of BLAKE2b-256 of all before it) finds typing errors; it does not prove who made the share:
  * key slots do that by opening a committed record with the result.
  * A checksum over a share tells nothing about the secret that a holder of the share would not know. */
 #ifndef SP_CRYPTO_SHAMIR_H

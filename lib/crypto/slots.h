@@ -6,17 +6,18 @@
  *   keyfile      HKDF(bytes of a file, >= 32)                  -> wraps root
  *   shamir       random key, split into shares, kept by people -> wraps root
  *
- * Text, one record per line, LF, no blank lines, fields by one space, hex in lower case:
+ * Text, one record per line, LF, no blank lines, fields by one space, hex in lower case, slots and terms ascending:
  *   sallyport-keys 1
  *   vault UUID
  *   generation N                                  rises by one with each rekey
+ *   next N                                        id of the next slot; ids are not used twice
  *   slot ID passphrase OPS MEM_BYTES SALT WRAP LABEL
  *   slot ID keyfile SALT WRAP LABEL
  *   slot ID shamir THRESHOLD SHARES SET_ID SALT WRAP LABEL
  *   check HEX                                     tells a wrong root key from a damaged file
  *   base WRAP
  *   seal PUBLIC WRAP
- *   term N WRAP                                   ascending
+ *   term N WRAP
  *   mac HEX                                       over all lines above, key from the root key
  * WRAP is an aead.h record whose associated data names vault, generation and place. A file that was edited by hand, a
  * slot or term removed or taken from another file does not open. An older copy of the whole file does open: it is the
@@ -67,7 +68,7 @@ struct sp_slots {
 	uint32_t		 generation;
 	size_t			 slot_n;
 	struct sp_slot		 slot[SP_SLOTS_MAX];
-	uint32_t		 slot_next;	/* id of the next slot */
+	uint32_t		 slot_next;	/* id of the next slot, above all others */
 	uint8_t			 check[SP_KEY_LEN];
 	uint8_t			 base_wrap[SP_SLOT_WRAP];
 	uint8_t			 seal_pk[SP_KEY_LEN];
@@ -103,7 +104,7 @@ enum sp_err	sp_slots_create(struct sp_slots *ret_file, struct sp_keyring *ret_ke
 enum sp_err	sp_slots_open(const struct sp_slots *f, const struct sp_slot_cred *cred, const char **why,
 		    struct sp_keyring *ret_keys, uint32_t *ret_slot) SP_MUST_USE;
 
-/* Add a slot. Label: 0..64 bytes of plain text. ret_id may be NULL. SP_EFULL, SP_EINVAL, SP_ESIZE, SP_ENOMEM. */
+/* Add a slot. Label: 1..64 bytes of plain text. ret_id may be NULL. SP_EFULL, SP_EINVAL, SP_ESIZE, SP_ENOMEM. */
 enum sp_err	sp_slots_add_passphrase(struct sp_slots *f, const struct sp_keyring *kr, const char *label,
 		    struct sp_view passphrase, enum sp_argon2_cost cost, uint32_t *ret_id) SP_MUST_USE;
 enum sp_err	sp_slots_add_keyfile(struct sp_slots *f, const struct sp_keyring *kr, const char *label,

@@ -37,7 +37,7 @@
 #define SP_STORE_TEXT_MAX	1023	/* remark, description, jump settings */
 #define SP_STORE_HASH_MAX	255	/* password hash */
 #define SP_STORE_LIST_MAX	2047	/* accounts, source networks, forward destinations of a grant */
-#define SP_STORE_KEY_MAX	4096	/* a public key blob, RFC 4253 form */
+#define SP_STORE_KEY_MAX	2560	/* a public key blob, RFC 4253 form (RSA of 16384 bits fits; PostgreSQL indexes no more) */
 #define SP_STORE_SECRET_MAX	16384	/* a ciphertext */
 #define SP_STORE_MAC_MAX	64
 #define SP_STORE_VALUE_MAX	4095	/* a setting's value */
@@ -271,7 +271,7 @@ struct sp_store_query {
 	enum sp_err sp_store_##name##_canonical(const struct sp_store_##name *row, struct sp_buf *dst) SP_MUST_USE;
 
 SP_STORE_ROW(department)
-SP_STORE_ROW(user)		/* deleting takes keys, totp, recovery codes, memberships and grants along; assets lose their owner */
+SP_STORE_ROW(user)		/* deleting takes keys, totp, recovery codes, memberships and grants along; one who owns assets: SP_ESTATE */
 SP_STORE_ROW(user_key)
 SP_STORE_ROW(totp)
 SP_STORE_ROW(recovery)
