@@ -1,0 +1,205 @@
+"""Who may do what: grants, groups, explain, disabling, host keys, the same words for every refusal."""
+import json
+import os
+import subprocess
+import threading
+import time
+
+import pytest
+
+import lab as L
+
+
+def person(lab, name, **opts):
+    key = lab.key(name + ".key")
+    args = ["user", "create", name, "--key", str(key) + ".pub"]
+    for k, v in opts.items():
+        args += ["--" + k.replace("_", "-"), v]
+    lab.ctl(*args)
+    return key
+
+
+def asset_of(me):
+    return me.t0.split("@")
+
+
+def test_without_a_grant_nothing_opens_and_explain_says_so(lab, me):
+    account, asset = asset_of(me)
+    key = person(lab, "carol")
+    r = lab.ssh("carol@" + me.t0, "id", key=key)
+    assert r.returncode != 0 and r.stdout == "" and len(r.stderr.strip().splitlines()) == 1, r
+    e = lab.ctl("access", "explain", "carol", asset, account)
+    assert e["allowed"] is False and e["reasons"]
+
+
+def test_a_grant_to_a_group_in_a_group_works_at_the_next_login_and_ends_at_once(lab, me):
+    account, asset = asset_of(me)
+    key = person(lab, "dave")
+    for g in ("ops", "ops-night"):
+        lab.ctl("group", "create", g)
+    lab.ctl("group", "member", "add", "ops", "--group", "ops-night")
+    lab.ctl("group", "member", "add", "ops-night", "--user", "dave")
+    g = lab.ctl("grant", "create", "--group", "ops", "--asset", asset, "--account", account)
+    assert lab.ssh("dave@" + me.t0, "echo in", key=key).stdout == "in\n"
+    assert lab.ctl("access", "explain", "dave", asset, account)["allowed"] is True
+    lab.ctl("grant", "delete", g["id"])
+    assert lab.ssh("dave@" + me.t0, "echo in", key=key).returncode != 0
+
+
+def test_a_grant_to_an_asset_group_reaches_assets_below_it(lab, me):
+    account, asset = asset_of(me)
+    key = person(lab, "erin")
+    lab.ctl("asset-group", "create", "dc")
+    lab.ctl("asset-group", "create", "rack", "--parent", "dc")
+    lab.ctl("asset-group", "member", "add", "rack", "--asset", asset)
+    lab.ctl("grant", "create", "--user", "erin", "--asset-group", "dc", "--account", account)
+    assert lab.ssh("erin@" + me.t0, "echo in", key=key).stdout == "in\n"
+
+
+def test_a_deny_grant_wins(lab, me):
+    account, asset = asset_of(me)
+    key = person(lab, "frank")
+    lab.ctl("grant", "create", "--user", "frank", "--asset", asset, "--account", "*")
+    d = lab.ctl("grant", "create", "--user", "frank", "--asset", asset, "--account", account, "--effect", "deny")
+    assert lab.ssh("frank@" + me.t0, "true", key=key).returncode != 0
+    lab.ctl("grant", "delete", d["id"])
+    assert lab.ssh("frank@" + me.t0, "true", key=key).returncode == 0
+
+
+def test_a_grant_outside_its_window_does_not_count(lab, me):
+    account, asset = asset_of(me)
+    key = person(lab, "grace")
+    lab.ctl("grant", "create", "--user", "grace", "--asset", asset, "--account", account, "--from", "2099-01-01")
+    lab.ctl("grant", "create", "--user", "grace", "--asset", asset, "--account", account, "--until", "2020-01-01")
+    assert lab.ssh("grace@" + me.t0, "true", key=key).returncode != 0
+    reasons = " ".join(map(str, lab.ctl("access", "explain", "grace", asset, account)["reasons"]))
+    assert "expired" in reasons and ("not yet" in reasons or "2099" in reasons), reasons
+
+
+def test_protocols_of_a_grant_are_kept_apart(lab, me, tmp_path):
+    account, asset = asset_of(me)
+    key = person(lab, "heidi")
+    lab.ctl("grant", "create", "--user", "heidi", "--asset", asset, "--account", account, "--protocol", "exec")
+    assert lab.ssh("heidi@" + me.t0, "echo in", key=key).stdout == "in\n"
+    r = subprocess.run(["sftp", "-q", "-b", "-", *lab.ssh_options(key), "-P", str(lab.port), "-o", "User=heidi@" + me.t0, "127.0.0.1"],
+                       input="pwd\n", text=True, capture_output=True, timeout=30)
+    assert r.returncode != 0
+    r = lab.ssh("heidi@" + me.t0, key=key, stdin="echo shell\n", options=["-T"])
+    assert "shell" not in r.stdout
+
+
+def test_every_refusal_before_login_reads_the_same(lab, me):
+    key = person(lab, "ivan")
+    lab.ctl("user", "disable", "ivan")
+    texts = set()
+    for login, k in (("nobody@" + me.t0, me.key), ("alice@" + me.t0, key), ("ivan@" + me.t0, key)):
+        r = lab.ssh(login, "true", key=k)
+        assert r.returncode == 255
+        texts.add(r.stderr.strip().splitlines()[-1].split(": ", 1)[1])
+    assert len(texts) == 1, texts
+
+
+def test_disabling_ends_live_sessions_and_refuses_new_ones(lab, me):
+    account, asset = asset_of(me)
+    key = person(lab, "judy")
+    lab.ctl("grant", "create", "--user", "judy", "--asset", asset, "--account", account)
+    p = subprocess.Popen(lab.ssh_argv("judy@" + me.t0, "echo up; sleep 60", key=key), stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert p.stdout.readline() == "up\n"
+    lab.ctl("user", "disable", "judy")
+    assert "Terminated by" in p.communicate(timeout=10)[1]
+    assert lab.ssh("judy@" + me.t0, "true", key=key).returncode == 255
+
+
+def test_a_disable_that_races_logins_leaves_no_session(lab, me):
+    account, asset = asset_of(me)
+    key = person(lab, "kim")
+    lab.ctl("grant", "create", "--user", "kim", "--asset", asset, "--account", account)
+    for _ in range(3):
+        lab.ctl("user", "enable", "kim")
+        jobs = [subprocess.Popen(lab.ssh_argv("kim@" + me.t0, "sleep 60", key=key), stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(6)]
+        time.sleep(0.15)
+        lab.ctl("user", "disable", "kim")
+        for j in jobs:
+            assert j.wait(20) != 0
+        L.wait_for("no session of kim", lambda: not [s for s in me.live() if s["user"] == "kim"], 5)
+
+
+def test_a_changed_host_key_is_refused_and_said(lab, me):
+    account, asset = asset_of(me)
+    lab.ctl("asset", "hostkey", "list", asset)
+    port = lab.openssh("impostor", ca_pub=lab.ctl("ca", "show", "demo-ca")["public_key"])
+    real = lab.targets[asset]
+    assert me.ssh("true").returncode == 0          # pinned by now
+    lab.ctl("asset", "update", asset, "--port", port)
+    try:
+        r = me.ssh("echo in")
+        assert r.returncode != 0 and "host key" in r.stderr.lower() and r.stdout == ""
+        s = next(s for s in lab.ctl("session", "list") if s["state"] == "ended")
+        assert "host key" in s["reason"].lower(), s
+    finally:
+        lab.ctl("asset", "update", asset, "--port", real)
+    assert me.ssh("echo in").stdout == "in\n"
+
+
+def test_an_unreachable_target_gives_one_clear_line_that_the_record_repeats(lab, me):
+    account, _ = asset_of(me)
+    port = L.free_port()
+    lab.ctl("asset", "create", "gone", "--address", "127.0.0.1", "--port", port)
+    lab.ctl("account", "create", "%s@gone" % account, "--ca", "demo-ca")
+    lab.ctl("grant", "create", "--user", "alice", "--asset", "gone", "--account", "*")
+    r = lab.ssh("alice@%s@gone" % account, "true", key=me.key)
+    line = r.stderr.strip()
+    assert r.returncode == 255 and "refused" in line and len(line.splitlines()) == 1, r
+    s = next(s for s in lab.ctl("session", "list") if s["asset"] == "gone")
+    assert "refused" in s["reason"], s
+
+
+def test_a_wrong_stored_password_gives_one_clear_line(lab, me):
+    if not L.ROOT:
+        pytest.skip("needs a server that knows a password")
+    lab.ctl("asset", "create", "db1-wrong", "--address", "127.0.0.1", "--port", lab.targets["db1"])
+    lab.ctl("account", "create", "app@db1-wrong", "--password-stdin", stdin="not the password\n")
+    lab.ctl("grant", "create", "--user", "alice", "--asset", "db1-wrong", "--account", "app")
+    r = lab.ssh("alice@app@db1-wrong", "true", key=me.key)
+    assert r.returncode == 255 and len(r.stderr.strip().splitlines()) == 1, r
+    assert "credential" in r.stderr or "password" in r.stderr or "log in" in r.stderr
+
+
+def test_users_log_in_with_every_kind_of_key(lab, me):
+    account, asset = asset_of(me)
+    lab.ctl("user", "create", "leo")
+    lab.ctl("grant", "create", "--user", "leo", "--asset", asset, "--account", account)
+    for kind, more in (("ed25519", ()), ("ecdsa", ("-b", "256")), ("ecdsa", ("-b", "384")), ("ecdsa", ("-b", "521")), ("rsa", ("-b", "3072"))):
+        key = lab.key("leo.%s%s" % (kind, "".join(more)), kind, *more)
+        lab.ctl("user", "key", "add", "leo", str(key) + ".pub")
+        assert lab.ssh("leo@" + me.t0, "echo in", key=key).stdout == "in\n", kind
+
+
+def test_a_password_logs_a_user_in_and_a_wrong_one_does_not(lab, me):
+    account, asset = asset_of(me)
+    lab.ctl("user", "create", "mona")
+    lab.ctl("user", "password", "mona", "--password-stdin", stdin="a long enough one\n")
+    lab.ctl("grant", "create", "--user", "mona", "--asset", asset, "--account", account)
+    for word, ok in (("a long enough one", True), ("a wrong one", False)):
+        opts = [o for o in lab.ssh_options() if o != "BatchMode=yes"]
+        argv = ["sshpass", "-p", word, "ssh", "-F", "/dev/null", "-o", "UserKnownHostsFile=%s" % lab.known_hosts, "-o", "StrictHostKeyChecking=yes",
+                "-o", "PubkeyAuthentication=no", "-o", "NumberOfPasswordPrompts=1", "-p", str(lab.port), "-l", "mona@" + me.t0, "127.0.0.1", "echo in"]
+        r = subprocess.run(argv, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+        assert (r.stdout == "in\n") is ok, (word, r)
+
+
+def test_the_asset_that_one_may_not_see_and_the_one_that_is_not_read_the_same(lab, me):
+    key = person(lab, "nina")
+    a = lab.ssh("nina@x@no-such-asset", "true", key=key).stderr.replace("no-such-asset", "X").strip()
+    b = lab.ssh("nina@x@web1", "true", key=key).stderr.replace("web1", "X").strip()
+    assert a == b and a
+
+
+def test_an_account_with_the_users_own_name(lab, me):
+    if not L.ROOT:
+        pytest.skip("needs an account named after the user")
+    lab.ctl("account", "create", "@same@web1", "--same", "--ca", "demo-ca")
+    r = lab.ssh("alice@alice@web1", "id -un", key=me.key)
+    assert r.stdout == "alice\n", r

@@ -1,0 +1,165 @@
+"""Processes die, and what lives goes on: the promises of the architecture about kill -9, reload, drain."""
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+import lab as L
+import tour as T
+
+LIVE = 20
+
+
+class Echo:
+    """A live session that answers each line."""
+
+    def __init__(self, lab, me):
+        self.p = subprocess.Popen(lab.ssh_argv(me.to0, "cat", key=me.key), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True, bufsize=1)
+        self.say("hello")
+
+    def say(self, text):
+        self.p.stdin.write(text + "\n")
+        self.p.stdin.flush()
+        assert self.p.stdout.readline() == text + "\n", self.p.stderr.read() if self.p.poll() is not None else "no echo"
+
+    def end(self):
+        self.p.stdin.close()
+        status = self.p.wait(20)
+        self.p.stdout.close()
+        self.p.stderr.close()
+        return status
+
+
+@pytest.fixture(scope="module")
+def live(lab):
+    class M:
+        to0, key = "alice@" + lab.info["targets"][0], lab.info["user_key"]
+    sessions = []
+    yield lambda n: [sessions.append(Echo(lab, M)) or sessions[-1] for _ in range(n)]
+    for s in sessions:
+        s.p.kill()
+        s.p.wait()
+
+
+def events(lab, sid):
+    return [e for e in lab.ctl("audit", "list", "--session", sid, "--limit", 1000)]
+
+
+@pytest.mark.parametrize("name", ["control", "vault", "gate"])
+def test_twenty_live_sessions_outlive_the_death_of(lab, me, live, name):
+    sessions = live(LIVE)
+    ids = [s["id"] for s in me.live()]
+    assert len(ids) == LIVE
+    os.kill(T.child_pid(lab, name), signal.SIGKILL)
+    t0 = time.monotonic()
+    L.wait_for("a new login", lambda: me.ssh("true").returncode == 0, 10)
+    took = time.monotonic() - t0
+    print("%s: new logins after %.2f s" % (name, took))
+    assert took < 10
+    for s in sessions:
+        s.say("still here")
+    assert {s["id"] for s in me.live()} >= set(ids)
+    for s in sessions:
+        assert s.end() == 0
+    for sid in ids:
+        L.wait_for("the end of " + sid, lambda: lab.session(sid)["state"] == "ended")
+        kinds = [e["kind"] for e in events(lab, sid)]
+        assert sum(k.endswith("session.start") for k in kinds) == 1, kinds
+        assert sum(k.endswith("session.end") for k in kinds) == 1, kinds
+
+
+def pids_of(lab, sid):
+    """(session process, scribe process) of a session, as the monitor knows them."""
+    s = lab.session(sid)
+    return s.get("pid"), s.get("scribe_pid")
+
+
+def test_the_death_of_a_session_process_ends_that_session_only(lab, me, live):
+    a, b = live(2)
+    before = {s["id"]: s for s in me.live()}
+    victim = next(iter(before))
+    pid, _ = pids_of(lab, victim)
+    assert pid, "session list --json names the process"
+    os.kill(pid, signal.SIGKILL)
+    ended = L.wait_for("the record", lambda: (lambda s: s if s["state"] == "ended" else None)(lab.session(victim)))
+    assert "died" in ended["reason"], ended
+    alive = [e for e in (a, b) if e.p.poll() is None]
+    L.wait_for("one client is gone", lambda: sum(e.p.poll() is not None for e in (a, b)) == 1)
+    for e in (a, b):
+        if e.p.poll() is None:
+            e.say("not me")
+            assert e.end() == 0
+
+
+def test_the_death_of_a_scribe_ends_that_session_only(lab, me, live):
+    a, b = live(2)
+    victim = me.live()[0]["id"]
+    _, scribe = pids_of(lab, victim)
+    assert scribe, "session list --json names the recorder"
+    os.kill(scribe, signal.SIGKILL)
+    ended = L.wait_for("the record", lambda: (lambda s: s if s["state"] == "ended" else None)(lab.session(victim)))
+    assert "record" in ended["reason"], ended
+    L.wait_for("one client is gone", lambda: sum(e.p.poll() is not None for e in (a, b)) == 1)
+    for e in (a, b):
+        if e.p.poll() is None:
+            e.say("not me")
+            assert e.end() == 0
+
+
+def test_list_and_kill_work_while_control_is_down(lab, me, live):
+    (a,) = live(1)
+    sid = me.live()[0]["id"]
+    pid = T.child_pid(lab, "control")
+    os.kill(pid, signal.SIGSTOP)          # down, and not restarted
+    try:
+        rows = lab.ctl("--monitor", "session", "list")
+        assert any(r["id"] == sid and r["user"] == "alice" for r in rows), rows
+        lab.ctl("--monitor", "session", "kill", sid, "--reason", "control is down")
+        err = a.p.communicate(timeout=10)[1]
+        assert "Terminated by" in err and "control is down" in err
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    ended = L.wait_for("the record", lambda: (lambda s: s if s["state"] == "ended" else None)(lab.session(sid)))
+    assert "control is down" in ended["reason"], ended
+
+
+def test_reload_takes_a_good_file_and_keeps_the_old_one_for_a_bad_one(lab, me):
+    lab.write_config(log_level="debug")
+    os.kill(lab.monitor_pid(), signal.SIGHUP)
+    L.wait_for("the reload", lambda: "reload" in lab.log("sallyport").lower())
+    good = lab.conf.read_text()
+    lab.conf.write_text(good + "no_such_setting 1\n")
+    os.kill(lab.monitor_pid(), signal.SIGHUP)
+    line = len(good.splitlines()) + 1
+    L.wait_for("the refusal", lambda: "sallyport.conf:%d:" % line in lab.log("sallyport"))
+    lab.conf.write_text(good)
+    assert me.ssh("true").returncode == 0
+
+
+def test_a_session_that_ignores_a_kill_is_killed_for_good(lab, me, live):
+    (a,) = live(1)
+    sid = me.live()[0]["id"]
+    pid, _ = pids_of(lab, sid)
+    os.kill(pid, signal.SIGSTOP)
+    lab.ctl("session", "kill", sid, "--reason", "stuck")
+    L.wait_for("it is gone", lambda: not os.path.exists("/proc/%d" % pid) or open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()[0] in "ZX", 5)
+    ended = L.wait_for("the record", lambda: (lambda s: s if s["state"] == "ended" else None)(lab.session(sid)))
+    assert "stuck" in ended["reason"], ended
+    a.p.wait(10)
+
+
+def test_a_stop_tells_users_and_ends_within_the_drain_time(lab, me, live):
+    (a,) = live(1)
+    lab.write_config(drain="1s")
+    os.kill(lab.monitor_pid(), signal.SIGHUP)
+    time.sleep(0.5)
+    t0 = time.monotonic()
+    lab.stop("sallyport")
+    assert time.monotonic() - t0 < 15
+    assert "stopping" in a.p.communicate(timeout=10)[1].lower()
+    lab.start()
+    assert me.ssh("echo again").stdout == "again\n"
+    assert all(s["state"] == "ended" for s in lab.ctl("session", "list") if s["id"] not in {x["id"] for x in me.live()})

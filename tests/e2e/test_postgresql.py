@@ -1,0 +1,83 @@
+"""The same installation on a real PostgreSQL, which then goes away and comes back."""
+import os
+import pathlib
+import pwd
+import signal
+import subprocess
+import tempfile
+
+import pytest
+
+import lab as L
+
+
+def pg_bin():
+    found = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    assert found, "PostgreSQL is not installed"
+    return found[-1].parent
+
+
+class Server:
+    def __init__(self, folder):
+        self.dir = pathlib.Path(folder)
+        self.port = L.free_port()
+        self.as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if L.ROOT else []
+        if L.ROOT:
+            os.chown(self.dir, pwd.getpwnam("postgres").pw_uid, -1)
+        subprocess.run([*self.as_user, pg_bin() / "initdb", "-D", self.dir / "data", "-U", "sallyport", "-A", "trust", "-N"], check=True,
+                       capture_output=True, cwd=self.dir)
+        self.start()
+        subprocess.run(["createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "sallyport", "sallyport"], check=True)
+
+    def start(self):
+        self.p = subprocess.Popen([*self.as_user, pg_bin() / "postgres", "-D", self.dir / "data", "-p", str(self.port), "-k", "",
+                                   "-c", "listen_addresses=127.0.0.1"], stdout=subprocess.DEVNULL, stderr=open(self.dir / "log", "ab"), cwd="/")
+        L.wait_for("PostgreSQL", lambda: subprocess.run(["pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]).returncode == 0)
+
+    def stop(self):
+        self.p.send_signal(signal.SIGQUIT)
+        self.p.wait(20)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    with tempfile.TemporaryDirectory(prefix="sp-pg-", dir="/tmp") as d:
+        os.chmod(d, 0o755)
+        server = Server(d)
+        folder = tmp_path_factory.mktemp("pg")
+        for p in [folder, *folder.parents]:
+            if str(p).startswith("/tmp/") and p.stat().st_uid == os.geteuid():
+                p.chmod(0o755)
+        from conftest import BUILD
+        try:
+            with L.Lab(folder, BUILD, config={"store": "postgresql://sallyport@127.0.0.1:%d/sallyport" % server.port}) as lab:
+                lab.pg = server
+                lab.info = L.standard(lab)
+                yield lab
+        finally:
+            server.stop()
+
+
+def test_people_reach_servers(lab, me):
+    assert me.ssh("echo ok").stdout == "ok\n"
+    assert me.live() == []
+    assert lab.ctl("session", "list")[0]["state"] == "ended"
+
+
+def test_a_database_that_goes_away_refuses_clearly_keeps_live_sessions_and_comes_back(lab, me):
+    p = subprocess.Popen(lab.ssh_argv(me.to0, "cat", key=me.key), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         text=True, bufsize=1)
+    p.stdin.write("one\n")
+    p.stdin.flush()
+    assert p.stdout.readline() == "one\n"
+    lab.pg.stop()
+    r = me.ssh("echo in", timeout=60)
+    assert r.returncode == 255 and r.stdout == ""
+    p.stdin.write("two\n")
+    p.stdin.flush()
+    assert p.stdout.readline() == "two\n"
+    lab.pg.start()
+    L.wait_for("logins again", lambda: me.ssh("echo in").stdout == "in\n", 20)
+    p.stdin.close()
+    assert p.wait(10) == 0
+    L.wait_for("every end is on record", lambda: me.live() == [], 20)
