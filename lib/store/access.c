@@ -1,0 +1,306 @@
+/* lib/store/access.c - what a user may touch: the hot fetch behind every decision, and the lists of menu and `access who`.
+ * Process: control. The closures hold each leaf itself too, so one decision is: the user's nodes times the asset's
+ * nodes, and for each pair one probe of grants(subject_id, object_id). CROSS JOIN keeps SQLite in that order, whatever
+ * its statistics say; a test asks it for its plan. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/db.h"
+
+struct grant_call {
+	sp_store_grant_fn	 fn;
+	void			*arg;
+};
+
+static int
+grant_call(const void *row, void *arg)
+{
+	struct grant_call *c = arg;
+
+	return c->fn(row, c->arg);
+}
+
+static enum sp_err
+grants_sql(struct sp_buf *b, const char *from)
+{
+	enum sp_err r;
+
+	if ((r = sp_buf_append_str(b, "SELECT ")) != SP_OK || (r = sp_row_columns(b, &sp_rt_grant, "g.")) != SP_OK)
+		return r;
+	return sp_buf_printf(b, " FROM %s ORDER BY g.id", from);
+}
+
+/* Plain joins of closures with constant leaves: each side is at most some dozens of rows. */
+#define FROM_PAIR	"user_closure u CROSS JOIN asset_closure a CROSS JOIN grants g"					\
+			" WHERE u.leaf_id = ? AND a.leaf_id = ? AND g.subject_id = u.node_id AND g.object_id = a.node_id"
+#define FROM_USER	"user_closure u CROSS JOIN grants g WHERE u.leaf_id = ? AND g.subject_id = u.node_id"
+#define FROM_ASSET	"asset_closure a CROSS JOIN grants g WHERE a.leaf_id = ? AND g.object_id = a.node_id"
+
+static enum sp_err
+pair_sql(struct sp_store *s)
+{
+	sp_auto(sp_buf_release) struct sp_buf b;
+	enum sp_err r;
+
+	if (s->sql_grants_for != NULL)
+		return SP_OK;
+	sp_buf_init(&b, SP_STORE_SQL_MAX);
+	if ((r = grants_sql(&b, FROM_PAIR)) != SP_OK)
+		return r;
+	return (s->sql_grants_for = strdup(sp_buf_cstr(&b))) != NULL ? SP_OK : SP_ENOMEM;
+}
+
+enum sp_err
+sp_store_grants_for(struct sp_store *s, const struct sp_uuid *user_id, const struct sp_uuid *asset_id, sp_store_grant_fn fn, void *arg)
+{
+	struct sp_q q;
+	enum sp_err r;
+
+	if ((r = pair_sql(s)) != SP_OK)
+		return r;
+	sp_q_open(s, SP_STORE_MAIN, s->sql_grants_for, &q);
+	sp_q_uuid(&q, user_id);
+	sp_q_uuid(&q, asset_id);
+	return sp_row_each(&q, &sp_rt_grant, grant_call, &(struct grant_call){ fn, arg });
+}
+
+static enum sp_err
+grants_of(struct sp_store *s, const char *from, const struct sp_uuid *id, sp_store_grant_fn fn, void *arg)
+{
+	sp_auto(sp_buf_release) struct sp_buf b;
+	struct sp_q q;
+	enum sp_err r;
+
+	sp_buf_init(&b, SP_STORE_SQL_MAX);
+	if ((r = grants_sql(&b, from)) != SP_OK)
+		return r;
+	sp_q_open(s, SP_STORE_MAIN, sp_buf_cstr(&b), &q);
+	sp_q_uuid(&q, id);
+	return sp_row_each(&q, &sp_rt_grant, grant_call, &(struct grant_call){ fn, arg });
+}
+
+enum sp_err
+sp_store_grants_of_user(struct sp_store *s, const struct sp_uuid *user_id, sp_store_grant_fn fn, void *arg)
+{
+	return grants_of(s, FROM_USER, user_id, fn, arg);
+}
+
+enum sp_err
+sp_store_grants_of_asset(struct sp_store *s, const struct sp_uuid *asset_id, sp_store_grant_fn fn, void *arg)
+{
+	return grants_of(s, FROM_ASSET, asset_id, fn, arg);
+}
+
+/* ---- the menu ---- */
+
+#define REACH	" FROM assets t WHERE t.state = 1 AND t.id IN (SELECT c.leaf_id FROM user_closure u"				\
+		" CROSS JOIN grants g CROSS JOIN asset_closure c WHERE u.leaf_id = ? AND g.subject_id = u.node_id"	\
+		" AND g.effect = 1 AND g.valid_from_us <= ? AND (g.valid_until_us = 0 OR g.valid_until_us > ?)"		\
+		" AND c.node_id = g.object_id)"
+
+static const struct sp_store_query reach_all;
+
+static enum sp_err
+reach_sql(struct sp_buf *b, const struct sp_store_query *q, const struct sp_words *w, int count)
+{
+	enum sp_err r;
+
+	if (!count && (r = sp_row_columns(b, &sp_rt_asset, "t.")) != SP_OK)
+		return r;
+	if ((r = sp_buf_append_str(b, count ? "count(*)" REACH : REACH)) != SP_OK)
+		return r;
+	if (!sp_uuid_is_null(&q->department_id) && (r = sp_buf_append_str(b, " AND t.department_id = ?")) != SP_OK)
+		return r;
+	for (int i = 0; i < w->n; i++)
+		if ((r = sp_buf_printf(b, " AND %s LIKE ? ESCAPE '\\'", sp_rt_asset.search)) != SP_OK)
+			return r;
+	return count ? SP_OK : sp_buf_append_str(b, " ORDER BY t.name, t.id LIMIT ? OFFSET ?");
+}
+
+/* Leaves *ret open and bound. *w is borrowed by it. */
+static enum sp_err
+reach_open(struct sp_store *s, const struct sp_uuid *user_id, int64_t now_us, const struct sp_store_query *f,
+    struct sp_words *w, int count, struct sp_q *ret)
+{
+	sp_auto(sp_buf_release) struct sp_buf sql;
+	enum sp_err r;
+
+	if (!sp_uuid_is_null(&f->of))
+		return SP_EINVAL;
+	sp_buf_init(&sql, SP_STORE_SQL_MAX);
+	if ((r = sp_words_parse(f->text, w)) != SP_OK || (r = sp_buf_append_str(&sql, "SELECT ")) != SP_OK ||
+	    (r = reach_sql(&sql, f, w, count)) != SP_OK)
+		return r;
+	sp_q_open(s, SP_STORE_MAIN, sp_buf_cstr(&sql), ret);
+	sp_q_uuid(ret, user_id);
+	sp_q_i64(ret, now_us);
+	sp_q_i64(ret, now_us);
+	if (!sp_uuid_is_null(&f->department_id))
+		sp_q_uuid(ret, &f->department_id);
+	for (int i = 0; i < w->n; i++)
+		sp_q_text(ret, w->like[i]);
+	return SP_OK;
+}
+
+struct asset_call {
+	sp_store_asset_fn	 fn;
+	void			*arg;
+};
+
+static int
+asset_call(const void *row, void *arg)
+{
+	struct asset_call *c = arg;
+
+	return c->fn(row, c->arg);
+}
+
+enum sp_err
+sp_store_reach(struct sp_store *s, const struct sp_uuid *user_id, int64_t now_us, const struct sp_store_query *query, sp_store_asset_fn fn, void *arg)
+{
+	const struct sp_store_query *f = query != NULL ? query : &reach_all;
+	struct sp_words w;
+	struct sp_q q;
+	enum sp_err r;
+
+	if ((r = reach_open(s, user_id, now_us, f, &w, 0, &q)) != SP_OK)
+		return r;
+	sp_q_i64(&q, sp_page_limit(f->limit));
+	sp_q_i64(&q, f->offset);
+	return sp_row_each(&q, &sp_rt_asset, asset_call, &(struct asset_call){ fn, arg });
+}
+
+enum sp_err
+sp_store_reach_count(struct sp_store *s, const struct sp_uuid *user_id, int64_t now_us, const struct sp_store_query *query, uint64_t *ret)
+{
+	struct sp_words w;
+	struct sp_q q;
+	int64_t n = 0;
+	enum sp_err r;
+
+	if ((r = reach_open(s, user_id, now_us, query != NULL ? query : &reach_all, &w, 1, &q)) != SP_OK)
+		return r;
+	if ((r = sp_q_number(&q, &n)) == SP_OK)
+		*ret = (uint64_t)n;
+	return r;
+}
+
+/* ---- the closures, readable ---- */
+
+static enum sp_err
+groups_of(struct sp_store *s, const struct sp_rowtype *t, const char *closure, const struct sp_uuid *leaf, sp_row_fn fn, void *arg)
+{
+	sp_auto(sp_buf_release) struct sp_buf sql;
+	struct sp_q q;
+	enum sp_err r;
+
+	sp_buf_init(&sql, SP_STORE_SQL_MAX);
+	if ((r = sp_buf_append_str(&sql, "SELECT ")) != SP_OK || (r = sp_row_columns(&sql, t, "t.")) != SP_OK ||
+	    (r = sp_buf_printf(&sql, " FROM %s c JOIN %s t ON t.id = c.node_id WHERE c.leaf_id = ? ORDER BY t.name", closure, t->table)) != SP_OK)
+		return r;
+	sp_q_open(s, SP_STORE_MAIN, sp_buf_cstr(&sql), &q);
+	sp_q_uuid(&q, leaf);
+	return sp_row_each(&q, t, fn, arg);
+}
+
+struct group_call {
+	sp_store_group_fn	 fn;
+	void			*arg;
+};
+
+static int
+group_call(const void *row, void *arg)
+{
+	struct group_call *c = arg;
+
+	return c->fn(row, c->arg);
+}
+
+struct asset_group_call {
+	sp_store_asset_group_fn	 fn;
+	void			*arg;
+};
+
+static int
+asset_group_call(const void *row, void *arg)
+{
+	struct asset_group_call *c = arg;
+
+	return c->fn(row, c->arg);
+}
+
+enum sp_err
+sp_store_groups_of_user(struct sp_store *s, const struct sp_uuid *user_id, sp_store_group_fn fn, void *arg)
+{
+	return groups_of(s, &sp_rt_group, "user_closure", user_id, group_call, &(struct group_call){ fn, arg });
+}
+
+enum sp_err
+sp_store_groups_of_asset(struct sp_store *s, const struct sp_uuid *asset_id, sp_store_asset_group_fn fn, void *arg)
+{
+	return groups_of(s, &sp_rt_asset_group, "asset_closure", asset_id, asset_group_call, &(struct asset_group_call){ fn, arg });
+}
+
+static enum sp_err
+leaves_of(struct sp_store *s, const char *sql, const struct sp_uuid *node, sp_store_id_fn fn, void *arg)
+{
+	sp_auto_q q;
+	struct sp_uuid id;
+	enum sp_err r;
+
+	sp_q_open(s, SP_STORE_MAIN, sql, &q);
+	sp_q_uuid(&q, node);
+	while ((r = sp_q_step(&q)) == SP_OK)
+		if ((r = sp_q_get_uuid(&q, 0, &id)) != SP_OK || fn(&id, arg) != 0)
+			return r;
+	return r == SP_ENOENT ? SP_OK : r;
+}
+
+enum sp_err
+sp_store_users_of_group(struct sp_store *s, const struct sp_uuid *group_id, sp_store_id_fn fn, void *arg)
+{
+	return leaves_of(s, "SELECT leaf_id FROM user_closure WHERE node_id = ? ORDER BY leaf_id", group_id, fn, arg);
+}
+
+enum sp_err
+sp_store_assets_of_group(struct sp_store *s, const struct sp_uuid *group_id, sp_store_id_fn fn, void *arg)
+{
+	return leaves_of(s, "SELECT leaf_id FROM asset_closure WHERE node_id = ? ORDER BY leaf_id", group_id, fn, arg);
+}
+
+/* ---- tags ---- */
+
+enum sp_err
+sp_store_tag_set(struct sp_store *s, const struct sp_uuid *asset_id, const char *key, const char *value)
+{
+	struct sp_q q;
+	enum sp_err r;
+
+	if (!sp_name_is_ok(key, SP_STORE_NAME_MAX) ||
+	    (value != NULL && (strlen(value) > SP_STORE_NAME_MAX || !sp_text_is_plain(value, strlen(value)))))
+		return SP_EINVAL;
+	sp_q_open(s, SP_STORE_MAIN, value == NULL ? "DELETE FROM asset_tags WHERE asset_id = ? AND key = ?" :
+	    "INSERT INTO asset_tags (asset_id, key, value) VALUES (?, ?, ?) ON CONFLICT (asset_id, key) DO UPDATE SET value = excluded.value", &q);
+	sp_q_uuid(&q, asset_id);
+	sp_q_text(&q, key);
+	if (value != NULL)
+		sp_q_text(&q, value);
+	r = sp_op_single(s, SP_STORE_MAIN, &q, NULL);
+	return r == SP_ESTATE && !s->tx_bad[SP_STORE_MAIN] ? SP_ENOENT : r;
+}
+
+enum sp_err
+sp_store_tags(struct sp_store *s, const struct sp_uuid *asset_id, sp_store_tag_fn fn, void *arg)
+{
+	sp_auto_q q;
+	char key[SP_STORE_NAME_MAX + 1], value[SP_STORE_NAME_MAX + 1];
+	enum sp_err r;
+
+	sp_q_open(s, SP_STORE_MAIN, "SELECT key, value FROM asset_tags WHERE asset_id = ? ORDER BY key", &q);
+	sp_q_uuid(&q, asset_id);
+	while ((r = sp_q_step(&q)) == SP_OK)
+		if ((r = sp_q_get_text(&q, 0, key, sizeof(key))) != SP_OK || (r = sp_q_get_text(&q, 1, value, sizeof(value))) != SP_OK ||
+		    fn(key, value, arg) != 0)
+			return r;
+	return r == SP_ENOENT ? SP_OK : r;
+}

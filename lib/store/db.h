@@ -1,0 +1,170 @@
+/* lib/store/db.h - inside lib/store only: the small SQL layer under the typed operations. Each operation is written
+ * once, in SQL that both drivers understand, with '?' parameters; a driver only prepares, binds, steps and reads.
+ * Invariants: (1) a statement is in use by at most one sp_q. (2) tx_depth[p] is 0 exactly when the connection of part p
+ * is in autocommit mode. (3) A bound value stays where it is until sp_q_close. */
+#ifndef SP_STORE_DB_H
+#define SP_STORE_DB_H
+
+#include "base/htab.h"
+#include "store/store.h"
+
+#define SP_STORE_STMTS_MAX	256	/* cached prepared statements of one handle */
+#define SP_STORE_SQL_MAX	(256 * 1024)
+
+/* One migration script in the words of each driver. */
+struct sp_store_script {
+	const char	*sqlite, *pgsql;
+};
+extern const struct sp_store_script sp_store_main_scripts[], sp_store_evidence_scripts[];
+extern const int sp_store_main_scripts_n, sp_store_evidence_scripts_n;
+
+struct sp_stmt {
+	struct sp_hnode		 node;
+	struct sp_store		*s;
+	enum sp_store_part	 part;
+	char			*sql;
+	int			 cached, busy;
+	void			*native;	/* the driver's */
+};
+
+/* The driver's side. A function that fails leaves its text in s->detail. Parameters and columns count from 0. */
+struct sp_store_driver {
+	int		 version;	/* SP_STORE_DRIVER_VERSION */
+	int		 parts;		/* 2: main and evidence have a connection each; 1: they share one */
+	int		 savepoints;	/* a failed statement spoils the transaction around it */
+	int		 bulk_rows;	/* rows of one multi-row insert that pay off */
+	const char	*begin_sql, *has_table_sql, *lock_sql /* NULL: not needed */, *evidence_setup_sql /* may be NULL */;
+	size_t		 script_offset;	/* in struct sp_store_script */
+	enum sp_err	(*open)(struct sp_store *s, const char *url);
+	void		(*close)(struct sp_store *s);
+	enum sp_err	(*ready)(struct sp_store *s);	/* before each statement outside a transaction: reconnects if needed */
+	enum sp_err	(*exec)(struct sp_store *s, enum sp_store_part part, const char *script);
+	enum sp_err	(*slow)(struct sp_store *s, int on);	/* lift the statement time-out for migrations and bulk loads */
+	enum sp_err	(*prepare)(struct sp_stmt *st);
+	void		(*finalize)(struct sp_stmt *st);
+	enum sp_err	(*bind_i64)(struct sp_stmt *st, int i, int64_t v);
+	enum sp_err	(*bind_text)(struct sp_stmt *st, int i, const char *v, size_t n);	/* borrowed until reset */
+	enum sp_err	(*bind_blob)(struct sp_stmt *st, int i, const void *v, size_t n);	/* v NULL: SQL NULL */
+	enum sp_err	(*bind_null_i64)(struct sp_stmt *st, int i);
+	enum sp_err	(*step)(struct sp_stmt *st);	/* SP_OK: a row; SP_ENOENT: done */
+	void		(*reset)(struct sp_stmt *st);
+	uint64_t	(*changes)(struct sp_stmt *st);	/* rows that the finished statement changed */
+	int		(*is_null)(struct sp_stmt *st, int i);
+	int64_t		(*col_i64)(struct sp_stmt *st, int i);
+	const void	*(*col_bytes)(struct sp_stmt *st, int i, size_t *ret_n);	/* text or blob; "" for NULL; until the next step */
+};
+#define SP_STORE_DRIVER_VERSION	1
+extern const struct sp_store_driver sp_store_sqlite, sp_store_pgsql;
+
+struct sp_store {
+	const struct sp_store_driver	*drv;
+	void				*conn;		/* the driver's */
+	struct sp_store_opts		 opts;
+	struct sp_htab			 stmts;
+	int				 tx_depth[2];	/* 0: none; 1: BEGIN; more: savepoints within */
+	int				 tx_bad[2];
+	int				 batch;		/* sp_store_begin was called, for batch_part */
+	enum sp_store_part		 batch_part;
+	char				*sql_grants_for;	/* built once: it is the hot path */
+	char				 detail[512];
+};
+
+/* A statement being bound or read. Errors stick: bind without looking, ask once at step. */
+struct sp_q {
+	struct sp_store	*s;
+	struct sp_stmt	*st;
+	int		 n;		/* parameters bound so far */
+	enum sp_err	 err;
+};
+#define sp_auto_q	sp_auto(sp_q_close) struct sp_q
+
+void		 sp_q_open(struct sp_store *s, enum sp_store_part part, const char *sql, struct sp_q *ret);
+void		 sp_q_close(struct sp_q *q);			/* zeroed: nothing */
+void		 sp_q_i64(struct sp_q *q, int64_t v);
+void		 sp_q_opt(struct sp_q *q, int64_t v);		/* -1: NULL */
+void		 sp_q_text(struct sp_q *q, const char *v);	/* borrowed until close */
+void		 sp_q_blob(struct sp_q *q, const void *v, size_t n);
+void		 sp_q_uuid(struct sp_q *q, const struct sp_uuid *v);	/* null uuid: NULL */
+enum sp_err	 sp_q_step(struct sp_q *q) SP_MUST_USE;		/* SP_OK: a row; SP_ENOENT: no more */
+/* Run a statement without rows and close it; ret_changes may be NULL. */
+enum sp_err	 sp_q_run(struct sp_q *q, uint64_t *ret_changes) SP_MUST_USE;
+/* One number from the first row; SP_ENOENT without a row. Closes. */
+enum sp_err	 sp_q_number(struct sp_q *q, int64_t *ret) SP_MUST_USE;
+int64_t		 sp_q_get_i64(struct sp_q *q, int col);
+enum sp_err	 sp_q_get_uuid(struct sp_q *q, int col, struct sp_uuid *ret) SP_MUST_USE;	/* NULL: null */
+enum sp_err	 sp_q_get_text(struct sp_q *q, int col, char *dst, size_t size) SP_MUST_USE;	/* SP_ECORRUPT: too long */
+const void	*sp_q_get_bytes(struct sp_q *q, int col, size_t *ret_n);
+
+/* An operation of several statements: all or nothing, alone or inside the caller's transaction.
+ *	enum sp_err r = sp_op_begin(s, part);
+ *	if (r != SP_OK) return r;
+ *	return sp_op_end(s, part, body(...));	*/
+enum sp_err	 sp_op_begin(struct sp_store *s, enum sp_store_part part) SP_MUST_USE;
+enum sp_err	 sp_op_end(struct sp_store *s, enum sp_store_part part, enum sp_err r) SP_MUST_USE;
+/* The same for a body of one statement: costs nothing where the driver makes it atomic anyway. */
+enum sp_err	 sp_op_single(struct sp_store *s, enum sp_store_part part, struct sp_q *q, uint64_t *ret_changes) SP_MUST_USE;
+int64_t		 sp_store_now(struct sp_store *s);
+void		 sp_store_forget_statements(struct sp_store *s);	/* after a reconnect */
+void		 sp_store_tx_lost(struct sp_store *s);			/* the connection is gone, with its transaction */
+enum sp_err	 sp_store_fail(struct sp_store *s, enum sp_err e, const char *detail);	/* keep the text, give e back */
+
+/* ---- rows by table (rows.c) ---- */
+enum sp_field_type { SP_F_UUID, SP_F_I64, SP_F_OPT, SP_F_TEXT, SP_F_BLOB };
+enum {
+	SP_FF_NAME	= 1 << 0,	/* sp_name_is_ok */
+	SP_FF_NOLIST	= 1 << 1,	/* no ',' and no '*': it stands in lists */
+	SP_FF_NEEDED	= 1 << 2,	/* not "" and not null */
+	SP_FF_APART	= 1 << 3,	/* written by add and by its own operation only; not in the canonical form */
+	SP_FF_FREE	= 1 << 4	/* text may hold line breaks and tabs */
+};
+struct sp_field {
+	const char	*col;
+	enum sp_field_type type;
+	unsigned	 flags;
+	size_t		 off, size;	/* of the member; text: with the NUL; blob: of b */
+	int64_t		 min, max;	/* numbers */
+};
+struct sp_rowtype {
+	const char		*table;
+	const struct sp_field	*field;		/* [0] is id */
+	int			 n;
+	size_t			 size;		/* of the struct */
+	const char		*order, *search;	/* SQL; search NULL: not searchable */
+	const char		*of[3];		/* columns that query.of filters */
+	const char		*register_in;	/* subjects, objects or NULL */
+	int64_t			 register_kind;
+	const char		*closure;	/* leaves get their own row there; or NULL */
+	enum sp_err		(*check)(const void *row);
+	enum sp_err		(*before_write)(struct sp_store *s, const void *row, int adding);	/* in the transaction, before the row */
+	enum sp_err		(*after_write)(struct sp_store *s, const void *row, int adding);
+	enum sp_err		(*before_delete)(struct sp_store *s, const struct sp_uuid *id);
+};
+extern const struct sp_rowtype sp_rt_department, sp_rt_user, sp_rt_user_key, sp_rt_totp, sp_rt_recovery, sp_rt_group,
+    sp_rt_zone, sp_rt_asset, sp_rt_host_key, sp_rt_asset_group, sp_rt_account, sp_rt_secret, sp_rt_grant, sp_rt_session;
+typedef int (*sp_row_fn)(const void *row, void *arg);
+
+enum sp_err	 sp_row_columns(struct sp_buf *b, const struct sp_rowtype *t, const char *prefix) SP_MUST_USE;
+enum sp_err	 sp_row_read(struct sp_q *q, const struct sp_rowtype *t, void *row) SP_MUST_USE;	/* columns 0.. in order */
+enum sp_err	 sp_row_check(const struct sp_rowtype *t, const void *row) SP_MUST_USE;
+void		 sp_row_bind(struct sp_q *q, const struct sp_rowtype *t, const void *row, int from, unsigned without_flags);
+enum sp_err	 sp_row_first(struct sp_q *q, const struct sp_rowtype *t, void *ret) SP_MUST_USE;	/* reads, closes */
+enum sp_err	 sp_row_each(struct sp_q *q, const struct sp_rowtype *t, sp_row_fn fn, void *arg) SP_MUST_USE;	/* reads, closes */
+/* " AND search LIKE ? ..." for each word of text; binding the same words. */
+#define SP_STORE_WORDS_MAX	8
+struct sp_words {
+	int	n;
+	char	like[SP_STORE_WORDS_MAX][SP_STORE_NAME_MAX * 2 + 3];
+};
+enum sp_err	 sp_words_parse(const char *text, struct sp_words *ret) SP_MUST_USE;
+uint32_t	 sp_page_limit(uint32_t limit);
+
+/* ---- closures (member.c) ---- */
+enum sp_err	 sp_asset_group_before_write(struct sp_store *s, const void *row, int adding);
+enum sp_err	 sp_asset_group_after_write(struct sp_store *s, const void *row, int adding);
+enum sp_err	 sp_asset_group_before_delete(struct sp_store *s, const struct sp_uuid *id);
+enum sp_err	 sp_asset_before_delete(struct sp_store *s, const struct sp_uuid *id);
+enum sp_err	 sp_group_before_delete(struct sp_store *s, const struct sp_uuid *id);
+enum sp_err	 sp_user_before_delete(struct sp_store *s, const struct sp_uuid *id);
+enum sp_err	 sp_department_before_write(struct sp_store *s, const void *row, int adding);
+
+#endif

@@ -1,0 +1,469 @@
+/* lib/store/pgsql/driver.c - the cluster store, through libpq: binary parameters and results, prepared statements.
+ * Both parts share one connection; the evidence tables live in a schema of their own, found by the search path.
+ * A lost connection gives SP_EUNAVAIL once and is made anew by the next call outside a transaction. */
+#include <endian.h>
+#include <libpq-fe.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/db.h"
+
+#define OID_BYTEA	17
+#define OID_INT8	20
+#define OID_TEXT	25
+#define PARAMS_MAX	8192
+#define STEP_PARAMS	16
+
+struct pg {
+	PGconn		*conn;
+	char		*url;
+	uint64_t	 next_name;
+	int		 broken;	/* it said that it is going, or cannot serve us: connect anew next time */
+};
+struct pg_stmt {
+	char		 name[24];
+	char		*sql;		/* with $n */
+	int		 prepared;
+	int		 n, cap;	/* parameters */
+	Oid		*oid;
+	const char	**value;
+	int		*len, *format;
+	uint64_t	*number;	/* where int8 values stay, in network order */
+	PGresult	*res;
+	int		 row, rows;
+};
+
+static const struct {
+	char		state[6];	/* SQLSTATE, or its class of two characters */
+	enum sp_err	err;
+} states[] = {
+	{ "23505", SP_EEXIST }, { "23503", SP_ESTATE }, { "23", SP_EINVAL }, { "22021", SP_EINVAL }, { "22", SP_EINVAL },
+	{ "40", SP_EBUSY }, { "55P03", SP_EBUSY }, { "57014", SP_ETIMEOUT }, { "53100", SP_ENOSPC }, { "53200", SP_ENOMEM },
+	{ "53", SP_EUNAVAIL }, { "57", SP_EUNAVAIL }, { "08", SP_EUNAVAIL }, { "25006", SP_EUNAVAIL }, { "25P02", SP_ESTATE },
+	{ "28", SP_EUNAVAIL }, { "3D", SP_EUNAVAIL }, { "58030", SP_EIO }, { "XX001", SP_ECORRUPT }, { "XX002", SP_ECORRUPT },
+	{ "54", SP_ESIZE }
+};
+
+static void
+pg_disconnect(struct sp_store *s)
+{
+	struct pg *pg = s->conn;
+
+	if (pg->conn != NULL)
+		PQfinish(pg->conn);
+	pg->conn = NULL;
+	pg->broken = 0;
+	sp_store_tx_lost(s);
+}
+
+/* One line of the server's words; then what they mean for the caller. */
+static enum sp_err
+pg_err(struct sp_store *s, const PGresult *res)
+{
+	struct pg *pg = s->conn;
+	const char *state = res != NULL ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
+	const char *text = res != NULL ? PQresultErrorMessage(res) : PQerrorMessage(pg->conn);
+
+	sp_snprintf(s->detail, sizeof(s->detail), "postgresql %s: %.*s", state != NULL ? state : "-", (int)strcspn(text, "\n"), text);
+	if (state != NULL && PQstatus(pg->conn) == CONNECTION_OK) {
+		for (size_t i = 0; i < SP_NELEMS(states); i++)
+			if (strncmp(state, states[i].state, strlen(states[i].state)) == 0) {
+				pg->broken |= states[i].err == SP_EUNAVAIL;
+				return states[i].err;
+			}
+		return SP_EINTERNAL;
+	}
+	pg->broken = 1;
+	return SP_EUNAVAIL;
+}
+
+static enum sp_err
+pg_exec(struct sp_store *s, enum sp_store_part part, const char *script)
+{
+	struct pg *pg = s->conn;
+	enum sp_err r = SP_OK;
+	PGresult *res;
+
+	(void)part;
+	if (pg->conn == NULL)
+		return SP_EUNAVAIL;
+	res = PQexec(pg->conn, script);
+	if (PQresultStatus(res) != PGRES_COMMAND_OK && PQresultStatus(res) != PGRES_TUPLES_OK)
+		r = pg_err(s, res);
+	/* COMMIT of a spoiled transaction says ROLLBACK and no error. */
+	else if (strcmp(script, "COMMIT") == 0 && strcmp(PQcmdStatus(res), "COMMIT") != 0)
+		r = SP_ESTATE;
+	PQclear(res);
+	if (pg->broken)
+		sp_store_tx_lost(s);
+	return r;
+}
+
+static void
+pg_notice(void *arg, const char *text)
+{
+	(void)arg;
+	(void)text;
+}
+
+static enum sp_err
+pg_settings(struct sp_store *s)
+{
+	char sql[512];
+
+	sp_snprintf(sql, sizeof(sql), "SET client_min_messages = warning; SET client_encoding = 'UTF8';"
+	    "SET statement_timeout = %u; SET lock_timeout = %u; SET idle_in_transaction_session_timeout = 60000;"
+	    "SET standard_conforming_strings = on; SET synchronous_commit = on;"
+	    "SELECT set_config('search_path', current_setting('search_path') || ', sallyport_evidence', false)",
+	    s->opts.statement_ms, s->opts.busy_ms);
+	return pg_exec(s, SP_STORE_MAIN, sql);
+}
+
+/* A peer that is silently gone is noticed in about the connect time: by keepalives while we wait for an answer, by
+ * the TCP user time-out while we send. What stands in the URL goes first. */
+static enum sp_err
+pg_connect(struct sp_store *s)
+{
+	struct pg *pg = s->conn;
+	char seconds[16], ms[16];
+	const char *const key[] = { "connect_timeout", "tcp_user_timeout", "keepalives_idle", "keepalives_interval",
+	    "keepalives_count", "application_name", "dbname", NULL };
+	const char *const value[] = { seconds, ms, "1", "1", "2", "sallyport", pg->url, NULL };
+	enum sp_err r;
+
+	sp_snprintf(seconds, sizeof(seconds), "%u", (s->opts.connect_ms + 999) / 1000);
+	sp_snprintf(ms, sizeof(ms), "%u", s->opts.connect_ms);
+	pg_disconnect(s);
+	sp_store_forget_statements(s);
+	if ((pg->conn = PQconnectdbParams(key, value, 1)) == NULL)
+		return SP_ENOMEM;
+	PQsetNoticeProcessor(pg->conn, pg_notice, NULL);	/* not to stderr: a library does not log */
+	if (PQstatus(pg->conn) == CONNECTION_OK) {
+		if ((r = pg_settings(s)) == SP_OK)
+			return SP_OK;
+	} else {
+		r = pg_err(s, NULL);
+	}
+	pg_disconnect(s);
+	return r;
+}
+
+static enum sp_err
+pg_ready(struct sp_store *s)
+{
+	struct pg *pg = s->conn;
+
+	return pg->conn != NULL && !pg->broken ? SP_OK : pg_connect(s);
+}
+
+static enum sp_err
+pg_open(struct sp_store *s, const char *url)
+{
+	struct pg *pg = calloc(1, sizeof(*pg));
+
+	if ((s->conn = pg) == NULL)
+		return SP_ENOMEM;
+	if ((pg->url = strdup(strncmp(url, "pg:", 3) == 0 ? url + 3 : url)) == NULL)
+		return SP_ENOMEM;
+	return pg_connect(s);
+}
+
+static void
+pg_close(struct sp_store *s)
+{
+	struct pg *pg = s->conn;
+
+	if (pg == NULL)
+		return;
+	pg_disconnect(s);
+	if (pg->url != NULL)
+		explicit_bzero(pg->url, strlen(pg->url));	/* it may hold a password */
+	free(pg->url);
+	free(pg);
+	s->conn = NULL;
+}
+
+static enum sp_err
+pg_slow(struct sp_store *s, int on)
+{
+	char sql[64];
+
+	sp_snprintf(sql, sizeof(sql), "SET statement_timeout = %u", on ? 0 : s->opts.statement_ms);
+	return pg_exec(s, SP_STORE_MAIN, sql);
+}
+
+/* '?' outside quotes becomes $1, $2, ... */
+static char *
+pg_number_params(const char *sql)
+{
+	size_t n = strlen(sql), marks = 0, at = 0;
+	unsigned number = 0;
+	int quoted = 0;
+	char *out;
+
+	for (size_t i = 0; i < n; i++)
+		marks += sql[i] == '?';
+	if ((out = malloc(n + marks * 5 + 1)) == NULL)
+		return NULL;
+	for (size_t i = 0; i < n; i++) {
+		quoted ^= sql[i] == '\'';
+		if (sql[i] != '?' || quoted)
+			out[at++] = sql[i];
+		else
+			at += (size_t)snprintf(out + at, 7, "$%u", ++number);
+	}
+	out[at] = 0;
+	return out;
+}
+
+static void
+pg_stmt_free(struct pg_stmt *p)
+{
+	if (p == NULL)
+		return;
+	PQclear(p->res);
+	free(p->sql);
+	free(p->oid);
+	free(p->value);
+	free(p->len);
+	free(p->format);
+	free(p->number);
+	free(p);
+}
+
+static enum sp_err
+pg_prepare(struct sp_stmt *st)
+{
+	struct pg *pg = st->s->conn;
+	struct pg_stmt *p = calloc(1, sizeof(*p));
+
+	if (p == NULL || (p->sql = pg_number_params(st->sql)) == NULL) {
+		free(p);
+		return SP_ENOMEM;
+	}
+	if (st->cached)
+		sp_snprintf(p->name, sizeof(p->name), "s%llu", (unsigned long long)pg->next_name++);
+	st->native = p;
+	return SP_OK;	/* the server hears of it when the parameters' types are known */
+}
+
+static void
+pg_finalize(struct sp_stmt *st)
+{
+	pg_stmt_free(st->native);	/* cached ones end with the connection: there are few, and they are named anew */
+}
+
+static enum sp_err
+pg_room(struct pg_stmt *p, int i)
+{
+	int cap = p->cap;
+	Oid *oid;
+	const char **value;
+	int *len, *format;
+	uint64_t *number;
+
+	if (i < cap)
+		return SP_OK;
+	if (i >= PARAMS_MAX)
+		return SP_ESIZE;
+	while (cap <= i)
+		cap = cap == 0 ? STEP_PARAMS : cap * 2;
+	oid = reallocarray(p->oid, (size_t)cap, sizeof(*oid));
+	p->oid = oid != NULL ? oid : p->oid;
+	value = reallocarray(p->value, (size_t)cap, sizeof(*value));
+	p->value = value != NULL ? value : p->value;
+	len = reallocarray(p->len, (size_t)cap, sizeof(*len));
+	p->len = len != NULL ? len : p->len;
+	format = reallocarray(p->format, (size_t)cap, sizeof(*format));
+	p->format = format != NULL ? format : p->format;
+	number = reallocarray(p->number, (size_t)cap, sizeof(*number));
+	p->number = number != NULL ? number : p->number;
+	if (oid == NULL || value == NULL || len == NULL || format == NULL || number == NULL)
+		return SP_ENOMEM;
+	p->cap = cap;
+	return SP_OK;
+}
+
+static enum sp_err
+pg_bind(struct sp_stmt *st, int i, Oid oid, const void *v, size_t n)
+{
+	struct pg_stmt *p = st->native;
+	enum sp_err r = pg_room(p, i);
+
+	if (r != SP_OK)
+		return r;
+	p->oid[i] = oid;
+	p->value[i] = v;
+	p->len[i] = (int)n;
+	p->format[i] = 1;
+	if (i >= p->n)
+		p->n = i + 1;
+	return SP_OK;
+}
+
+static enum sp_err
+pg_bind_i64(struct sp_stmt *st, int i, int64_t v)
+{
+	struct pg_stmt *p = st->native;
+	enum sp_err r = pg_room(p, i);
+
+	if (r != SP_OK)
+		return r;
+	p->number[i] = htobe64((uint64_t)v);
+	return pg_bind(st, i, OID_INT8, "", sizeof(p->number[i]));	/* the address is known when no more is bound */
+}
+
+static enum sp_err
+pg_bind_text(struct sp_stmt *st, int i, const char *v, size_t n)
+{
+	return pg_bind(st, i, OID_TEXT, v, n);
+}
+
+static enum sp_err
+pg_bind_blob(struct sp_stmt *st, int i, const void *v, size_t n)
+{
+	return pg_bind(st, i, OID_BYTEA, v, n);
+}
+
+static enum sp_err
+pg_bind_null(struct sp_stmt *st, int i)
+{
+	return pg_bind(st, i, OID_INT8, NULL, 0);
+}
+
+static enum sp_err
+pg_send(struct sp_stmt *st)
+{
+	struct pg *pg = st->s->conn;
+	struct pg_stmt *p = st->native;
+	PGresult *res;
+	enum sp_err r = SP_OK;
+
+	if (pg->conn == NULL)
+		return SP_EUNAVAIL;
+	for (int i = 0; i < p->n; i++)
+		if (p->oid[i] == OID_INT8 && p->value[i] != NULL)
+			p->value[i] = (const char *)&p->number[i];
+	if (!p->prepared) {
+		res = PQprepare(pg->conn, p->name, p->sql, p->n, p->oid);
+		if (PQresultStatus(res) != PGRES_COMMAND_OK)
+			r = pg_err(st->s, res);
+		PQclear(res);
+		if (r != SP_OK)
+			return r;
+		p->prepared = p->name[0] != 0;
+	}
+	res = PQexecPrepared(pg->conn, p->name, p->n, p->value, p->len, p->format, 1);
+	if (PQresultStatus(res) != PGRES_COMMAND_OK && PQresultStatus(res) != PGRES_TUPLES_OK) {
+		r = pg_err(st->s, res);
+		PQclear(res);
+		return r;
+	}
+	p->res = res;
+	p->rows = PQntuples(res);
+	return SP_OK;
+}
+
+static enum sp_err
+pg_step(struct sp_stmt *st)
+{
+	struct pg *pg = st->s->conn;
+	struct pg_stmt *p = st->native;
+	enum sp_err r;
+
+	if (p->res == NULL) {
+		if ((r = pg_send(st)) != SP_OK) {
+			if (pg->conn == NULL || pg->broken)
+				sp_store_tx_lost(st->s);
+			return r;
+		}
+		p->row = -1;
+	}
+	if (p->row < p->rows)
+		p->row++;
+	return p->row < p->rows ? SP_OK : SP_ENOENT;
+}
+
+static void
+pg_reset(struct sp_stmt *st)
+{
+	struct pg_stmt *p = st->native;
+
+	PQclear(p->res);
+	p->res = NULL;
+}
+
+static uint64_t
+pg_changes(struct sp_stmt *st)
+{
+	struct pg_stmt *p = st->native;
+
+	return strtoull(PQcmdTuples(p->res), NULL, 10);
+}
+
+static int
+pg_is_null(struct sp_stmt *st, int i)
+{
+	struct pg_stmt *p = st->native;
+
+	return PQgetisnull(p->res, p->row, i);
+}
+
+static int64_t
+pg_col_i64(struct sp_stmt *st, int i)
+{
+	struct pg_stmt *p = st->native;
+	const char *v = PQgetvalue(p->res, p->row, i);
+	uint64_t wide;
+	uint32_t narrow;
+
+	switch (PQgetlength(p->res, p->row, i)) {
+	case sizeof(wide):
+		memcpy(&wide, v, sizeof(wide));
+		return (int64_t)be64toh(wide);
+	case sizeof(narrow):
+		memcpy(&narrow, v, sizeof(narrow));
+		return (int32_t)be32toh(narrow);
+	default:
+		return 0;	/* NULL */
+	}
+}
+
+static const void *
+pg_col_bytes(struct sp_stmt *st, int i, size_t *ret_n)
+{
+	struct pg_stmt *p = st->native;
+
+	*ret_n = (size_t)PQgetlength(p->res, p->row, i);
+	return PQgetvalue(p->res, p->row, i);
+}
+
+const struct sp_store_driver sp_store_pgsql = {
+	.version = SP_STORE_DRIVER_VERSION,
+	.parts = 1,
+	.savepoints = 1,
+	.bulk_rows = 128,
+	.begin_sql = "BEGIN",
+	.has_table_sql = "SELECT 1 WHERE to_regclass(?) IS NOT NULL",
+	.lock_sql = "SELECT pg_advisory_xact_lock(1396786256)",
+	.evidence_setup_sql = "CREATE SCHEMA IF NOT EXISTS sallyport_evidence; SET LOCAL search_path TO sallyport_evidence",
+	.script_offset = offsetof(struct sp_store_script, pgsql),
+	.open = pg_open,
+	.close = pg_close,
+	.ready = pg_ready,
+	.exec = pg_exec,
+	.slow = pg_slow,
+	.prepare = pg_prepare,
+	.finalize = pg_finalize,
+	.bind_i64 = pg_bind_i64,
+	.bind_text = pg_bind_text,
+	.bind_blob = pg_bind_blob,
+	.bind_null_i64 = pg_bind_null,
+	.step = pg_step,
+	.reset = pg_reset,
+	.changes = pg_changes,
+	.is_null = pg_is_null,
+	.col_i64 = pg_col_i64,
+	.col_bytes = pg_col_bytes
+};
