@@ -1,0 +1,79 @@
+/* src/vault/slotfile.c - see slotfile.h. */
+#include "vault/slotfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static enum sp_err
+slotfile_read_all(int fd, struct sp_buf *ret)
+{
+	uint8_t chunk[4096];
+	ssize_t n;
+	enum sp_err r;
+
+	for (;;) {
+		if ((n = read(fd, chunk, sizeof(chunk))) == 0)
+			return SP_OK;
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1)
+			return sp_err_errno(errno);
+		if ((r = sp_buf_append(ret, chunk, (size_t)n)) != SP_OK)
+			return r;
+	}
+}
+
+enum sp_err
+slotfile_read(int dirfd, struct sp_buf *ret)
+{
+	sp_auto(sp_closep) int fd = -1;
+
+	if (unlinkat(dirfd, SLOTFILE_TEMP, 0) == -1 && errno != ENOENT)
+		return sp_err_errno(errno);
+	if ((fd = openat(dirfd, SLOTFILE_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) == -1)
+		return sp_err_errno(errno);
+	return slotfile_read_all(fd, ret);
+}
+
+static enum sp_err
+slotfile_write_all(int fd, struct sp_view text)
+{
+	while (text.len > 0) {
+		ssize_t n = write(fd, text.p, text.len);
+
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1)
+			return sp_err_errno(errno);
+		text.p += n;
+		text.len -= (size_t)n;
+	}
+	return fsync(fd) == 0 ? SP_OK : sp_err_errno(errno);
+}
+
+static enum sp_err
+slotfile_write_temp(int dirfd, struct sp_view text)
+{
+	sp_auto(sp_closep) int fd = -1;
+
+	if (unlinkat(dirfd, SLOTFILE_TEMP, 0) == -1 && errno != ENOENT)
+		return sp_err_errno(errno);
+	fd = openat(dirfd, SLOTFILE_TEMP, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return fd == -1 ? sp_err_errno(errno) : slotfile_write_all(fd, text);
+}
+
+enum sp_err
+slotfile_write(int dirfd, struct sp_view text)
+{
+	enum sp_err r = slotfile_write_temp(dirfd, text);
+
+	if (r == SP_OK && renameat(dirfd, SLOTFILE_TEMP, dirfd, SLOTFILE_NAME) == -1)
+		r = sp_err_errno(errno);
+	if (r != SP_OK) {
+		unlinkat(dirfd, SLOTFILE_TEMP, 0);
+		return r;
+	}
+	return fsync(dirfd) == 0 ? SP_OK : SP_ESYS;
+}
