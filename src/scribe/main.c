@@ -1,0 +1,304 @@
+/* src/scribe/main.c - the scribe parent: forks one recorder per session, and one replay child at a time for what dead
+ * recorders left. Process: scribe. Single-threaded; reads no byte of a session and no spool.
+ * Invariants: (1) a child keeps only its own descriptors. (2) The parent's channel to control is used by the replay child
+ * alone; the parent only holds it. (3) Every child that ends is reported to the monitor (DIED) unless it is a replay. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/htab.h"
+#include "base/log.h"
+#include "common/child.h"
+#include "sallyport.pb-c.h"
+#include "scribe/scribe.h"
+
+#define FILES_N		1024
+#define RESCAN_US	(30 * SP_US_PER_S)
+
+struct recorder {
+	struct sp_hnode	node;
+	pid_t		pid;
+	struct sp_uuid	conn, session;
+	char		path[SP_SCRIBE_PATH_MAX];
+};
+struct parent {
+	struct sp_child	 child;
+	int		 recordings, spool, control;	/* control: -1 when there is none */
+	struct sp_htab	 recorders;			/* by pid */
+	pid_t		 replay;
+	int		 replay_again;
+	struct sp_timer	*rescan;
+};
+
+static void parent_replay(struct parent *p);
+
+/* In a child: nothing of the parent's stays open but `keep`, which move to 3, 4, ... in that order. The parent's epoll
+ * set is shared: it is closed, never changed. */
+static void
+child_descriptors(int *keep, int n)
+{
+	sigset_t none;
+
+	for (int i = 0; i < n; i++)	/* out of the way first */
+		if ((keep[i] = fcntl(keep[i], F_DUPFD, FILES_N / 2)) == -1)
+			_exit(71);
+	for (int fd = 3; fd < FILES_N / 2; fd++)
+		close(fd);
+	for (int i = 0; i < n; i++) {
+		int fd = dup3(keep[i], 3 + i, O_CLOEXEC);
+
+		if (fd == -1)
+			_exit(71);
+		keep[i] = fd;
+	}
+	for (int fd = FILES_N / 2; fd < FILES_N; fd++)
+		close(fd);
+	sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static enum sp_err
+parent_report(struct parent *p, const struct recorder *r)
+{
+	Sallyport__Born born = SALLYPORT__BORN__INIT;
+	int pidfd = (int)syscall(SYS_pidfd_open, r->pid, 0);
+	struct sp_uuid conn = r->conn, session = r->session;
+
+	if (pidfd == -1)
+		return SP_ESYS;
+	born.conn_id = (ProtobufCBinaryData){ SP_UUID_LEN, conn.b };
+	born.session_id = (ProtobufCBinaryData){ SP_UUID_LEN, session.b };
+	born.pid = (uint32_t)r->pid;
+	born.born_us = sp_now_us();
+	return sp_chan_send(p->child.monitor, SP_MSG_SCRIBE_BORN, 0, &born, &pidfd, 1);
+}
+
+static void
+recorder_child(struct parent *p, const struct recorder *r, const int *fds)
+{
+	struct sp_scribe_birth b = { .session = r->session,
+	    .reserve_bytes = (uint64_t)p->child.conf.reserve_mb * 1024 * 1024 };
+	int keep[SP_SCRIBE_KEPT_FDS] = { fds[0], fds[1], fds[2], p->recordings, p->spool };
+
+	(void)sp_strlcpy(b.path, r->path, sizeof(b.path));
+	child_descriptors(keep, SP_SCRIBE_KEPT_FDS);
+	b.session_fd = keep[0];
+	b.control_fd = keep[1];
+	b.monitor_fd = keep[2];
+	b.recordings = keep[3];
+	b.spool = keep[4];
+	sp_scribe_main(&b);
+}
+
+static void
+parent_new(struct parent *p, struct sp_msg *m)
+{
+	const Sallyport__ScribeNew *n = (const Sallyport__ScribeNew *)m->body;
+	struct recorder *r = calloc(1, sizeof(*r));
+
+	if (r == NULL || sp_uuid_from(n->session_id.data, n->session_id.len, &r->session) != SP_OK ||
+	    sp_uuid_from(n->conn_id.data, n->conn_id.len, &r->conn) != SP_OK) {
+		sp_error("cannot start a recorder: bad request");
+		free(r);
+		return;		/* the sockets close: the session reads that there is no recorder */
+	}
+	sp_scribe_path(&r->session, sp_wall_us(), r->path);
+	if ((r->pid = fork()) == 0)
+		recorder_child(p, r, m->fds);
+	if (r->pid == -1 || sp_htab_insert(&p->recorders, &r->node, &r->pid, sizeof(r->pid)) != SP_OK) {
+		sp_error("cannot start a recorder: no process");
+		free(r);
+		return;
+	}
+	if (parent_report(p, r) != SP_OK)
+		sp_error("cannot report a recorder to the monitor");
+}
+
+static int
+file_is_empty(int dirfd, const char *name)
+{
+	struct stat st;
+
+	return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && st.st_size == 0;
+}
+
+/* Remove what a recorder left empty; the rest is for a replay child. */
+static void
+parent_clean(struct parent *p, const struct recorder *r)
+{
+	char id[SP_UUID_SIZE];
+	struct stat st;
+
+	if (file_is_empty(p->recordings, r->path))
+		(void)unlinkat(p->recordings, r->path, 0);
+	(void)sp_uuid_text(&r->session, id);
+	if (file_is_empty(p->spool, id))
+		(void)unlinkat(p->spool, id, 0);
+	else if (fstatat(p->spool, id, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		parent_replay(p);
+}
+
+static void
+parent_died(struct parent *p, struct recorder *r, int status)
+{
+	Sallyport__Died died = SALLYPORT__DIED__INIT;
+
+	died.conn_id = (ProtobufCBinaryData){ SP_UUID_LEN, r->conn.b };
+	died.session_id = (ProtobufCBinaryData){ SP_UUID_LEN, r->session.b };
+	died.pid = (uint32_t)r->pid;
+	died.wait_status = status;
+	if (sp_chan_send(p->child.monitor, SP_MSG_DIED, 0, &died, NULL, 0) != SP_OK)
+		sp_error("cannot report the end of a recorder");
+	if (WIFSIGNALED(status))
+		sp_warn("recorder %d died of signal %d", (int)r->pid, WTERMSIG(status));
+	sp_htab_remove(&p->recorders, &r->node);
+	parent_clean(p, r);
+	free(r);
+}
+
+static void
+parent_on_signal(int signo, void *arg)
+{
+	struct parent *p = arg;
+	int status;
+
+	(void)signo;
+	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+		struct sp_hnode *n = sp_htab_find(&p->recorders, &pid, sizeof(pid));
+
+		if (n != NULL) {
+			parent_died(p, sp_container(n, struct recorder, node), status);
+		} else if (pid == p->replay) {
+			p->replay = 0;
+			if (p->replay_again)
+				parent_replay(p);
+			else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+				sp_timer_in(p->rescan, RESCAN_US);
+		}
+	}
+}
+
+/* Whether the spool has a file that is not one of ours alive. */
+static int
+parent_has_leftovers(struct parent *p)
+{
+	size_t n = 0;
+	int fd = openat(p->spool, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	struct sp_uuid id;
+
+	if (d == NULL) {
+		sp_closep(&fd);
+		return 0;
+	}
+	for (struct dirent *e; (e = readdir(d)) != NULL;)
+		n += sp_uuid_parse(e->d_name, &id) == SP_OK;
+	closedir(d);
+	return n > p->recorders.n;	/* each living recorder has one */
+}
+
+static void
+parent_replay(struct parent *p)
+{
+	int keep[3];
+
+	p->replay_again = p->replay != 0;
+	if (p->replay != 0 || p->control < 0 || !parent_has_leftovers(p))
+		return;
+	keep[0] = p->control;
+	keep[1] = p->recordings;
+	keep[2] = p->spool;
+	if ((p->replay = fork()) == 0) {
+		child_descriptors(keep, 3);
+		sp_replay_main(keep[0], keep[1], keep[2]);
+	}
+	if (p->replay == -1) {
+		p->replay = 0;
+		sp_timer_in(p->rescan, RESCAN_US);
+	}
+}
+
+static void
+parent_on_rescan(struct sp_timer *t, void *arg)
+{
+	(void)t;
+	parent_replay(arg);
+}
+
+static void
+parent_on_peer(struct sp_child *c, const Sallyport__Peer *peer, int fd)
+{
+	struct parent *p = c->arg;
+
+	if (peer->kind != SP_PROC_CONTROL) {
+		close(fd);
+		return;
+	}
+	sp_closep(&p->control);
+	p->control = fd;
+	parent_replay(p);
+}
+
+static void
+parent_on_message(struct sp_child *c, struct sp_msg *m)
+{
+	if (m->id == SP_MSG_SCRIBE_NEW)
+		parent_new(c->arg, m);
+}
+
+/* The absolute path of a directory that the monitor opened, for the sandbox. */
+static void
+dir_path(int fd, char *dst, size_t size)
+{
+	char link[64];
+	ssize_t n;
+
+	(void)sp_snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	if ((n = readlink(link, dst, size - 1)) <= 0)
+		sp_die(71, "cannot name an inherited directory");
+	dst[n] = '\0';
+}
+
+static void
+parent_sandbox(struct parent *p)
+{
+	static char recordings[4096], spool[4096];
+	static const char *rw[] = { recordings, spool, NULL };
+	static const char *const none[] = { NULL };
+	const struct sp_sandbox box = { .may = SP_MAY_FORK | SP_MAY_FILES | SP_MAY_THREADS,
+	    .user = sp_proc_user(SP_PROC_SCRIBE), .rw = rw, .ro = none, .files_n = FILES_N };
+
+	dir_path(p->recordings, recordings, sizeof(recordings));
+	dir_path(p->spool, spool, sizeof(spool));
+	sp_child_ready(&p->child, &box);
+}
+
+int
+main(void)
+{
+	static const struct sp_child_ops ops = { .peer = parent_on_peer, .message = parent_on_message };
+	static const int signals[] = { SIGCHLD, -1 };
+	static struct parent p;
+
+	p.control = -1;
+	sp_child_init(&p.child, SP_PROC_SCRIBE, &ops, &p);
+	p.recordings = sp_child_take_fd(&p.child, "recordings");
+	p.spool = sp_child_take_fd(&p.child, "spool");
+	if (p.recordings < 0 || p.spool < 0)
+		sp_die(78, "the monitor gave no directory for recordings or spool");
+	(void)signal(SIGXFSZ, SIG_IGN);
+	(void)umask(077);
+	if (sp_htab_init(&p.recorders) != SP_OK || sp_timer_new(p.child.loop, parent_on_rescan, &p, &p.rescan) != SP_OK ||
+	    sp_loop_signals(p.child.loop, signals, parent_on_signal, &p) != SP_OK)
+		sp_die(71, "cannot start");
+	parent_sandbox(&p);
+	sp_timer_in(p.rescan, RESCAN_US);
+	return sp_child_run(&p.child);
+}
