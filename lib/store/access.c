@@ -39,12 +39,11 @@ grants_sql(struct sp_buf *b, const char *from)
 static enum sp_err
 pair_sql(struct sp_store *s)
 {
-	sp_auto(sp_buf_release) struct sp_buf b;
+	sp_auto(sp_buf_release) struct sp_buf b = { .max = SP_STORE_SQL_MAX };
 	enum sp_err r;
 
 	if (s->sql_grants_for != NULL)
 		return SP_OK;
-	sp_buf_init(&b, SP_STORE_SQL_MAX);
 	if ((r = grants_sql(&b, FROM_PAIR)) != SP_OK)
 		return r;
 	return (s->sql_grants_for = strdup(sp_buf_cstr(&b))) != NULL ? SP_OK : SP_ENOMEM;
@@ -67,11 +66,10 @@ sp_store_grants_for(struct sp_store *s, const struct sp_uuid *user_id, const str
 static enum sp_err
 grants_of(struct sp_store *s, const char *from, const struct sp_uuid *id, sp_store_grant_fn fn, void *arg)
 {
-	sp_auto(sp_buf_release) struct sp_buf b;
+	sp_auto(sp_buf_release) struct sp_buf b = { .max = SP_STORE_SQL_MAX };
 	struct sp_q q;
 	enum sp_err r;
 
-	sp_buf_init(&b, SP_STORE_SQL_MAX);
 	if ((r = grants_sql(&b, from)) != SP_OK)
 		return r;
 	sp_q_open(s, SP_STORE_MAIN, sp_buf_cstr(&b), &q);
@@ -122,12 +120,11 @@ static enum sp_err
 reach_open(struct sp_store *s, const struct sp_uuid *user_id, int64_t now_us, const struct sp_store_query *f,
     struct sp_words *w, int count, struct sp_q *ret)
 {
-	sp_auto(sp_buf_release) struct sp_buf sql;
+	sp_auto(sp_buf_release) struct sp_buf sql = { .max = SP_STORE_SQL_MAX };
 	enum sp_err r;
 
 	if (!sp_uuid_is_null(&f->of))
 		return SP_EINVAL;
-	sp_buf_init(&sql, SP_STORE_SQL_MAX);
 	if ((r = sp_words_parse(f->text, w)) != SP_OK || (r = sp_buf_append_str(&sql, "SELECT ")) != SP_OK ||
 	    (r = reach_sql(&sql, f, w, count)) != SP_OK)
 		return r;
@@ -190,11 +187,10 @@ sp_store_reach_count(struct sp_store *s, const struct sp_uuid *user_id, int64_t 
 static enum sp_err
 groups_of(struct sp_store *s, const struct sp_rowtype *t, const char *closure, const struct sp_uuid *leaf, sp_row_fn fn, void *arg)
 {
-	sp_auto(sp_buf_release) struct sp_buf sql;
+	sp_auto(sp_buf_release) struct sp_buf sql = { .max = SP_STORE_SQL_MAX };
 	struct sp_q q;
 	enum sp_err r;
 
-	sp_buf_init(&sql, SP_STORE_SQL_MAX);
 	if ((r = sp_buf_append_str(&sql, "SELECT ")) != SP_OK || (r = sp_row_columns(&sql, t, "t.")) != SP_OK ||
 	    (r = sp_buf_printf(&sql, " FROM %s c JOIN %s t ON t.id = c.node_id WHERE c.leaf_id = ? ORDER BY t.name", closure, t->table)) != SP_OK)
 		return r;

@@ -40,11 +40,10 @@ put_sql(struct sp_buf *b)
 enum sp_err
 sp_store_session_put(struct sp_store *s, const struct sp_store_session *row)
 {
-	sp_auto(sp_buf_release) struct sp_buf sql;
+	sp_auto(sp_buf_release) struct sp_buf sql = { .max = SP_STORE_SQL_MAX };
 	struct sp_q q;
 	enum sp_err r;
 
-	sp_buf_init(&sql, SP_STORE_SQL_MAX);
 	if ((r = sp_row_check(&sp_rt_session, row)) != SP_OK || (r = put_sql(&sql)) != SP_OK)
 		return r;
 	sp_q_open(s, SP_STORE_EVIDENCE, sp_buf_cstr(&sql), &q);
@@ -56,10 +55,9 @@ sp_store_session_put(struct sp_store *s, const struct sp_store_session *row)
 static enum sp_err
 select_open(struct sp_store *s, const char *where, struct sp_q *ret)
 {
-	sp_auto(sp_buf_release) struct sp_buf sql;
+	sp_auto(sp_buf_release) struct sp_buf sql = { .max = SP_STORE_SQL_MAX };
 	enum sp_err r;
 
-	sp_buf_init(&sql, SP_STORE_SQL_MAX);
 	if ((r = sp_buf_append_str(&sql, "SELECT ")) != SP_OK || (r = sp_row_columns(&sql, &sp_rt_session, "")) != SP_OK ||
 	    (r = sp_buf_printf(&sql, " FROM sessions WHERE %s", where)) != SP_OK)
 		return r;

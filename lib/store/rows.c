@@ -397,11 +397,10 @@ insert_sql(struct sp_buf *b, const struct sp_rowtype *t, int rows)
 static enum sp_err
 insert_rows(struct sp_store *s, const struct sp_rowtype *t, const void *rows, int n)
 {
-	sp_auto(sp_buf_release) struct sp_buf sql;
+	sp_auto(sp_buf_release) struct sp_buf sql = { .max = SP_STORE_SQL_MAX };
 	struct sp_q q;
 	enum sp_err r;
 
-	sp_buf_init(&sql, SP_STORE_SQL_MAX);
 	if ((r = insert_sql(&sql, t, n)) != SP_OK)
 		return r;
 	sp_q_open(s, SP_STORE_MAIN, sp_buf_cstr(&sql), &q);
@@ -491,10 +490,9 @@ row_add(struct sp_store *s, const struct sp_rowtype *t, void *row)
 static enum sp_err
 row_by(struct sp_store *s, const struct sp_rowtype *t, const char *where, struct sp_q *ret)
 {
-	sp_auto(sp_buf_release) struct sp_buf sql;
+	sp_auto(sp_buf_release) struct sp_buf sql = { .max = SP_STORE_SQL_MAX };
 	enum sp_err r;
 
-	sp_buf_init(&sql, SP_STORE_SQL_MAX);
 	if ((r = sp_buf_append_str(&sql, "SELECT ")) != SP_OK || (r = sp_row_columns(&sql, t, "")) != SP_OK ||
 	    (r = sp_buf_printf(&sql, " FROM %s WHERE %s", t->table, where)) != SP_OK)
 		return r;
@@ -547,12 +545,11 @@ static enum sp_err
 update_body(struct sp_store *s, const struct sp_rowtype *t, const void *row, int64_t now)
 {
 	const struct head *h = row;
-	sp_auto(sp_buf_release) struct sp_buf sql;
+	sp_auto(sp_buf_release) struct sp_buf sql = { .max = SP_STORE_SQL_MAX };
 	struct sp_q q;
 	uint64_t changed = 0;
 	enum sp_err r;
 
-	sp_buf_init(&sql, SP_STORE_SQL_MAX);
 	if ((r = update_sql(&sql, t)) != SP_OK)
 		return r;
 	if (t->before_write != NULL && (r = t->before_write(s, row, 0)) != SP_OK)
@@ -708,12 +705,11 @@ row_list(struct sp_store *s, const struct sp_rowtype *t, const struct sp_store_q
 {
 	static const struct sp_store_query all;
 	const struct sp_store_query *f = query != NULL ? query : &all;
-	sp_auto(sp_buf_release) struct sp_buf sql;
+	sp_auto(sp_buf_release) struct sp_buf sql = { .max = SP_STORE_SQL_MAX };
 	struct sp_words w;
 	struct sp_q q;
 	enum sp_err r;
 
-	sp_buf_init(&sql, SP_STORE_SQL_MAX);
 	if ((r = sp_words_parse(f->text, &w)) != SP_OK || (r = list_sql(&sql, t, f, &w)) != SP_OK)
 		return r;
 	sp_q_open(s, SP_STORE_MAIN, sp_buf_cstr(&sql), &q);

@@ -46,7 +46,11 @@
 #define SP_STORE_DEPTH_MAX	32	/* levels of a group in groups, of an asset group tree */
 #define SP_STORE_ANY_VERSION	(-1)
 
-#define SP_STORE_BLOB(cap)	struct { uint32_t len; uint8_t b[cap]; }
+/* Bytes with their number in front. */
+#define SP_STORE_BLOB(name, cap)	struct name { uint32_t len; uint8_t b[cap]; }
+SP_STORE_BLOB(sp_store_mac, SP_STORE_MAC_MAX);
+SP_STORE_BLOB(sp_store_pubkey, SP_STORE_KEY_MAX);
+SP_STORE_BLOB(sp_store_sealed, SP_STORE_SECRET_MAX);
 
 /* First members of every row struct, in this order. `mac` is opaque to the store and may be empty. */
 #define SP_STORE_HEAD			\
@@ -54,7 +58,7 @@
 	int64_t		version;	\
 	int64_t		created_us;	\
 	int64_t		updated_us;	\
-	SP_STORE_BLOB(SP_STORE_MAC_MAX) mac
+	struct sp_store_mac mac
 
 /* Enumerations start at 1: a zeroed row is refused. */
 enum sp_store_state { SP_STORE_ACTIVE = 1, SP_STORE_DISABLED, SP_STORE_EXPIRED };
@@ -113,7 +117,7 @@ struct sp_store_user_key {
 	SP_STORE_HEAD;
 	struct sp_uuid	user_id;
 	char		type[64 + 1];				/* "ssh-ed25519" */
-	SP_STORE_BLOB(SP_STORE_KEY_MAX) blob;			/* unique among all users */
+	struct sp_store_pubkey blob;			/* unique among all users */
 	char		fingerprint[64 + 1];			/* "SHA256:..." */
 	char		comment[SP_STORE_NAME_MAX + 1];
 	int64_t		state;
@@ -157,13 +161,13 @@ struct sp_store_asset {
 	int64_t		state;					/* enum sp_store_state */
 	int64_t		flags;					/* SP_STORE_ASSET_* */
 	struct sp_uuid	inner_key_secret_id;			/* private half of its inner host key, in secrets */
-	SP_STORE_BLOB(SP_STORE_KEY_MAX) inner_key;		/* public half */
+	struct sp_store_pubkey inner_key;		/* public half */
 };
 struct sp_store_host_key {
 	SP_STORE_HEAD;
 	struct sp_uuid	asset_id;
 	char		type[64 + 1];
-	SP_STORE_BLOB(SP_STORE_KEY_MAX) blob;			/* unique per asset */
+	struct sp_store_pubkey blob;			/* unique per asset */
 	int64_t		state;					/* active: pinned; disabled: refused */
 	char		pinned_by[SP_STORE_NAME_MAX + 1];	/* a login, or "first use by LOGIN" */
 };
@@ -190,8 +194,8 @@ struct sp_store_secret {
 	int64_t		kind;					/* enum sp_store_secret_kind */
 	int64_t		secret_version;				/* bound into the associated data */
 	int64_t		term;					/* of the data key that wraps it */
-	SP_STORE_BLOB(SP_STORE_SECRET_MAX) ciphertext;
-	SP_STORE_BLOB(SP_STORE_KEY_MAX) public_blob;
+	struct sp_store_sealed ciphertext;
+	struct sp_store_pubkey public_blob;
 	char		info[SP_STORE_TEXT_MAX + 1];		/* meta, opaque to the store */
 	int64_t		rotated_us;
 };
@@ -310,7 +314,7 @@ struct sp_store_member {
 	struct sp_uuid	group_id, member_id;
 	int64_t		kind;			/* enum sp_store_subject, or sp_store_object of an asset group's member */
 	int64_t		created_us;
-	SP_STORE_BLOB(SP_STORE_MAC_MAX) mac;
+	struct sp_store_mac mac;
 };
 typedef int (*sp_store_member_fn)(const struct sp_store_member *m, void *arg);
 

@@ -1043,6 +1043,7 @@ sessions_are_listed_newest_first_with_filters_and_pages(void **state)
 	for (int i = 0; i < 8; i++) {
 		sp_snprintf(name, sizeof(name), "n%d", i);
 		x = a_session(&u[i % 2], &a[i / 4], name, 100 + i / 2);		/* two in each microsecond */
+		x.id = (struct sp_uuid){ .b = { [0] = 1, [15] = (uint8_t)i } };
 		x.state = i < 6 ? SP_STORE_ENDED : SP_STORE_LIVE;
 		ok(sp_store_session_put(s, &x));
 	}
