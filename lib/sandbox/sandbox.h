@@ -1,6 +1,7 @@
 /* lib/sandbox/sandbox.h - one call after start-up that takes away what a process does not need.
- * Invariants: what is asked for and cannot be had is an error when `must` is set, and is named in `in_force` otherwise;
- * there is no way back. Order inside: rlimits, no_new_privs, user switch (root only), dumpable 0, Landlock, seccomp. */
+ * Invariants: a part that the kernel or the rights of an ordinary user do not allow is named in `in_force`; a part that
+ * should have worked is an error; there is no way back. Order inside: rlimits, user switch (root only), no_new_privs,
+ * dumpable 0, Landlock, seccomp. To be called while the process has one thread. */
 #ifndef SP_SANDBOX_H
 #define SP_SANDBOX_H
 
@@ -31,7 +32,8 @@ struct sp_sandbox {
 };
 
 /* in_force receives one line for people, e.g. "user sallyport-net, no new privileges, seccomp (57 calls), landlock (no
- * files), no core". Parts that the kernel lacks read "landlock unavailable". SP_ESYS when a part that should work failed. */
+ * files), no core". Parts that the kernel lacks read "landlock unavailable". On failure it names the part, and the error says
+ * what the system answered. */
 enum sp_err	sp_sandbox_enter(const struct sp_sandbox *s, char *in_force, size_t size) SP_MUST_USE;
 
 #endif

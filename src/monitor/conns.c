@@ -1,0 +1,1026 @@
+/* src/monitor/conns.c - live connections and their scribes: who was born, whom control and vault reach it through, how it
+ * is killed, that its end is told. Process: monitor.
+ *
+ * A connection is one session process; each of its targets has one scribe process. The zygote (or the scribe parent)
+ * forks them and may die before them: they are then our children (we are their subreaper). Their end is seen on the
+ * pidfd, whoever their parent is; the exit status comes from the parent's DIED, or from waiting ourselves.
+ *
+ * Invariants: (1) an id is in its table at most once. (2) GONE is made once per process. (3) A pidfd is only kept after
+ * the kernel said that it belongs to the pid that was named, and that pid is none of the monitor's own children: else a
+ * zygote that was taken over could have the monitor kill the vault. (4) A session or scribe that says anything on its
+ * monitor channel, which is one-way, is killed. */
+#include "monitor/monitor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "sallyport.pb-c.h"
+
+#define CONN_LABELS	1024u			/* sessions on one connection */
+#define CONN_KILLS	64u			/* kills under way on one connection */
+#define STATUS_WAIT_US	(500 * SP_US_PER_MS)	/* for DIED after the pidfd said that it is over */
+#define GONE_KEEP_US	(5 * SP_US_PER_S)	/* a control that died has not read what is younger */
+#define GONE_MAX	16384u
+#define BORN_RENEW	1000u			/* forks after which the zygote is replaced */
+#define STATUS_UNKNOWN	(-1)
+
+struct live {			/* what a session process and a scribe process have in common */
+	struct mon	*m;
+	struct sp_hnode	 node;
+	struct sp_uuid	 id;		/* connection or session */
+	int		 is_scribe;
+	pid_t		 pid;
+	int		 pidfd;		/* -1: not born yet (scribe), or over */
+	struct sp_source *source;
+	struct sp_chan	*chan;
+	struct sp_timer	*late;		/* over, the status is awaited */
+	int		 over, wait_status;
+	int		 known;		/* control was told of it */
+	int		 killed;
+	char		 reason[MON_REASON], by[MON_NAME];
+};
+struct conn {
+	struct live	 l;
+	struct sp_list	 link;		/* in mon->conn_list */
+	struct sp_list	 scribes, labels, kills;
+	unsigned	 n_labels, n_kills;
+	char		 source_ip[64], local_ip[64];
+	uint32_t	 source_port, local_port;
+	uint8_t		 inner_token[64];
+	size_t		 inner_token_len;
+	uint64_t	 born_us;
+};
+struct scribe {
+	struct live	 l;
+	struct sp_list	 link;		/* in conn->scribes or mon->orphans */
+	struct conn	*conn;		/* NULL: its connection is gone */
+	struct sp_uuid	 conn_id;
+	int		 end_session, end_control;	/* kept until it is born */
+	int		 finished;	/* it closed its monitor channel: the recording has its end */
+};
+struct label {
+	struct sp_list	 link;
+	struct sp_uuid	 session_id;
+	char		 user[MON_NAME], account[MON_NAME], asset[MON_NAME], protocol[64], source_ip[64];
+	int64_t		 started_wall_us;
+};
+struct kill {
+	struct sp_list	 link;
+	struct conn	*conn;
+	struct sp_uuid	 session_id;	/* null: the whole connection */
+	struct sp_timer	*timer;
+	char		 reason[MON_REASON], by[MON_NAME];
+};
+struct gone {
+	struct sp_list	 link;
+	Sallyport__Gone	 msg;
+	uint64_t	 made_us;
+	int		 sent;
+	struct sp_uuid	 conn_id, session_id;
+	char		 reason[MON_REASON], by[MON_NAME];
+};
+
+static void	conn_free(struct conn *c);
+static void	scribe_free(struct scribe *s);
+static struct label *label_find(struct conn *c, const struct sp_uuid *id);
+static void	label_free(struct conn *c, struct label *b);
+static void	kill_begin(struct conn *c, const struct sp_uuid *session, const char *reason, const char *by);
+
+static struct conn *live_conn(struct live *l) { return sp_container(l, struct conn, l); }
+static struct scribe *live_scribe(struct live *l) { return sp_container(l, struct scribe, l); }
+static ProtobufCBinaryData
+id_bytes(struct sp_uuid *u)
+{
+	return (ProtobufCBinaryData){ sizeof(u->b), u->b };
+}
+
+static enum sp_err
+id_of(const ProtobufCBinaryData *b, struct sp_uuid *ret)
+{
+	return b->data == NULL ? SP_EFORMAT : sp_uuid_from(b->data, b->len, ret);
+}
+
+static struct conn *
+conn_find(struct mon *m, const struct sp_uuid *id)
+{
+	struct sp_hnode *n = sp_htab_find(&m->conns, id->b, sizeof(id->b));
+
+	return n == NULL ? NULL : live_conn(sp_container(n, struct live, node));
+}
+
+static struct scribe *
+scribe_find(struct mon *m, const struct sp_uuid *id)
+{
+	struct sp_hnode *n = sp_htab_find(&m->scribes, id->b, sizeof(id->b));
+
+	return n == NULL ? NULL : live_scribe(sp_container(n, struct live, node));
+}
+
+/* ---- GONE: sent at once when control is there, kept a while in case that instance dies with it unread */
+
+static void
+gone_free(struct mon *m, struct gone *g)
+{
+	sp_list_remove(&g->link);
+	m->n_gone--;
+	free(g);
+}
+
+static void
+gone_send(struct mon *m, struct gone *g)
+{
+	if (mon_tell(m, SP_PROC_CONTROL, SP_MSG_GONE, &g->msg, NULL, 0) == SP_OK)
+		g->sent = 1;
+}
+
+static void
+gone_prune(struct mon *m)
+{
+	uint64_t now = sp_now_us();
+
+	sp_list_each(it, &m->gone) {
+		struct gone *g = sp_container(it, struct gone, link);
+
+		if ((g->sent && now - g->made_us > GONE_KEEP_US) || m->n_gone >= GONE_MAX)
+			gone_free(m, g);
+	}
+}
+
+static void
+gone_make(struct live *l, const struct sp_uuid *conn_id, const struct sp_uuid *session_id)
+{
+	struct mon *m = l->m;
+	struct gone *g;
+
+	gone_prune(m);
+	if (!l->known || (g = calloc(1, sizeof(*g))) == NULL)
+		return;		/* control never heard of it, or reconciles later from what is attached */
+	sallyport__gone__init(&g->msg);
+	g->made_us = sp_now_us();
+	g->conn_id = *conn_id;
+	g->msg.conn_id = id_bytes(&g->conn_id);
+	if (session_id != NULL) {
+		g->session_id = *session_id;
+		g->msg.session_id = id_bytes(&g->session_id);
+	}
+	(void)sp_strlcpy(g->reason, l->reason, sizeof(g->reason));
+	(void)sp_strlcpy(g->by, l->by, sizeof(g->by));
+	g->msg.pid = (uint32_t)l->pid;
+	g->msg.wait_status = l->wait_status;
+	g->msg.killed = l->killed;
+	g->msg.kill_reason = g->reason;
+	g->msg.kill_by = g->by;
+	sp_list_add_tail(&m->gone, &g->link);
+	m->n_gone++;
+	gone_send(m, g);
+}
+
+/* ---- what both kinds of process share */
+
+static void
+live_signal_kill(struct live *l)
+{
+	if (l->pidfd != -1)
+		(void)syscall(SYS_pidfd_send_signal, l->pidfd, SIGKILL, NULL, 0);
+}
+
+static void
+live_release(struct live *l)
+{
+	sp_source_remove(l->source);
+	l->source = NULL;
+	sp_chan_free(l->chan);
+	l->chan = NULL;
+	sp_timer_free(l->late);
+	l->late = NULL;
+	sp_closep(&l->pidfd);
+}
+
+/* A scribe that ended well has written the end of its session; control may not be there to say so. */
+static void
+scribe_forget_label(const struct scribe *s)
+{
+	struct label *b = s->conn != NULL && s->l.wait_status == 0 ? label_find(s->conn, &s->l.id) : NULL;
+
+	if (b != NULL)
+		label_free(s->conn, b);
+}
+
+/* The process is over and its status is known, or will not be. */
+static void
+live_end(struct live *l)
+{
+	if (l->is_scribe) {
+		struct scribe *s = live_scribe(l);
+
+		gone_make(l, &s->conn_id, &l->id);
+		scribe_forget_label(s);
+		scribe_free(s);
+	} else {
+		gone_make(l, &l->id, NULL);
+		conn_free(live_conn(l));
+	}
+}
+
+static void
+live_on_late(struct sp_timer *t, void *arg)
+{
+	(void)t;
+	live_end(arg);
+}
+
+/* The pidfd is readable: the process ended. If it is our child we reap it here; else its parent says DIED in a moment. */
+static void
+live_on_over(struct sp_source *s, uint32_t events, void *arg)
+{
+	struct live *l = arg;
+	int status;
+
+	(void)s;
+	(void)events;
+	sp_source_remove(l->source);
+	l->source = NULL;
+	l->over = 1;
+	if (waitpid(l->pid, &status, WNOHANG) == l->pid)
+		l->wait_status = status;
+	if (l->wait_status != STATUS_UNKNOWN || sp_timer_new(l->m->loop, live_on_late, l, &l->late) != SP_OK)
+		live_end(l);
+	else
+		sp_timer_in(l->late, STATUS_WAIT_US);
+}
+
+static void
+live_status(struct live *l, int status)
+{
+	if (l->wait_status == STATUS_UNKNOWN)
+		l->wait_status = status;
+	if (l->over)
+		live_end(l);
+}
+
+static void
+live_on_msg(struct sp_chan *c, struct sp_msg *msg, void *arg)
+{
+	struct live *l = arg;
+
+	(void)c;
+	sp_error("%s %d wrote %s on its one-way channel: killed", l->is_scribe ? "scribe" : "session", (int)l->pid,
+	    sp_msg_spec(msg->id)->name);
+	live_signal_kill(l);
+}
+
+static void
+live_on_close(struct sp_chan *c, enum sp_err why, const char *what, void *arg)
+{
+	struct live *l = arg;
+
+	if (l->chan == c)
+		l->chan = NULL;
+	sp_chan_free(c);
+	if (l->is_scribe)
+		live_scribe(l)->finished = 1;
+	if (why == SP_ECLOSED)
+		return;
+	sp_error("%s %d sent a bad message %s: %s; killed", l->is_scribe ? "scribe" : "session", (int)l->pid, what,
+	    sp_err_text(why));
+	live_signal_kill(l);
+}
+
+/* "Pid:" in fdinfo exists for pidfds only, and names the process. */
+static int
+pidfd_is(int pidfd, pid_t pid)
+{
+	char path[64], line[128];
+	FILE *f;
+	long got = -2;		/* no such line: not a pidfd */
+
+	sp_snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	if ((f = fopen(path, "re")) == NULL)
+		return 0;
+	while (fgets(line, sizeof(line), f) != NULL)
+		if (strncmp(line, "Pid:", 4) == 0)
+			got = strtol(line + 4, NULL, 10);
+	fclose(f);
+	return got == (long)pid || got == -1;	/* -1: it ended meanwhile */
+}
+
+static enum sp_err
+live_watch(struct live *l, struct mon *m, uint32_t pid, int *pidfd)
+{
+	for (int i = 0; i < SP_PROC_N; i++)
+		if (m->proc[i].pid == (pid_t)pid)
+			return SP_EINVAL;
+	if (pid < 2 || pid > INT32_MAX || (pid_t)pid == getpid() || !pidfd_is(*pidfd, (pid_t)pid))
+		return SP_EINVAL;
+	l->pid = (pid_t)pid;
+	l->pidfd = sp_steal_fd(pidfd);
+	return sp_loop_add(m->loop, l->pidfd, EPOLLIN, live_on_over, l, &l->source);
+}
+
+static enum sp_err
+live_open(struct live *l, int *fd, enum sp_proc peer)
+{
+	enum sp_err r = sp_chan_new(sp_steal_fd(fd), SP_PROC_MONITOR, peer, live_on_msg, live_on_close, l, &l->chan);
+
+	return r == SP_OK ? sp_chan_watch(l->chan, l->m->loop) : r;
+}
+
+static void
+live_tell_peer(struct live *l, enum sp_proc kind, int *fd)
+{
+	Sallyport__Peer p = SALLYPORT__PEER__INIT;
+
+	p.kind = kind;
+	p.pid = (uint32_t)l->m->proc[kind].pid;
+	if (l->chan == NULL)
+		sp_closep(fd);
+	else if (sp_chan_send(l->chan, SP_MSG_PEER, 0, &p, fd, 1) != SP_OK)
+		sp_warn("%s %d does not take its new channel", l->is_scribe ? "scribe" : "session", (int)l->pid);
+}
+
+/* ---- attachment */
+
+static void
+conn_tell_control(struct conn *c, int *fd, int again)
+{
+	Sallyport__Attach a = SALLYPORT__ATTACH__INIT;
+	int fds[2];
+
+	a.conn_id = id_bytes(&c->l.id);
+	a.pid = (uint32_t)c->l.pid;
+	a.source_ip = c->source_ip;
+	a.source_port = c->source_port;
+	a.local_ip = c->local_ip;
+	a.local_port = c->local_port;
+	a.inner_token = (ProtobufCBinaryData){ c->inner_token_len, c->inner_token };
+	a.born_us = c->born_us;
+	a.again = again;
+	fds[0] = fcntl(c->l.pidfd, F_DUPFD_CLOEXEC, 3);
+	fds[1] = sp_steal_fd(fd);
+	if (fds[0] == -1) {
+		sp_error("no descriptor for a session: %s", strerror(errno));
+		sp_closep(&fds[1]);
+	} else if (mon_tell(c->l.m, SP_PROC_CONTROL, SP_MSG_ATTACH, &a, fds, 2) == SP_OK)
+		c->l.known = 1;
+}
+
+static void
+conn_tell_vault(struct conn *c, int *fd)
+{
+	Sallyport__Peer p = SALLYPORT__PEER__INIT;
+
+	p.kind = SP_PROC_SESSION;
+	p.conn_id = id_bytes(&c->l.id);
+	p.pid = (uint32_t)c->l.pid;
+	(void)!mon_tell(c->l.m, SP_PROC_VAULT, SP_MSG_PEER, &p, fd, 1);	/* away: all are connected when it is back */
+}
+
+static void
+scribe_tell_control(struct scribe *s, int *fd, int again)
+{
+	Sallyport__AttachScribe a = SALLYPORT__ATTACH_SCRIBE__INIT;
+
+	a.conn_id = id_bytes(&s->conn_id);
+	a.session_id = id_bytes(&s->l.id);
+	a.pid = (uint32_t)s->l.pid;
+	a.again = again;
+	if (mon_tell(s->l.m, SP_PROC_CONTROL, SP_MSG_ATTACH_SCRIBE, &a, fd, 1) == SP_OK)
+		s->l.known = 1;
+}
+
+static void
+conn_reattach(struct conn *c, enum sp_proc what)
+{
+	int sv[2];
+
+	if (sp_chan_pair(sv) != SP_OK) {
+		sp_error("no socketpair for a session: %s", strerror(errno));
+		return;
+	}
+	if (what == SP_PROC_CONTROL)
+		conn_tell_control(c, &sv[0], 1);
+	else
+		conn_tell_vault(c, &sv[0]);
+	live_tell_peer(&c->l, what, &sv[1]);
+}
+
+static void
+scribe_reattach(struct scribe *s)
+{
+	int sv[2];
+
+	if (s->l.pidfd == -1 || s->l.over)
+		return;
+	if (sp_chan_pair(sv) != SP_OK) {
+		sp_error("no socketpair for a scribe: %s", strerror(errno));
+		return;
+	}
+	scribe_tell_control(s, &sv[0], 1);
+	live_tell_peer(&s->l, SP_PROC_CONTROL, &sv[1]);
+}
+
+/* ---- scribes */
+
+static void
+scribe_free(struct scribe *s)
+{
+	sp_htab_remove(&s->l.m->scribes, &s->l.node);
+	sp_list_remove(&s->link);
+	live_release(&s->l);
+	sp_closep(&s->end_session);
+	sp_closep(&s->end_control);
+	free(s);
+}
+
+/* Three pairs: our ends of the first two wait until it is born. Also used again when the parent died before it forked. */
+static enum sp_err
+scribe_order(struct scribe *s)
+{
+	struct mon *m = s->l.m;
+	Sallyport__ScribeNew n = SALLYPORT__SCRIBE_NEW__INIT;
+	int theirs[3] = { -1, -1, -1 }, ours[3] = { -1, -1, -1 };
+	enum sp_err r = SP_OK;
+
+	for (int i = 0; i < 3 && r == SP_OK; i++) {
+		int sv[2];
+
+		if ((r = sp_chan_pair(sv)) == SP_OK) {
+			ours[i] = sv[0];
+			theirs[i] = sv[1];
+		}
+	}
+	if (r != SP_OK) {
+		for (int i = 0; i < 3; i++) {
+			sp_closep(&ours[i]);
+			sp_closep(&theirs[i]);
+		}
+		return r;
+	}
+	sp_closep(&s->end_session);
+	sp_closep(&s->end_control);
+	s->end_session = ours[0];
+	s->end_control = ours[1];
+	sp_chan_free(s->l.chan);
+	s->l.chan = NULL;
+	s->finished = 0;
+	if ((r = live_open(&s->l, &ours[2], SP_PROC_SCRIBE)) != SP_OK) {
+		for (int i = 0; i < 3; i++)
+			sp_closep(&theirs[i]);
+		return r;
+	}
+	n.conn_id = id_bytes(&s->conn_id);
+	n.session_id = id_bytes(&s->l.id);
+	r = mon_tell(m, SP_PROC_SCRIBE, SP_MSG_SCRIBE_NEW, &n, theirs, 3);
+	return r == SP_ECLOSED ? SP_OK : r;	/* away: ordered again when it is back */
+}
+
+static enum sp_err
+on_scribe_spawn(struct mon *m, struct sp_msg *msg)
+{
+	const Sallyport__ScribeSpawn *b = (const Sallyport__ScribeSpawn *)msg->body;
+	struct sp_uuid conn_id, session_id;
+	struct scribe *s;
+	struct conn *c;
+	enum sp_err r;
+
+	if ((r = id_of(&b->conn_id, &conn_id)) != SP_OK || (r = id_of(&b->session_id, &session_id)) != SP_OK)
+		return r;
+	if ((c = conn_find(m, &conn_id)) == NULL)
+		return SP_OK;	/* it ended while control decided */
+	if (scribe_find(m, &session_id) != NULL)
+		return SP_EEXIST;
+	if ((s = calloc(1, sizeof(*s))) == NULL)
+		return SP_OK;
+	s->l = (struct live){ .m = m, .id = session_id, .is_scribe = 1, .pidfd = -1, .wait_status = STATUS_UNKNOWN };
+	s->conn = c;
+	s->conn_id = conn_id;
+	s->end_session = s->end_control = -1;
+	sp_list_add_tail(&c->scribes, &s->link);
+	if (sp_htab_insert(&m->scribes, &s->l.node, s->l.id.b, sizeof(s->l.id.b)) != SP_OK || scribe_order(s) != SP_OK) {
+		sp_error("cannot order a scribe: %s", strerror(errno));
+		scribe_free(s);
+	}
+	return SP_OK;
+}
+
+static enum sp_err
+on_scribe_born(struct mon *m, struct sp_msg *msg)
+{
+	const Sallyport__Born *b = (const Sallyport__Born *)msg->body;
+	Sallyport__ScribeLink link = SALLYPORT__SCRIBE_LINK__INIT;
+	struct sp_uuid id;
+	struct scribe *s;
+	enum sp_err r;
+
+	if ((r = id_of(&b->session_id, &id)) != SP_OK)
+		return r;
+	if ((s = scribe_find(m, &id)) == NULL)
+		return SP_OK;	/* its connection ended first; without channels it leaves by itself */
+	if (s->l.pid != 0)
+		return SP_EEXIST;
+	if ((r = live_watch(&s->l, m, b->pid, &msg->fds[0])) != SP_OK)
+		return r;
+	link.session_id = id_bytes(&s->l.id);
+	scribe_tell_control(s, &s->end_control, 0);
+	if (s->conn != NULL && s->conn->l.chan != NULL &&
+	    sp_chan_send(s->conn->l.chan, SP_MSG_SCRIBE_LINK, 0, &link, &s->end_session, 1) != SP_OK)
+		sp_warn("session %d does not take its scribe", (int)s->conn->l.pid);
+	sp_closep(&s->end_session);
+	return SP_OK;
+}
+
+/* ---- connections */
+
+static void
+label_free(struct conn *c, struct label *b)
+{
+	sp_list_remove(&b->link);
+	c->n_labels--;
+	free(b);
+}
+
+static void
+kill_free(struct kill *k)
+{
+	sp_list_remove(&k->link);
+	k->conn->n_kills--;
+	sp_timer_free(k->timer);
+	free(k);
+}
+
+/* Scribes finish their recording by themselves; those that were not even born have nothing to finish. */
+static void
+conn_free(struct conn *c)
+{
+	struct mon *m = c->l.m;
+
+	sp_list_each(it, &c->scribes) {
+		struct scribe *s = sp_container(it, struct scribe, link);
+
+		s->conn = NULL;
+		if (s->l.pid == 0)
+			scribe_free(s);
+		else {
+			sp_list_remove(&s->link);
+			sp_list_add_tail(&m->orphans, &s->link);
+		}
+	}
+	sp_list_each(jt, &c->labels)
+		label_free(c, sp_container(jt, struct label, link));
+	sp_list_each(kt, &c->kills)
+		kill_free(sp_container(kt, struct kill, link));
+	sp_htab_remove(&m->conns, &c->l.node);
+	sp_list_remove(&c->link);
+	live_release(&c->l);
+	free(c);
+}
+
+static struct conn *
+conn_new(struct mon *m, const struct sp_uuid *id, const Sallyport__Born *b)
+{
+	struct conn *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->l = (struct live){ .m = m, .id = *id, .pidfd = -1, .wait_status = STATUS_UNKNOWN };
+	sp_list_init(&c->link);
+	sp_list_init(&c->scribes);
+	sp_list_init(&c->labels);
+	sp_list_init(&c->kills);
+	(void)sp_strlcpy(c->source_ip, b->source_ip, sizeof(c->source_ip));
+	(void)sp_strlcpy(c->local_ip, b->local_ip, sizeof(c->local_ip));
+	c->source_port = b->source_port;
+	c->local_port = b->local_port;
+	c->born_us = b->born_us;
+	if (b->inner_token.len > 0 && b->inner_token.len <= sizeof(c->inner_token)) {
+		memcpy(c->inner_token, b->inner_token.data, b->inner_token.len);
+		c->inner_token_len = b->inner_token.len;
+	}
+	if (sp_htab_insert(&m->conns, &c->l.node, c->l.id.b, sizeof(c->l.id.b)) != SP_OK) {
+		free(c);
+		return NULL;
+	}
+	sp_list_add_tail(&m->conn_list, &c->link);
+	return c;
+}
+
+/* Descriptors: pidfd, and the session's far ends to monitor, control and vault. */
+static enum sp_err
+on_born(struct mon *m, struct sp_msg *msg)
+{
+	const Sallyport__Born *b = (const Sallyport__Born *)msg->body;
+	struct sp_uuid id;
+	struct conn *c;
+	enum sp_err r;
+
+	if ((r = id_of(&b->conn_id, &id)) != SP_OK)
+		return r;
+	if (conn_find(m, &id) != NULL)
+		return SP_EEXIST;
+	if ((c = conn_new(m, &id, b)) == NULL)
+		return SP_ENOMEM;
+	if ((r = live_watch(&c->l, m, b->pid, &msg->fds[0])) != SP_OK ||
+	    (r = live_open(&c->l, &msg->fds[1], SP_PROC_SESSION)) != SP_OK) {
+		conn_free(c);
+		return r;
+	}
+	conn_tell_control(c, &msg->fds[2], 0);
+	conn_tell_vault(c, &msg->fds[3]);
+	if (m->phase == MON_CUT)
+		kill_begin(c, NULL, "Sallyport is stopping", "system");
+	if (++m->born_n == BORN_RENEW && m->phase == MON_RUN)
+		mon_proc_renew(m, SP_PROC_ZYGOTE);
+	return SP_OK;
+}
+
+static enum sp_err
+on_died(struct mon *m, enum sp_proc from, struct sp_msg *msg)
+{
+	const Sallyport__Died *b = (const Sallyport__Died *)msg->body;
+	struct live *l = NULL;
+	struct scribe *s;
+	struct conn *c;
+	struct sp_uuid id;
+
+	if (from == SP_PROC_ZYGOTE && id_of(&b->conn_id, &id) == SP_OK && (c = conn_find(m, &id)) != NULL)
+		l = &c->l;
+	else if (from == SP_PROC_SCRIBE && id_of(&b->session_id, &id) == SP_OK && (s = scribe_find(m, &id)) != NULL)
+		l = &s->l;
+	if (l == NULL || l->pid != (pid_t)b->pid)
+		return SP_OK;	/* told before, or a replay child of the scribe parent */
+	if (from == SP_PROC_ZYGOTE && WIFSIGNALED(b->wait_status) && WTERMSIG(b->wait_status) != SIGKILL &&
+	    m->phase == MON_RUN && !m->proc[from].renew)
+		mon_proc_renew(m, from);	/* a crash may have been an attempt at the address space that they share */
+	live_status(l, b->wait_status);
+	return SP_OK;
+}
+
+static struct label *
+label_find(struct conn *c, const struct sp_uuid *id)
+{
+	sp_list_each(it, &c->labels) {
+		struct label *b = sp_container(it, struct label, link);
+
+		if (sp_uuid_equal(&b->session_id, id))
+			return b;
+	}
+	return NULL;
+}
+
+static enum sp_err
+on_label(struct mon *m, struct sp_msg *msg)
+{
+	const Sallyport__Label *b = (const Sallyport__Label *)msg->body;
+	struct sp_uuid conn_id, id;
+	struct label *l;
+	struct conn *c;
+	enum sp_err r;
+
+	if ((r = id_of(&b->conn_id, &conn_id)) != SP_OK || (r = id_of(&b->session_id, &id)) != SP_OK)
+		return r;
+	if ((c = conn_find(m, &conn_id)) == NULL)
+		return SP_OK;
+	l = label_find(c, &id);
+	if (b->ended) {
+		if (l != NULL)
+			label_free(c, l);
+		return SP_OK;
+	}
+	if (l == NULL) {
+		if (c->n_labels >= CONN_LABELS || (l = calloc(1, sizeof(*l))) == NULL)
+			return SP_OK;
+		sp_list_add_tail(&c->labels, &l->link);
+		c->n_labels++;
+	}
+	l->session_id = id;
+	(void)sp_strlcpy(l->user, b->user, sizeof(l->user));
+	(void)sp_strlcpy(l->account, b->account, sizeof(l->account));
+	(void)sp_strlcpy(l->asset, b->asset, sizeof(l->asset));
+	(void)sp_strlcpy(l->protocol, b->protocol, sizeof(l->protocol));
+	(void)sp_strlcpy(l->source_ip, b->source_ip, sizeof(l->source_ip));
+	l->started_wall_us = b->started_wall_us;
+	return SP_OK;
+}
+
+/* A stream inside a connection becomes a connection of its own. */
+static enum sp_err
+on_inner(struct mon *m, struct sp_msg *msg)
+{
+	const Sallyport__Inner *b = (const Sallyport__Inner *)msg->body;
+	Sallyport__Conn conn = SALLYPORT__CONN__INIT;
+	struct sp_uuid id, outer;
+	struct conn *c;
+	enum sp_err r;
+
+	if ((r = id_of(&b->outer_conn_id, &outer)) != SP_OK)
+		return r;
+	if (b->inner_token.len == 0)
+		return SP_EFORMAT;
+	if ((c = conn_find(m, &outer)) == NULL || m->phase != MON_RUN)
+		return SP_OK;
+	sp_uuid_make(&id);
+	conn.conn_id = id_bytes(&id);
+	conn.source_ip = b->source_ip;
+	conn.source_port = b->source_port;
+	conn.local_ip = c->local_ip;
+	conn.local_port = c->local_port;
+	conn.inner_token = b->inner_token;
+	conn.accepted_us = sp_now_us();
+	if (mon_tell(m, SP_PROC_ZYGOTE, SP_MSG_CONN, &conn, &msg->fds[0], 1) != SP_OK)
+		sp_warn("an inner connection found no zygote");
+	return SP_OK;
+}
+
+/* ---- kill: tell the process, then make sure */
+
+static void
+kill_tell(struct live *l, struct kill *k)
+{
+	Sallyport__Kill msg = SALLYPORT__KILL__INIT;
+
+	msg.conn_id = id_bytes(&k->conn->l.id);
+	if (!sp_uuid_is_null(&k->session_id))
+		msg.session_id = id_bytes(&k->session_id);
+	msg.reason = k->reason;
+	msg.by = k->by;
+	if (l->chan != NULL && sp_chan_send(l->chan, SP_MSG_KILL, 0, &msg, NULL, 0) != SP_OK)
+		live_signal_kill(l);
+}
+
+static void
+kill_mark(struct live *l, const struct kill *k)
+{
+	if (l->killed)
+		return;		/* the first one counts */
+	l->killed = 1;
+	(void)sp_strlcpy(l->reason, k->reason, sizeof(l->reason));
+	(void)sp_strlcpy(l->by, k->by, sizeof(l->by));
+}
+
+static int
+kill_concerns(const struct kill *k, const struct scribe *s)
+{
+	return sp_uuid_is_null(&k->session_id) || sp_uuid_equal(&k->session_id, &s->l.id);
+}
+
+/* Its recording has its end, or there never was one. */
+static int
+kill_is_done(const struct kill *k)
+{
+	struct scribe *s;
+
+	if (sp_uuid_is_null(&k->session_id))
+		return 0;	/* the process lives, or the kill would be gone with it */
+	s = scribe_find(k->conn->l.m, &k->session_id);
+	return s == NULL ? label_find(k->conn, &k->session_id) == NULL : s->finished;
+}
+
+/* Scribes learn who did it before their session's channel breaks. */
+static void
+kill_on_timer(struct sp_timer *t, void *arg)
+{
+	struct kill *k = arg;
+	struct conn *c = k->conn;
+
+	(void)t;
+	if (!kill_is_done(k)) {
+		sp_list_each(it, &c->scribes)
+			kill_tell(&sp_container(it, struct scribe, link)->l, k);
+		kill_mark(&c->l, k);
+		live_signal_kill(&c->l);
+	}
+	kill_free(k);
+}
+
+static void
+kill_begin(struct conn *c, const struct sp_uuid *session, const char *reason, const char *by)
+{
+	struct kill *k = c->n_kills < CONN_KILLS ? calloc(1, sizeof(*k)) : NULL;
+
+	if (k == NULL || sp_timer_new(c->l.m->loop, kill_on_timer, k, &k->timer) != SP_OK) {
+		free(k);
+		live_signal_kill(&c->l);	/* no room to be polite */
+		return;
+	}
+	k->conn = c;
+	if (session != NULL)
+		k->session_id = *session;
+	(void)sp_strlcpy(k->reason, reason, sizeof(k->reason));
+	(void)sp_strlcpy(k->by, by, sizeof(k->by));
+	sp_list_add_tail(&c->kills, &k->link);
+	c->n_kills++;
+	if (session == NULL)
+		kill_mark(&c->l, k);
+	sp_list_each(it, &c->scribes)
+		if (kill_concerns(k, sp_container(it, struct scribe, link)))
+			kill_mark(&sp_container(it, struct scribe, link)->l, k);
+	kill_tell(&c->l, k);
+	sp_timer_in(k->timer, (uint64_t)c->l.m->conf.kill_after_ms * SP_US_PER_MS);
+}
+
+static enum sp_err
+on_kill(struct mon *m, struct sp_msg *msg)
+{
+	const Sallyport__Kill *b = (const Sallyport__Kill *)msg->body;
+	struct sp_uuid conn_id, session_id;
+	struct conn *c;
+	enum sp_err r;
+
+	if ((r = id_of(&b->conn_id, &conn_id)) != SP_OK)
+		return r;
+	if (b->session_id.len != 0 && (r = id_of(&b->session_id, &session_id)) != SP_OK)
+		return r;
+	if ((c = conn_find(m, &conn_id)) != NULL)
+		kill_begin(c, b->session_id.len != 0 ? &session_id : NULL, b->reason, b->by);
+	return SP_OK;
+}
+
+enum sp_err
+mon_kill_id(struct mon *m, const struct sp_uuid *id, const char *reason, const char *by)
+{
+	struct conn *c = conn_find(m, id);
+
+	if (c != NULL) {
+		kill_begin(c, NULL, reason, by);
+		return SP_OK;
+	}
+	sp_list_each(it, &m->conn_list) {
+		c = sp_container(it, struct conn, link);
+		if (label_find(c, id) != NULL) {
+			kill_begin(c, id, reason, by);
+			return SP_OK;
+		}
+	}
+	return SP_ENOENT;
+}
+
+void
+mon_conns_kill_all(struct mon *m, const char *reason, const char *by)
+{
+	sp_list_each(it, &m->conn_list)
+		kill_begin(sp_container(it, struct conn, link), NULL, reason, by);
+}
+
+/* ---- the rest of the interface */
+
+static enum sp_err
+on_died_of_zygote(struct mon *m, struct sp_msg *msg)
+{
+	return on_died(m, SP_PROC_ZYGOTE, msg);
+}
+
+static enum sp_err
+on_died_of_scribe(struct mon *m, struct sp_msg *msg)
+{
+	return on_died(m, SP_PROC_SCRIBE, msg);
+}
+
+static const struct {
+	uint16_t	 id;
+	enum sp_proc	 from;
+	enum sp_err	(*fn)(struct mon *, struct sp_msg *);
+} handlers[] = {
+	{ SP_MSG_BORN, SP_PROC_ZYGOTE, on_born },
+	{ SP_MSG_DIED, SP_PROC_ZYGOTE, on_died_of_zygote },
+	{ SP_MSG_DIED, SP_PROC_SCRIBE, on_died_of_scribe },
+	{ SP_MSG_SCRIBE_BORN, SP_PROC_SCRIBE, on_scribe_born },
+	{ SP_MSG_SCRIBE_SPAWN, SP_PROC_CONTROL, on_scribe_spawn },
+	{ SP_MSG_LABEL, SP_PROC_CONTROL, on_label },
+	{ SP_MSG_INNER, SP_PROC_CONTROL, on_inner },
+	{ SP_MSG_KILL, SP_PROC_CONTROL, on_kill },
+};
+
+enum sp_err
+mon_conns_message(struct mon *m, enum sp_proc from, struct sp_msg *msg)
+{
+	for (size_t i = 0; i < SP_NELEMS(handlers); i++)
+		if (handlers[i].id == msg->id && handlers[i].from == from)
+			return handlers[i].fn(m, msg);
+	return SP_EPEER;
+}
+
+static void
+control_back(struct mon *m)
+{
+	sp_list_each(it, &m->conn_list) {
+		struct conn *c = sp_container(it, struct conn, link);
+
+		if (!c->l.over)
+			conn_reattach(c, SP_PROC_CONTROL);
+		sp_list_each(jt, &c->scribes)
+			scribe_reattach(sp_container(jt, struct scribe, link));
+	}
+	sp_list_each(kt, &m->orphans)
+		scribe_reattach(sp_container(kt, struct scribe, link));
+	gone_prune(m);
+	sp_list_each(gt, &m->gone)
+		gone_send(m, sp_container(gt, struct gone, link));
+}
+
+static void
+scribe_parent_back(struct mon *m)
+{
+	sp_list_each(it, &m->conn_list)
+		sp_list_each(jt, &sp_container(it, struct conn, link)->scribes) {
+			struct scribe *s = sp_container(jt, struct scribe, link);
+
+			if (s->l.pid == 0 && scribe_order(s) != SP_OK)
+				sp_error("cannot order a scribe again: %s", strerror(errno));
+		}
+}
+
+void
+mon_conns_back(struct mon *m, enum sp_proc what)
+{
+	if (what == SP_PROC_CONTROL)
+		control_back(m);
+	else if (what == SP_PROC_SCRIBE)
+		scribe_parent_back(m);
+	else if (what == SP_PROC_VAULT)
+		sp_list_each(it, &m->conn_list)
+			if (!sp_container(it, struct conn, link)->l.over)
+				conn_reattach(sp_container(it, struct conn, link), SP_PROC_VAULT);
+}
+
+static struct live *
+live_by_pid(struct mon *m, pid_t pid)
+{
+	sp_list_each(it, &m->conn_list) {
+		struct conn *c = sp_container(it, struct conn, link);
+
+		if (c->l.pid == pid)
+			return &c->l;
+		sp_list_each(jt, &c->scribes)
+			if (sp_container(jt, struct scribe, link)->l.pid == pid)
+				return &sp_container(jt, struct scribe, link)->l;
+	}
+	sp_list_each(kt, &m->orphans)
+		if (sp_container(kt, struct scribe, link)->l.pid == pid)
+			return &sp_container(kt, struct scribe, link)->l;
+	return NULL;
+}
+
+int
+mon_conns_reaped(struct mon *m, pid_t pid, int status)
+{
+	struct live *l = live_by_pid(m, pid);
+
+	if (l == NULL)
+		return 0;
+	live_status(l, status);
+	return 1;
+}
+
+size_t mon_conns_n(const struct mon *m) { return m->conns.n; }
+size_t mon_scribes_n(const struct mon *m) { return m->scribes.n; }
+
+void
+mon_sessions_each(struct mon *m, void (*fn)(const struct mon_row *, void *), void *arg)
+{
+	sp_list_each(it, &m->conn_list) {
+		struct conn *c = sp_container(it, struct conn, link);
+
+		sp_list_each(jt, &c->labels) {
+			struct label *b = sp_container(jt, struct label, link);
+			const struct scribe *s = scribe_find(m, &b->session_id);
+			const struct mon_row row = { b->session_id, b->user, b->asset, b->account, b->protocol, b->source_ip,
+			    b->started_wall_us };
+
+			if (s == NULL || !s->finished)	/* control may not be there to say that it ended */
+				fn(&row, arg);
+		}
+	}
+}
+
+enum sp_err
+mon_conns_init(struct mon *m)
+{
+	enum sp_err r = sp_htab_init(&m->conns);
+
+	sp_list_init(&m->conn_list);
+	sp_list_init(&m->orphans);
+	sp_list_init(&m->gone);
+	return r == SP_OK ? sp_htab_init(&m->scribes) : r;
+}
+
+void
+mon_conns_release(struct mon *m)
+{
+	sp_list_each(it, &m->conn_list)
+		conn_free(sp_container(it, struct conn, link));
+	sp_list_each(jt, &m->orphans)
+		scribe_free(sp_container(jt, struct scribe, link));
+	sp_list_each(kt, &m->gone)
+		gone_free(m, sp_container(kt, struct gone, link));
+	sp_htab_release(&m->conns);
+	sp_htab_release(&m->scribes);
+}

@@ -1,0 +1,395 @@
+/* src/monitor/main.c - sallyport-monitor: starts all other processes, hands out descriptors, re-attaches, kills.
+ * It reads configuration, signals, its children and monitor.sock; never a byte that came from a network.
+ *
+ *   SIGHUP            read the configuration again; a bad one is refused with file:line and the old one stays
+ *   SIGTERM           stop: no new connections, live ones may end within `drain`, then they are ended
+ *   SIGTERM again, SIGINT   end live ones now
+ */
+#include "monitor/monitor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#define STOP_SCRIBES_US	(3 * SP_US_PER_S)	/* for scribes to write their end after their session was killed */
+#define STOP_CHILD_US	(5 * SP_US_PER_S)	/* for a child between SHUTDOWN and SIGKILL */
+#define STOP_POLL_US	(20 * SP_US_PER_MS)
+#define FILES_WANTED	262144			/* four descriptors for each connection, and some */
+
+static struct mon mon;
+
+static enum sp_log_level
+main_level(const char *s)
+{
+	static const char *const names[] = { "debug", "info", "warn", "error" };
+
+	for (unsigned i = 0; i < SP_NELEMS(names); i++)
+		if (strcmp(names[i], s) == 0)
+			return (enum sp_log_level)i;
+	return SP_LOG_INFO;
+}
+
+/* ---- configuration */
+
+/* The text of the file, given; NULL with why. A missing file at the default path reads as empty. */
+static char *
+conf_read(const struct mon *m, char *why, size_t n)
+{
+	sp_auto(sp_freep) char *text = calloc(1, SP_CONF_FILE + 2);
+	sp_auto(sp_closep) int fd = open(m->conf_path, O_RDONLY | O_CLOEXEC);
+	size_t len = 0;
+	ssize_t k = 0;
+
+	if (text == NULL) {
+		sp_snprintf(why, n, "out of memory");
+		return NULL;
+	}
+	if (fd == -1 && errno == ENOENT && m->conf_optional)
+		return sp_steal(&text);
+	while (fd != -1 && len <= SP_CONF_FILE && (k = read(fd, text + len, SP_CONF_FILE + 1 - len)) > 0)
+		len += (size_t)k;
+	if (fd == -1 || k == -1) {
+		sp_snprintf(why, n, "%s: %s", m->conf_path, strerror(errno));
+		return NULL;
+	}
+	if (len > SP_CONF_FILE || memchr(text, '\0', len) != NULL) {
+		sp_snprintf(why, n, "%s: is not a text of at most %d bytes", m->conf_path, SP_CONF_FILE);
+		return NULL;
+	}
+	return sp_steal(&text);
+}
+
+static enum sp_err
+conf_load(const struct mon *m, struct sp_config *ret, char **ret_text, char *why, size_t n)
+{
+	sp_auto(sp_freep) char *text = conf_read(m, why, n);
+	enum sp_err r;
+
+	if (text == NULL)
+		return SP_ENOENT;
+	if ((r = sp_config_parse(m->conf_path, text, strlen(text), ret, why, n)) != SP_OK)
+		return r;
+	*ret_text = sp_steal(&text);
+	return SP_OK;
+}
+
+/* What only a restart can change, because files and sockets under the old name are in use. */
+static int
+conf_is_fixed(const struct mon *m, const struct sp_config *c, char *why, size_t n)
+{
+	if (strcmp(m->conf.state_dir, c->state_dir) == 0 && strcmp(m->conf.run_dir, c->run_dir) == 0 &&
+	    strcmp(m->conf.store, c->store) == 0)
+		return 0;
+	sp_snprintf(why, n, "%s: state_dir, run_dir and store change only with a restart", m->conf_path);
+	return 1;
+}
+
+static enum sp_err
+conf_apply(struct mon *m, char *why, size_t n)
+{
+	sp_auto(sp_freep) struct sp_config *c = calloc(1, sizeof(*c));
+	char *text = NULL;
+	enum sp_err r;
+	int same;
+
+	if (c == NULL)
+		return SP_ENOMEM;
+	if ((r = conf_load(m, c, &text, why, n)) != SP_OK)
+		return r;
+	same = mon_listen_same(&m->conf, c);
+	if (conf_is_fixed(m, c, why, n) || (!same && mon_listen_open(m, c, why, n) != SP_OK)) {
+		free(text);
+		return SP_ESTATE;
+	}
+	m->conf = *c;
+	free(m->conf_text);
+	m->conf_text = text;
+	sp_log_init("monitor", main_level(m->conf.log_level));
+	mon_procs_reload(m);
+	mon_proc_renew(m, SP_PROC_ZYGOTE);	/* host keys, banner, consent text: sessions begin with what it holds */
+	if (!same)
+		mon_proc_renew(m, SP_PROC_GATE);	/* takes the new sockets; waiting connections stay queued */
+	return SP_OK;
+}
+
+static void
+on_hup(struct mon *m)
+{
+	char why[512] = "out of memory", text[64];
+
+	if (m->phase != MON_RUN)
+		return;
+	sp_snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)sp_now_us());
+	mon_notify(text);
+	if (conf_apply(m, why, sizeof(why)) == SP_OK)
+		sp_info("configuration read again from %s", m->conf_path);
+	else
+		sp_error("configuration refused, the old one stays: %s", why);
+	mon_notify("READY=1");
+}
+
+/* ---- orderly stop */
+
+static void	stop_step(struct mon *m);
+
+static void
+stop_enter(struct mon *m, enum mon_phase phase, uint64_t for_us)
+{
+	m->phase = phase;
+	sp_timer_in(m->phase_timer, for_us);
+}
+
+static void
+stop_cut(struct mon *m)
+{
+	if (mon_conns_n(m) > 0)
+		sp_info("ending %zu connections", mon_conns_n(m));
+	mon_conns_kill_all(m, "Sallyport is stopping", "system");
+	stop_enter(m, MON_CUT, (uint64_t)m->conf.kill_after_ms * SP_US_PER_MS + STOP_SCRIBES_US);
+	stop_step(m);
+}
+
+static void
+stop_children(struct mon *m)
+{
+	stop_enter(m, MON_STOP, STOP_CHILD_US);
+	for (int i = 0; i < SP_PROC_N; i++)
+		mon_proc_shutdown(m, (enum sp_proc)i, 0);
+	if (mon_procs_alive(m) == 0)
+		sp_loop_stop(m->loop);
+}
+
+/* Called whenever something ended: is this phase over before its time? */
+static void
+stop_step(struct mon *m)
+{
+	if (m->phase == MON_DRAIN && mon_conns_n(m) == 0)
+		stop_cut(m);
+	else if (m->phase == MON_CUT && mon_conns_n(m) == 0 && mon_scribes_n(m) == 0)
+		stop_children(m);
+	else if (m->phase == MON_STOP && mon_procs_alive(m) == 0)
+		sp_loop_stop(m->loop);
+}
+
+static void
+stop_on_timer(struct sp_timer *t, void *arg)
+{
+	struct mon *m = arg;
+
+	(void)t;
+	if (m->phase == MON_DRAIN)
+		stop_cut(m);
+	else if (m->phase == MON_CUT)
+		stop_children(m);
+	else if (m->phase == MON_STOP) {
+		sp_warn("%d processes did not stop in time: killed", mon_procs_alive(m));
+		mon_procs_kill(m);
+	}
+}
+
+static void
+on_term(struct mon *m, int at_once)
+{
+	char rest[64];
+
+	if (m->phase == MON_RUN) {
+		mon_notify("STOPPING=1");
+		mon_proc_shutdown(m, SP_PROC_GATE, m->conf.drain);
+		mon_listen_close(m);
+	}
+	if (m->phase == MON_DRAIN || (m->phase == MON_RUN && at_once))
+		stop_cut(m);
+	else if (m->phase == MON_RUN) {
+		sp_snprintf(rest, sizeof(rest), "%llu s", (unsigned long long)(m->conf.drain / SP_US_PER_S));
+		sp_info("stopping: %zu connections may end within %s", mon_conns_n(m), rest);
+		stop_enter(m, MON_DRAIN, m->conf.drain);
+		stop_step(m);
+	}
+}
+
+/* ---- signals */
+
+/* Children, and whoever lost its parent and became ours. Processes under watch by pidfd learn their status here too. */
+static void
+on_chld(struct mon *m)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		if (!mon_procs_reaped(m, pid, status))
+			(void)mon_conns_reaped(m, pid, status);
+	stop_step(m);
+}
+
+static void
+on_signal(int signo, void *arg)
+{
+	struct mon *m = arg;
+
+	if (signo == SIGCHLD)
+		on_chld(m);
+	else if (signo == SIGHUP)
+		on_hup(m);
+	else
+		on_term(m, signo == SIGINT);
+}
+
+/* ---- start */
+
+void
+mon_announce(struct mon *m)
+{
+	if (m->announced)
+		return;
+	m->announced = 1;
+	sp_info("Sallyport %s is ready on %s", SP_VERSION, m->conf.listen.n > 0 ? m->conf.listen.v[0] : "no address");
+	mon_notify("READY=1\nSTATUS=ready");
+}
+
+/* Sessions lose their parents when a zygote dies; no process of ours gains rights; no core holds a host key. */
+static void
+main_harden(void)
+{
+	const struct rlimit none = { 0, 0 };
+	struct rlimit rl;
+
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1) == -1 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
+	    setrlimit(RLIMIT_CORE, &none) == -1)
+		sp_die(71, "cannot harden the monitor: %s", strerror(errno));
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
+		if (geteuid() == 0 && rl.rlim_max < FILES_WANTED)
+			rl.rlim_max = FILES_WANTED;
+		rl.rlim_cur = rl.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &rl);
+	}
+	signal(SIGPIPE, SIG_IGN);
+	umask(022);	/* children have 077 */
+}
+
+static void
+main_libexec(struct mon *m, char *arg)
+{
+	for (char *p = arg; p != NULL && *p != '\0' && m->n_libexec < MON_LIBEXEC;) {
+		char *colon = strchr(p, ':');
+
+		if (colon != NULL)
+			*colon++ = '\0';
+		m->libexec[m->n_libexec++] = p;
+		p = colon;
+	}
+}
+
+static void
+main_usage(void)
+{
+	fputs("usage: sallyport-monitor [-t] [-f CONFIG] [-l LIBEXECDIR[:LIBEXECDIR...]]\n"
+	    "  -f  configuration (default " SP_CONFIG_PATH_DEFAULT ")\n"
+	    "  -l  where the other processes are (default: beside this one)\n"
+	    "  -t  only check the configuration\n", stderr);
+	exit(64);
+}
+
+static int
+main_options(struct mon *m, int argc, char **argv)
+{
+	int test = 0, ch;
+
+	m->conf_path = SP_CONFIG_PATH_DEFAULT;
+	m->conf_optional = 1;
+	while ((ch = getopt(argc, argv, "f:l:t")) != -1)
+		if (ch == 'f') {
+			m->conf_path = optarg;
+			m->conf_optional = 0;
+		} else if (ch == 'l')
+			main_libexec(m, optarg);
+		else if (ch == 't')
+			test = 1;
+		else
+			main_usage();
+	if (optind != argc)
+		main_usage();
+	return test;
+}
+
+/* Beside the running executable, wherever that is. */
+static void
+main_own_dir(struct mon *m)
+{
+	static char self[SP_CONF_TEXT];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	if (n <= 0)
+		sp_die(71, "cannot find my own directory: use -l");
+	self[n] = '\0';
+	m->libexec[m->n_libexec++] = dirname(self);
+}
+
+static void
+main_open(struct mon *m)
+{
+	static const int signals[] = { SIGCHLD, SIGHUP, SIGTERM, SIGINT, -1 };
+	char why[512] = "";
+
+	if (mon_conns_init(m) != SP_OK || sp_loop_new(&m->loop) != SP_OK ||
+	    sp_timer_new(m->loop, stop_on_timer, m, &m->phase_timer) != SP_OK)
+		sp_die(71, "cannot start: no memory");
+	if (mon_dirs_make(m, why, sizeof(why)) != SP_OK || mon_hostkeys_make(m, why, sizeof(why)) != SP_OK ||
+	    mon_listen_open(m, &m->conf, why, sizeof(why)) != SP_OK || mon_ask_open(m, why, sizeof(why)) != SP_OK)
+		sp_die(71, "%s", why);
+	if (sp_loop_signals(m->loop, signals, on_signal, m) != SP_OK)
+		sp_die(71, "cannot watch signals");
+}
+
+int
+main(int argc, char **argv)
+{
+	struct mon *m = &mon;
+	char why[512] = "";
+	int test;
+
+	sp_log_init("monitor", SP_LOG_INFO);
+	test = main_options(m, argc, argv);
+	if (conf_load(m, &m->conf, &m->conf_text, why, sizeof(why)) != SP_OK)
+		sp_die(78, "%s", why);
+	if (test) {
+		printf("%s: ok\n", m->conf_path);
+		return 0;
+	}
+	if (geteuid() != 0 && !m->conf.ordinary_user_ok)
+		sp_die(77, "not started as root, and ordinary_user_ok is no");
+	if (m->n_libexec == 0)
+		main_own_dir(m);
+	sp_log_init("monitor", main_level(m->conf.log_level));
+	m->admin_fd = m->ask_fd = m->state_fd = -1;
+	for (int d = 0; d < MON_DIRS; d++)
+		m->dir_fd[d] = -1;
+	sp_uuid_make(&m->boot_id);
+	main_harden();
+	mon_procs_init(m);
+	main_open(m);
+	mon_procs_start(m);
+	if (sp_loop_run(m->loop) != SP_OK)
+		sp_die(71, "the event loop failed");
+	mon_procs_release(m);
+	mon_conns_release(m);
+	mon_ask_close(m);
+	mon_listen_close(m);
+	mon_dirs_release(m);
+	sp_loop_free(m->loop);
+	free(m->conf_text);
+	sp_info("stopped");
+	return 0;
+}

@@ -1,0 +1,123 @@
+/* src/monitor/monitor.h - the state of the monitor, passed to every file of this folder.
+ * Everything that a new instance would need to take over is in struct mon: children, live connections, sockets. */
+#ifndef SP_MONITOR_H
+#define SP_MONITOR_H
+
+#include <sys/types.h>
+
+#include "base/htab.h"
+#include "base/list.h"
+#include "base/loop.h"
+#include "base/str.h"
+#include "common/config.h"
+#include "ipc/chan.h"
+
+#define MON_REASON	512	/* bytes of a kill reason, longer ones are cut */
+#define MON_NAME	256	/* bytes of a name in a label */
+#define MON_LIBEXEC	8	/* directories to look for executables in */
+#define MON_HOSTKEYS	3
+
+enum mon_phase {
+	MON_RUN,	/* ordinary */
+	MON_DRAIN,	/* no new connections, live ones may end by themselves */
+	MON_CUT,	/* live ones are being ended; scribes finish */
+	MON_STOP,	/* children are asked to go */
+};
+struct mon_proc {
+	struct mon	*m;
+	enum sp_proc	 what;
+	pid_t		 pid;		/* 0: not running */
+	int		 pidfd;
+	struct sp_chan	*chan;
+	struct sp_timer	*again;		/* armed while waiting to be started again */
+	uint64_t	 started_us;
+	unsigned	 deaths;	/* in a row, each soon after its start */
+	int		 ready, ever;	/* READY arrived; was started before */
+	int		 renew;		/* was asked to go so that a fresh one takes its place */
+	int		 missing;	/* no executable: said once */
+};
+enum mon_dir { MON_STORE, MON_VAULT, MON_AUDIT, MON_RECORDINGS, MON_SPOOL, MON_OUTBOX, MON_KEYS, MON_DIRS };
+struct mon {
+	struct sp_loop		*loop;
+	struct sp_config	 conf;
+	char			*conf_text;		/* what conf was parsed from */
+	const char		*conf_path;
+	int			 conf_optional;		/* the default path: may be missing */
+	char			*libexec[MON_LIBEXEC];
+	int			 n_libexec;
+	struct sp_uuid		 boot_id;
+	enum mon_phase		 phase;
+	struct sp_timer		*phase_timer;
+	int			 announced;		/* READY was told to the service manager */
+	struct mon_proc		 proc[SP_PROC_N];
+	/* live connections and scribes: conns.c */
+	struct sp_htab		 conns, scribes;
+	struct sp_list		 conn_list, orphans;	/* orphans: scribes whose connection is gone */
+	struct sp_list		 gone;			/* notices for control, kept until they are surely read */
+	size_t			 n_gone;
+	unsigned		 born_n;		/* sessions forked by the present zygote */
+	/* sockets and directories */
+	int			 listen_fd[SP_CONF_LIST];
+	size_t			 n_listen;
+	int			 admin_fd;		/* run_dir/control.sock, listening, for control */
+	int			 ask_fd;		/* run_dir/monitor.sock */
+	struct sp_source	*ask_source;
+	struct sp_list		 ask_clients;
+	size_t			 n_ask_clients;
+	int			 state_fd, dir_fd[MON_DIRS];
+	char			 hostkey[MON_HOSTKEYS][SP_CONF_TEXT + 32];
+};
+
+/* proc.c */
+void		 mon_procs_init(struct mon *m);
+void		 mon_procs_start(struct mon *m);
+void		 mon_procs_release(struct mon *m);
+int		 mon_procs_reaped(struct mon *m, pid_t pid, int status);	/* 1 if it was one of ours */
+int		 mon_procs_alive(const struct mon *m);
+void		 mon_proc_renew(struct mon *m, enum sp_proc what);	/* replace it by a fresh instance */
+void		 mon_procs_reload(struct mon *m);
+void		 mon_proc_shutdown(struct mon *m, enum sp_proc what, uint64_t grace_us);
+void		 mon_procs_kill(struct mon *m);
+/* Sends body to a child; descriptors are taken in any case. SP_ECLOSED while it is away. */
+enum sp_err	 mon_tell(struct mon *m, enum sp_proc what, uint16_t id, const void *body, int *fds, int nfds) SP_MUST_USE;
+void		 mon_announce(struct mon *m);	/* main.c: called when every child is ready */
+const char	*mon_status_text(int wait_status, char *dst, size_t size);
+
+/* conns.c */
+enum sp_err	 mon_conns_init(struct mon *m) SP_MUST_USE;
+void		 mon_conns_release(struct mon *m);
+/* Messages of zygote, scribe parent and control about connections. SP_EFORMAT and the like: the sender lies. */
+enum sp_err	 mon_conns_message(struct mon *m, enum sp_proc from, struct sp_msg *msg) SP_MUST_USE;
+void		 mon_conns_back(struct mon *m, enum sp_proc what);	/* control, vault or scribe parent is there again */
+int		 mon_conns_reaped(struct mon *m, pid_t pid, int status);
+size_t		 mon_conns_n(const struct mon *m);
+size_t		 mon_scribes_n(const struct mon *m);
+void		 mon_conns_kill_all(struct mon *m, const char *reason, const char *by);
+/* Kill the session (or the connection) with that id. SP_ENOENT. */
+enum sp_err	 mon_kill_id(struct mon *m, const struct sp_uuid *id, const char *reason, const char *by) SP_MUST_USE;
+struct mon_row {	/* one live session, for a listing; texts are borrowed for the call */
+	struct sp_uuid	 id;
+	const char	*user, *asset, *account, *protocol, *source;
+	int64_t		 started_wall_us;
+};
+void		 mon_sessions_each(struct mon *m, void (*fn)(const struct mon_row *, void *), void *arg);
+
+/* dirs.c, listen.c, hostkeys.c, ask.c, notify.c */
+enum sp_err	 mon_dirs_make(struct mon *m, char *why, size_t n) SP_MUST_USE;
+void		 mon_dirs_release(struct mon *m);
+/* Descriptors for BOOT of one child: at most SP_MSG_FDS, given; names are static or in the buffers of ret. */
+struct mon_fds {
+	int	 fd[SP_MSG_FDS];
+	char	 name[SP_MSG_FDS][32];
+	int	 n;
+};
+void		 mon_boot_fds(struct mon *m, enum sp_proc what, struct mon_fds *ret);
+enum sp_err	 mon_listen_open(struct mon *m, const struct sp_config *conf, char *why, size_t n) SP_MUST_USE;
+int		 mon_listen_same(const struct sp_config *a, const struct sp_config *b);
+void		 mon_listen_close(struct mon *m);
+enum sp_err	 mon_hostkeys_make(struct mon *m, char *why, size_t n) SP_MUST_USE;
+enum sp_err	 mon_ask_open(struct mon *m, char *why, size_t n) SP_MUST_USE;
+void		 mon_ask_close(struct mon *m);
+void		 mon_notify(const char *text);	/* to the service manager; nothing without NOTIFY_SOCKET */
+
+#endif
