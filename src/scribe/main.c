@@ -150,6 +150,8 @@ parent_died(struct parent *p, struct recorder *r, int status)
 {
 	Sallyport__Died died = SALLYPORT__DIED__INIT;
 
+	sp_htab_remove(&p->recorders, &r->node);
+	parent_clean(p, r);
 	died.conn_id = (ProtobufCBinaryData){ SP_UUID_LEN, r->conn.b };
 	died.session_id = (ProtobufCBinaryData){ SP_UUID_LEN, r->session.b };
 	died.pid = (uint32_t)r->pid;
@@ -158,8 +160,6 @@ parent_died(struct parent *p, struct recorder *r, int status)
 		sp_error("cannot report the end of a recorder");
 	if (WIFSIGNALED(status))
 		sp_warn("recorder %d died of signal %d", (int)r->pid, WTERMSIG(status));
-	sp_htab_remove(&p->recorders, &r->node);
-	parent_clean(p, r);
 	free(r);
 }
 

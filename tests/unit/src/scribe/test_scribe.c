@@ -1,0 +1,660 @@
+/* The real recorder, with monitor, session and control played by the test. */
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "rig.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "ipc/recdata.h"
+#include "sallyport.pb-c.h"
+#include "scribe/recfile.h"
+#include "scribe/watch.h"
+
+#define ok(e) assert_int_equal((e), SP_OK)
+
+static const char conf[] = "reserve_mb 1\n";
+
+static int
+setup(void **state)
+{
+	struct rig *r = calloc(1, sizeof(*r));
+
+	rig_start(r, conf, "");
+	*state = r;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	rig_stop(*state);
+	free(*state);
+	return 0;
+}
+
+static struct rig_session *
+opened(struct rig *r, const char *mode, uint64_t max)
+{
+	struct rig_session *s = rig_session_new(r, 1);
+
+	rig_open(s, mode, max);
+	assert_true(rig_wait(r, &s->opened, 1));
+	assert_int_equal(s->opened_err, SP_OK);
+	return s;
+}
+
+static void
+finish(struct rig_session *s)
+{
+	int before = s->rig->died;
+
+	rig_end(s, "logout", "");
+	assert_true(rig_wait(s->rig, &s->rig->died, before + 1));
+	rig_session_free(s);
+}
+
+static int
+recording_open(struct rig *r, const char *path)
+{
+	char below[300], full[600];
+	int fd;
+
+	(void)sp_snprintf(below, sizeof(below), "recordings/%s", path);
+	rig_path(r, below, full, sizeof(full));
+	fd = open(full, O_RDONLY);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+/* All bytes of one stream of a recording, in order; ends[0] tells whether END is there. */
+static void
+recording_stream(int fd, uint32_t channel, int stream, struct sp_buf *b, int *ret_end)
+{
+	struct sp_recreader *rr;
+	struct sp_rec rec;
+	enum sp_err e;
+
+	*ret_end = 0;
+	ok(sp_recreader_new(fd, &rr));
+	ok(sp_recreader_next(rr, &rec));
+	assert_int_equal(rec.type, SP_REC_T_HEADER);
+	while ((e = sp_recreader_next(rr, &rec)) == SP_OK) {
+		assert_false(*ret_end);
+		if (rec.type == SP_REC_T_DATA && rec.channel == channel && rec.stream == stream)
+			ok(sp_buf_append(b, rec.data.p, rec.data.len));
+		*ret_end = rec.type == SP_REC_T_END;
+	}
+	assert_int_equal(e, SP_ENOENT);
+	sp_recreader_free(rr);
+}
+
+static int
+spool_files(struct rig *r)
+{
+	char path[300];
+	struct dirent *e;
+	int n = 0;
+	DIR *d;
+
+	rig_path(r, "spool", path, sizeof(path));
+	assert_non_null(d = opendir(path));
+	while ((e = readdir(d)) != NULL)
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
+static void
+assert_continuous(const struct rig_control *c, uint64_t first)
+{
+	for (int i = 0; i < c->n; i++)
+		assert_int_equal(c->ev[i].seq, first + (uint64_t)i);
+}
+
+static void
+opens_only_after_start_is_acknowledged(void **state)
+{
+	struct rig *r = *state;
+	struct rig_session *s = rig_session_new(r, 0);
+	Sallyport__EventAck a = SALLYPORT__EVENT_ACK__INIT;
+	struct sp_recreader *rr;
+	struct sp_rec rec;
+	const char *p;
+	char path[128];
+	int fd;
+
+	rig_open(s, "strict", 0);
+	assert_true(rig_wait(r, &s->control->n, 1));
+	assert_string_equal(s->control->ev[0].kind, "start");
+	assert_int_equal(s->control->ev[0].seq, 1);
+	assert_non_null(strstr(s->control->ev[0].body, "\"header\":{\"user\":\"alice\",\"asset\":\"web1\"}"));
+	/* The header can be read back before anybody was told to go on. */
+	assert_non_null(p = strstr(s->control->ev[0].body, "\"recording\":\""));
+	(void)sp_snprintf(path, sizeof(path), "%.51s", p + 13);
+	fd = recording_open(r, path);
+	ok(sp_recreader_new(fd, &rr));
+	ok(sp_recreader_next(rr, &rec));
+	assert_int_equal(rec.type, SP_REC_T_HEADER);
+	assert_memory_equal(rec.data.p, s->control->ev[0].body, rec.data.len);
+	sp_recreader_free(rr);
+	close(fd);
+	for (int i = 0; i < 5; i++)
+		ok(sp_loop_once(r->loop, 20));
+	assert_false(s->opened);
+	a.session_id = (ProtobufCBinaryData){ SP_UUID_LEN, s->id.b };
+	a.seq = 1;
+	ok(sp_chan_send(s->control->chan, SP_MSG_EVENT_ACK, 0, &a, NULL, 0));
+	s->control->ack = 1;
+	assert_true(rig_wait(r, &s->opened, 1));
+	assert_int_equal(s->opened_err, SP_OK);
+	assert_string_equal(s->path, path);
+	finish(s);
+	assert_int_equal(spool_files(r), 0);
+}
+
+static void
+records_every_byte_of_every_stream(void **state)
+{
+	struct rig *r = *state;
+	struct rig_session *s = opened(r, "strict", 0);
+	size_t chunk = 50000, chunks = 800;
+	uint8_t *p = malloc(chunk);
+	struct sp_buf in, out, want_in, want_out;
+	char path[256];
+	int fd, end;
+
+	sp_buf_init(&out, chunk * chunks);
+	sp_buf_init(&want_out, chunk * chunks);
+	sp_buf_init(&in, chunks);
+	sp_buf_init(&want_in, chunks);
+	rig_channel(s, 1, "exec", 0, "cat");
+	for (size_t i = 0; i < chunks; i++) {
+		for (size_t k = 0; k < chunk; k++)
+			p[k] = (uint8_t)(i * 31 + k * 7 + k / 256);
+		rig_data(s, 1, SP_REC_OUT, p, chunk);
+		rig_data(s, 1, SP_REC_IN, &p[i % 100], 1);
+		ok(sp_buf_append(&want_out, p, chunk));
+		ok(sp_buf_append(&want_in, &p[i % 100], 1));
+	}
+	(void)sp_strlcpy(path, s->path, sizeof(path));
+	finish(s);
+	fd = recording_open(r, path);
+	recording_stream(fd, 1, SP_REC_OUT, &out, &end);
+	assert_true(end);
+	recording_stream(fd, 1, SP_REC_IN, &in, &end);
+	assert_int_equal(out.len, want_out.len);
+	assert_memory_equal(out.p, want_out.p, out.len);
+	assert_int_equal(in.len, want_in.len);
+	assert_memory_equal(in.p, want_in.p, in.len);
+	close(fd);
+	free(p);
+	sp_buf_release(&in);
+	sp_buf_release(&out);
+	sp_buf_release(&want_in);
+	sp_buf_release(&want_out);
+}
+
+static void
+counts_what_is_beyond_the_limit_of_a_channel_without_a_terminal(void **state)
+{
+	struct rig *r = *state;
+	struct rig_session *s = opened(r, "strict", 1000);
+	struct rig_control *c = s->control;
+	uint8_t p[700];
+	struct sp_buf b;
+	char path[256];
+	int fd, end;
+
+	memset(p, 'x', sizeof(p));
+	rig_channel(s, 7, "exec", 0, "cat");
+	for (int i = 0; i < 3; i++)
+		rig_data(s, 7, SP_REC_OUT, p, sizeof(p));
+	(void)sp_strlcpy(path, s->path, sizeof(path));
+	rig_end(s, "logout", "");
+	assert_true(rig_wait(r, &r->died, 1));
+	assert_non_null(rig_find(c, "end"));
+	assert_non_null(strstr(rig_find(c, "end")->body, "\"bytes_out\":2100"));
+	rig_session_free(s);
+	fd = recording_open(r, path);
+	sp_buf_init(&b, 10000);
+	recording_stream(fd, 7, SP_REC_OUT, &b, &end);
+	assert_int_equal(b.len, 1000);
+	assert_true(end);
+	sp_buf_release(&b);
+	close(fd);
+}
+
+static void
+writes_the_end_of_a_session_that_died(void **state)
+{
+	struct rig *r = *state;
+	struct rig_session *s = opened(r, "strict", 0);
+	struct sp_buf b;
+	int fd, end;
+
+	rig_channel(s, 1, "shell", 1, "");
+	rig_data(s, 1, SP_REC_OUT, "last words", 10);
+	sp_chan_free(s->session);
+	s->session = NULL;
+	assert_true(rig_wait(r, &r->died, 1));
+	assert_true(s->monitor_closed);
+	assert_non_null(rig_find(s->control, "end"));
+	assert_non_null(strstr(rig_find(s->control, "end")->body, "\"reason\":\"session process died\""));
+	assert_continuous(s->control, 1);
+	fd = recording_open(r, s->path);
+	sp_buf_init(&b, 100);
+	recording_stream(fd, 1, SP_REC_OUT, &b, &end);
+	assert_string_equal(sp_buf_cstr(&b), "last words");
+	assert_true(end);
+	sp_buf_release(&b);
+	close(fd);
+	rig_session_free(s);
+	assert_int_equal(spool_files(r), 0);
+}
+
+static void
+loses_and_doubles_no_event_while_control_is_away(void **state)
+{
+	struct rig *r = *state;
+	struct rig_session *s = opened(r, "strict", 0);
+	struct rig_control *again;
+
+	assert_int_equal(s->control->n, 1);
+	s->control->ack = 0;
+	rig_channel(s, 1, "exec", 0, "one");
+	assert_true(rig_wait(r, &s->control->n, 2));	/* heard, never acknowledged */
+	rig_control_free(s->control);
+	s->control = NULL;
+	for (uint32_t i = 2; i < 50; i++)
+		rig_channel(s, i, "exec", 0, "more");
+	again = rig_give_control(r, s->monitor, 1);
+	assert_true(rig_wait(r, &again->n, 49));
+	assert_int_equal(again->ev[0].seq, 2);
+	assert_continuous(again, 2);
+	s->control = again;
+	rig_end(s, "logout", "alice");
+	assert_true(rig_wait(r, &r->died, 1));
+	assert_int_equal(again->n, 50);
+	assert_string_equal(again->ev[49].kind, "end");
+	assert_continuous(again, 2);
+	rig_session_free(s);
+	assert_int_equal(spool_files(r), 0);
+}
+
+static void
+delivers_what_a_killed_recorder_left(void **state)
+{
+	struct rig *r = *state;
+	struct rig_session *s = opened(r, "strict", 0);
+	struct rig_control *c;
+
+	s->control->ack = 0;
+	rig_channel(s, 1, "exec", 0, "never acknowledged");
+	assert_true(rig_wait(r, &s->control->n, 2));
+	assert_int_equal(kill(s->pid, SIGKILL), 0);
+	assert_true(rig_wait(r, &r->died, 1));
+	assert_true(WIFSIGNALED(r->died_status));
+	assert_true(rig_wait(r, &s->session_closed, 1));
+	assert_int_equal(spool_files(r), 1);
+	c = rig_give_control(r, r->monitor, 1);
+	assert_true(rig_wait(r, &c->n, 2));
+	assert_continuous(c, 2);
+	assert_string_equal(c->ev[0].kind, "channel");
+	assert_string_equal(c->ev[1].kind, "end");
+	assert_non_null(strstr(c->ev[1].body, "recorder died"));
+	assert_true(sp_uuid_equal(&c->ev[1].session, &s->id));
+	for (int i = 0; i < 100 && spool_files(r) > 0; i++)
+		ok(sp_loop_once(r->loop, 20));
+	assert_int_equal(spool_files(r), 0);
+	rig_session_free(s);
+	rig_control_free(c);
+}
+
+static void
+a_new_parent_leaves_the_spool_of_a_living_recorder_alone(void **state)
+{
+	struct rig *r = *state, second;
+	struct rig_session *s = opened(r, "strict", 0);
+	struct rig_control *c;
+
+	s->control->ack = 0;
+	rig_channel(s, 1, "exec", 0, "waiting");
+	assert_true(rig_wait(r, &s->control->n, 2));
+	rig_start(&second, conf, r->dir);
+	c = rig_give_control(&second, second.monitor, 1);
+	for (int i = 0; i < 10; i++)
+		ok(sp_loop_once(second.loop, 30));
+	assert_int_equal(c->n, 0);
+	assert_int_equal(spool_files(r), 1);
+	rig_control_free(c);
+	rig_kill(&second);
+	/* The recorder itself is still served. */
+	rig_control_free(s->control);
+	s->control = rig_give_control(r, s->monitor, 1);
+	assert_true(rig_wait(r, &s->control->n, 1));
+	finish(s);
+}
+
+static void
+ends_a_session_that_sends_data_of_no_channel(void **state)
+{
+	struct rig *r = *state;
+	struct rig_session *s = opened(r, "strict", 0);
+
+	rig_data(s, 99, SP_REC_OUT, "x", 1);
+	assert_true(rig_wait(r, &s->session_closed, 1));
+	assert_true(rig_wait(r, &r->died, 1));
+	assert_non_null(strstr(rig_find(s->control, "end")->body, "broke the recording protocol"));
+	rig_session_free(s);
+}
+
+static int files_seen;
+
+static int
+count_file(const char *path, const struct stat *st, int flag, struct FTW *f)
+{
+	(void)path;
+	(void)st;
+	(void)f;
+	files_seen += flag == FTW_F;
+	return 0;
+}
+
+static void
+leaves_nothing_of_a_session_that_never_began(void **state)
+{
+	struct rig *r = *state;
+	struct rig_session *s = rig_session_new(r, 1);
+
+	sp_chan_free(s->session);
+	s->session = NULL;
+	assert_true(rig_wait(r, &r->died, 1));
+	assert_int_equal(s->control->n, 0);
+	files_seen = 0;
+	assert_int_equal(nftw(r->dir, count_file, 16, FTW_PHYS), 0);
+	assert_int_equal(files_seen, 0);
+	rig_session_free(s);
+}
+
+static void
+refuses_a_recording_below_the_reserve(void **state)
+{
+	struct rig r;
+	struct rig_session *s;
+
+	(void)state;
+	rig_start(&r, "reserve_mb 1048576\n", "");
+	s = rig_session_new(&r, 1);
+	rig_open(s, "strict", 0);
+	assert_true(rig_wait(&r, &s->opened, 1));
+	assert_int_equal(s->opened_err, SP_ENOSPC);
+	assert_non_null(strstr(s->text, "less than 1048576 MiB"));
+	assert_true(rig_wait(&r, &r.died, 1));
+	assert_int_equal(s->control->n, 0);
+	rig_session_free(s);
+	rig_stop(&r);
+}
+
+/* A watcher's frames, read until `want` bytes of output or the end. */
+struct frames {
+	struct sp_buf	out;
+	int		ended;
+	unsigned	cols, rows;
+	char		reason[128];
+};
+
+static int
+read_all(int fd, void *p, size_t n)
+{
+	for (size_t got = 0; got < n;) {
+		ssize_t k = read(fd, (uint8_t *)p + got, n - got);
+
+		if (k <= 0)
+			return -1;
+		got += (size_t)k;
+	}
+	return 0;
+}
+
+static void
+frames_read(int fd, struct frames *f, size_t want)
+{
+	uint8_t h[12], buf[128 * 1024];
+	size_t len;
+
+	while (!f->ended && f->out.len < want && read_all(fd, h, sizeof(h)) == 0) {
+		len = h[8] | (size_t)h[9] << 8 | (size_t)h[10] << 16 | (size_t)h[11] << 24;
+		assert_true(len <= sizeof(buf));
+		assert_int_equal(read_all(fd, buf, len), 0);
+		f->cols = h[2] | (unsigned)h[3] << 8;
+		f->rows = h[4] | (unsigned)h[5] << 8;
+		if (h[0] == 1)
+			ok(sp_buf_append(&f->out, buf, len));
+		f->ended = h[0] == 3;
+		if (f->ended)
+			(void)sp_snprintf(f->reason, sizeof(f->reason), "%.*s", (int)len, (const char *)buf);
+	}
+}
+
+static int
+watch(struct rig_session *s)
+{
+	Sallyport__Watch w = SALLYPORT__WATCH__INIT;
+	struct timeval tv = { .tv_sec = 5 };
+	int sv[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	assert_int_equal(setsockopt(sv[0], SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)), 0);
+	w.session_id = (ProtobufCBinaryData){ SP_UUID_LEN, s->id.b };
+	ok(sp_chan_send(s->control->chan, SP_MSG_WATCH, 0, &w, &sv[1], 1));
+	return sv[0];
+}
+
+static void
+a_watcher_reads_the_past_and_then_the_present(void **state)
+{
+	struct rig *r = *state;
+	struct rig_session *s = opened(r, "strict", 0);
+	Sallyport__RecResize rs = SALLYPORT__REC_RESIZE__INIT;
+	struct frames f = { 0 };
+	int fd;
+
+	sp_buf_init(&f.out, 1 << 20);
+	rig_channel(s, 1, "shell", 1, "");
+	rig_channel(s, 2, "exec", 0, "noise");
+	rig_data(s, 1, SP_REC_OUT, "past ", 5);
+	rig_data(s, 2, SP_REC_OUT, "not for the terminal", 20);
+	rig_data(s, 1, SP_REC_IN, "typed", 5);
+	fd = watch(s);
+	frames_read(fd, &f, 5);
+	assert_string_equal(sp_buf_cstr(&f.out), "past ");
+	assert_int_equal(f.cols, 80);
+	rs.channel = 1;
+	rs.cols = 132;
+	rs.rows = 50;
+	ok(sp_chan_send(s->session, SP_MSG_REC_RESIZE, 0, &rs, NULL, 0));
+	rig_data(s, 1, SP_REC_OUT, "present", 7);
+	frames_read(fd, &f, 12);
+	assert_string_equal(sp_buf_cstr(&f.out), "past present");
+	assert_int_equal(f.cols, 132);
+	assert_int_equal(f.rows, 50);
+	rig_end(s, "logout", "");
+	frames_read(fd, &f, 1000);
+	assert_true(f.ended);
+	assert_string_equal(f.reason, "logout");
+	close(fd);
+	sp_buf_release(&f.out);
+	assert_true(rig_wait(r, &r->died, 1));
+	rig_session_free(s);
+}
+
+static void
+a_watcher_of_a_long_session_reads_the_last_four_megabytes(void **state)
+{
+	struct rig *r = *state;
+	struct rig_session *s = opened(r, "strict", 0);
+	struct frames f = { 0 };
+	size_t total = 12u << 20, line = 64;
+	char block[32 * 64];
+	int fd;
+
+	rig_channel(s, 1, "shell", 1, "");
+	for (size_t at = 0; at < total; at += sizeof(block)) {
+		for (size_t i = 0; i < sizeof(block); i += line)
+			(void)sp_snprintf(block + i, line, "%-62zu", (at + i) / line);
+		for (size_t i = line - 1; i < sizeof(block); i += line)
+			block[i] = '\n';
+		rig_data(s, 1, SP_REC_OUT, block, sizeof(block));
+	}
+	sp_buf_init(&f.out, 16u << 20);
+	fd = watch(s);
+	frames_read(fd, &f, 4000000);
+	rig_end(s, "logout", "");
+	frames_read(fd, &f, SIZE_MAX);
+	assert_true(f.ended);
+	assert_true(f.out.len >= SP_WATCH_REPLAY - SP_WATCH_REPLAY / 8 && f.out.len <= SP_WATCH_REPLAY + SP_WATCH_REPLAY / 8);
+	assert_int_equal(f.out.len % line, 0);
+	/* What is shown is the unbroken end. */
+	for (size_t i = 0; i < f.out.len; i += line)
+		assert_int_equal(strtoul((const char *)f.out.p + i, NULL, 10), (total - f.out.len + i) / line);
+	close(fd);
+	sp_buf_release(&f.out);
+	assert_true(rig_wait(r, &r->died, 1));
+	rig_session_free(s);
+}
+
+static void
+a_watcher_that_does_not_read_slows_nobody(void **state)
+{
+	struct rig *r = *state;
+	struct rig_session *s = opened(r, "strict", 0);
+	struct frames f = { 0 };
+	char block[32768];
+	int fd;
+
+	memset(block, 'y', sizeof(block));
+	rig_channel(s, 1, "shell", 1, "");
+	rig_data(s, 1, SP_REC_OUT, "start", 5);
+	fd = watch(s);
+	for (size_t i = 0; i < (40u << 20) / sizeof(block); i++)
+		rig_data(s, 1, SP_REC_OUT, block, sizeof(block));
+	sp_buf_init(&f.out, 64u << 20);
+	frames_read(fd, &f, SIZE_MAX);
+	assert_true(f.ended);
+	assert_non_null(strstr(f.reason, "too slow"));
+	close(fd);
+	sp_buf_release(&f.out);
+	finish(s);
+}
+
+/* A small file system of our own; needs to be root. */
+static int
+tmpfs_enter(char *dir, size_t n, const char *size)
+{
+	(void)sp_strlcpy(dir, "/tmp/sp-scribe-fs-XXXXXX", n);
+	if (mkdtemp(dir) == NULL || geteuid() != 0 || unshare(CLONE_NEWNS) == -1 ||
+	    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1 || mount("tmpfs", dir, "tmpfs", 0, size) == -1) {
+		(void)rmdir(dir);
+		return -1;
+	}
+	(void)chmod(dir, 0755);
+	return 0;
+}
+
+static void
+full_disk(struct rig_session *s, const char *dir)
+{
+	struct rig *r = s->rig;
+	char fill[300], block[32768];
+	struct sp_buf b;
+	int fd, end;
+
+	memset(block, 'z', sizeof(block));
+	rig_channel(s, 1, "shell", 1, "");
+	rig_data(s, 1, SP_REC_OUT, "before", 6);
+	(void)sp_snprintf(fill, sizeof(fill), "%s/fill", dir);
+	fd = open(fill, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	while (write(fd, block, sizeof(block)) > 0)
+		;
+	while (write(fd, block, 512) > 0)
+		;
+	for (int i = 0; i < 200 && s->state_err == 0; i++) {
+		rig_data(s, 1, SP_REC_OUT, block, 4096);
+		ok(sp_loop_once(r->loop, 1));
+	}
+	assert_true(rig_wait(r, &s->state_err, 1));
+	assert_int_equal(s->state_err, SP_ENOSPC);
+	rig_end(s, "recording failed", "");
+	assert_true(rig_wait(r, &r->died, 1));
+	assert_non_null(rig_find(s->control, "error"));
+	assert_non_null(rig_find(s->control, "end"));
+	assert_non_null(strstr(rig_find(s->control, "end")->body, "bytes_not_recorded"));
+	close(fd);
+	fd = recording_open(r, s->path);
+	sp_buf_init(&b, 8u << 20);
+	recording_stream(fd, 1, SP_REC_OUT, &b, &end);
+	assert_true(end);
+	assert_memory_equal(b.p, "before", 6);
+	sp_buf_release(&b);
+	close(fd);
+}
+
+static void
+the_end_fits_on_a_full_disk(void **state)
+{
+	struct rig r;
+	struct rig_session *s;
+	char dir[128];
+
+	(void)state;
+	if (tmpfs_enter(dir, sizeof(dir), "size=6m") != 0)
+		skip();
+	rig_start(&r, "reserve_mb 1\n", dir);
+	s = opened(&r, "strict", 0);
+	full_disk(s, dir);
+	rig_session_free(s);
+	rig_stop(&r);
+	(void)umount2(dir, MNT_DETACH);
+	(void)rmdir(dir);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+		T(opens_only_after_start_is_acknowledged),
+		T(records_every_byte_of_every_stream),
+		T(counts_what_is_beyond_the_limit_of_a_channel_without_a_terminal),
+		T(writes_the_end_of_a_session_that_died),
+		T(loses_and_doubles_no_event_while_control_is_away),
+		T(delivers_what_a_killed_recorder_left),
+		T(a_new_parent_leaves_the_spool_of_a_living_recorder_alone),
+		T(ends_a_session_that_sends_data_of_no_channel),
+		T(leaves_nothing_of_a_session_that_never_began),
+		T(a_watcher_reads_the_past_and_then_the_present),
+		T(a_watcher_of_a_long_session_reads_the_last_four_megabytes),
+		T(a_watcher_that_does_not_read_slows_nobody),
+#undef T
+		cmocka_unit_test(refuses_a_recording_below_the_reserve),
+		cmocka_unit_test(the_end_fits_on_a_full_disk),
+	};
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
