@@ -115,9 +115,9 @@ def test_list_and_kill_work_while_control_is_down(lab, me, live):
     pid = T.child_pid(lab, "control")
     os.kill(pid, signal.SIGSTOP)          # down, and not restarted
     try:
-        rows = lab.ctl("--monitor", "session", "list")
+        rows = lab.ctl("session", "list", "--monitor")
         assert any(r["id"] == sid and r["user"] == "alice" for r in rows), rows
-        lab.ctl("--monitor", "session", "kill", sid, "--reason", "control is down")
+        lab.ctl("session", "kill", sid, "--monitor", "--reason", "control is down")
         err = a.p.communicate(timeout=10)[1]
         assert "Terminated by" in err and "control is down" in err
     finally:
