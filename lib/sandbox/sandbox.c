@@ -21,16 +21,17 @@ box_limit(int what, uint64_t want, struct sp_buf *say, const char *name)
 
 	if (getrlimit((__rlimit_resource_t)what, &rl) == -1)
 		return sp_err_errno(errno);
-	if (rl.rlim_max != RLIM_INFINITY && rl.rlim_max < want && geteuid() != 0) {
-		rl.rlim_cur = rl.rlim_max;	/* an ordinary user cannot raise it: take what there is, and say so */
-		if (sp_buf_printf(say, ", %s only %llu", name, (unsigned long long)rl.rlim_max) != SP_OK)
-			return SP_ENOMEM;
-	} else {
-		rl.rlim_cur = want;
-		if (rl.rlim_max == RLIM_INFINITY || rl.rlim_max > want || geteuid() == 0)
-			rl.rlim_max = want;
+	if (rl.rlim_max == RLIM_INFINITY || rl.rlim_max >= want) {
+		rl.rlim_cur = rl.rlim_max = want;
+		return setrlimit((__rlimit_resource_t)what, &rl) == 0 ? SP_OK : sp_err_errno(errno);
 	}
-	return setrlimit((__rlimit_resource_t)what, &rl) == 0 ? SP_OK : sp_err_errno(errno);
+	if (setrlimit((__rlimit_resource_t)what, &(struct rlimit){ want, want }) == 0)
+		return SP_OK;
+	/* An ordinary user, and root in a container, cannot raise it: take what there is, and say so. */
+	rl.rlim_cur = rl.rlim_max;
+	if (setrlimit((__rlimit_resource_t)what, &rl) == -1)
+		return sp_err_errno(errno);
+	return sp_buf_printf(say, ", %s only %llu", name, (unsigned long long)rl.rlim_max);
 }
 
 static enum sp_err
