@@ -1,0 +1,81 @@
+/* src/ctl/asset.c - sallyport asset: hosts that people reach, and their pinned host keys. */
+#include "ctl/nouns.h"
+
+static const struct ctl_col asset_cols[] = {
+	{ "name", "NAME" },
+	{ "address", "ADDRESS" },
+	{ "port", "PORT", .flags = CTL_COL_RIGHT },
+	{ "state", "STATE", .flags = CTL_COL_EXTRA },
+	{ "platform", "PLATFORM", .flags = CTL_COL_EXTRA },
+	{ "department", "DEPARTMENT", .flags = CTL_COL_EXTRA },
+	{ "groups", "GROUPS", .flags = CTL_COL_EXTRA },
+	{ "tags", "TAGS", .flags = CTL_COL_EXTRA },
+	{ "remark", "REMARK", .flags = CTL_COL_EXTRA },
+	{ "id", "ID", .flags = CTL_COL_WHOLE | CTL_COL_CARD },
+	{ NULL }
+};
+static const struct ctl_col hostkey_cols[] = {
+	{ "fingerprint", "FINGERPRINT", .flags = CTL_COL_WHOLE },
+	{ "type|alg", "TYPE" },
+	{ "state", "STATE", .flags = CTL_COL_EXTRA },
+	{ "pinned_by", "PINNED BY", .flags = CTL_COL_EXTRA },
+	{ "created", "PINNED", CTL_FMT_AGE, CTL_COL_EXTRA },
+	{ "line", "LINE", .flags = CTL_COL_WHOLE | CTL_COL_CARD },
+	{ NULL }
+};
+static const struct ctl_opt asset_create_args[] = {
+	{ "NAME", CTL_STR, .help = "name of the new asset, as people will type it" },
+	{ "ADDRESS", CTL_STR, .help = "host name or IP address" },
+	CTL_END
+};
+static const struct ctl_opt asset_arg[] = {
+	{ "NAME", CTL_STR, .complete = "asset", .help = "name of the asset" },
+	CTL_END
+};
+#define ASSET_OPTS \
+	{ "port", CTL_INT, .value = "N", .help = "SSH port (default 22)" }, \
+	{ "department", CTL_STR, .value = "NAME", .complete = "department", .help = "department of the asset" }, \
+	{ "platform", CTL_STR, .value = "NAME", .help = "such as linux" }, \
+	{ "remark", CTL_STR, .value = "TEXT", .help = "shown in the menu" }, \
+	{ "group", CTL_LIST, "groups", "NAME,...", .complete = "asset-group", .help = "asset groups that it belongs to" }, \
+	{ "zone", CTL_STR, .value = "NAME", .help = "network zone" }, \
+	{ "tag", CTL_LIST, "tags", "TAG,...", .help = "tags, for people and searches" }
+static const struct ctl_opt asset_create_opts[] = {
+	ASSET_OPTS,
+	CTL_END
+};
+static const struct ctl_opt asset_update_opts[] = {
+	{ "address", CTL_STR, .value = "HOST", .help = "host name or IP address" },
+	ASSET_OPTS,
+	CTL_END
+};
+static const struct ctl_opt hostkey_set_args[] = {
+	{ "NAME", CTL_STR, .complete = "asset", .help = "name of the asset" },
+	{ "LINE", CTL_WORDS, .help = "key type and base64, as ssh-keyscan prints it without the host" },
+	CTL_END
+};
+static const struct ctl_opt hostkey_remove_args[] = {
+	{ "NAME", CTL_STR, .complete = "asset", .help = "name of the asset" },
+	{ "LINE", CTL_WORDS, .flags = CTL_OPTIONAL, .help = "which key: its line or fingerprint (default: all)" },
+	CTL_END
+};
+
+static const struct ctl_cmd asset_cmds[] = {
+	{ "create", "make an asset", .args = asset_create_args, .opts = asset_create_opts, .method = "asset.create",
+	  .done = "Asset {name} created." },
+	{ "list", "list assets", .method = "asset.list", .show = CTL_ROWS, .cols = asset_cols, .empty = "No assets." },
+	{ "show", "show an asset", .args = asset_arg, .method = "asset.show", .show = CTL_OBJECT, .cols = asset_cols },
+	{ "update", "change an asset", .args = asset_arg, .opts = asset_update_opts, .method = "asset.update",
+	  .done = "Asset {name} changed." },
+	{ "delete", "delete an asset with its accounts and grants", .args = asset_arg, .method = "asset.delete",
+	  .done = "Asset {name} deleted." },
+	{ "hostkey list", "list the pinned host keys of an asset", .args = asset_arg, .method = "asset.hostkey.list",
+	  .show = CTL_ROWS, .cols = hostkey_cols, .empty = "No host keys pinned." },
+	{ "hostkey set", "pin a host key", .args = hostkey_set_args, .method = "asset.hostkey.set",
+	  .done = "Host key of {name} pinned." },
+	{ "hostkey remove", "forget pinned host keys", .args = hostkey_remove_args, .method = "asset.hostkey.remove",
+	  .done = "Host key of {name} removed.",
+	  .more = "After a reinstallation of a host, remove its old key: the next connection pins the new one if trust_first_use is on." },
+	{ NULL }
+};
+const struct ctl_noun ctl_noun_asset = { "asset", "hosts that people reach through Sallyport", asset_cmds };

@@ -1,0 +1,242 @@
+/* src/ctl/call.c - see call.h. */
+#include "ctl/call.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "sallyport.pb-c.h"
+
+struct call {
+	struct ctl_answer	*a;
+	uint32_t		 corr;
+	size_t			 bytes;
+	int			 done;
+};
+
+void
+ctl_answer_release(struct ctl_answer *a)
+{
+	json_decref(a->body);
+	a->body = NULL;
+	sp_closep(&a->fd);
+}
+
+static enum sp_err
+answer_fail(struct ctl_answer *a, enum sp_err e, const char *text)
+{
+	a->err = e;
+	(void)sp_strlcpy(a->text, text, sizeof(a->text));
+	return e;
+}
+
+/* Parts of a listing are joined; a second part that is no array would be a broken answer. */
+static enum sp_err
+call_add_body(struct call *k, const ProtobufCBinaryData *d)
+{
+	json_t *part;
+
+	if (d->len == 0)
+		return SP_OK;
+	if ((k->bytes += d->len) > CTL_ANSWER_MAX)
+		return answer_fail(k->a, SP_ESIZE, "the answer is too long: ask for less, see the options of this command");
+	part = json_loadb((const char *)d->data, d->len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
+	if (part == NULL)
+		return answer_fail(k->a, SP_EFORMAT, "control sent an answer that is not JSON: restart sallyport after its upgrade");
+	if (k->a->body == NULL) {
+		k->a->body = part;
+		return SP_OK;
+	}
+	if (!json_is_array(k->a->body) || !json_is_array(part) || json_array_extend(k->a->body, part) != 0) {
+		json_decref(part);
+		return answer_fail(k->a, SP_EFORMAT, "control sent an answer in parts that do not fit: restart sallyport after its upgrade");
+	}
+	json_decref(part);
+	return SP_OK;
+}
+
+static void
+call_on_msg(struct sp_chan *chan, struct sp_msg *m, void *arg)
+{
+	struct call *k = arg;
+	Sallyport__CallReply *r = (Sallyport__CallReply *)m->body;
+
+	(void)chan;
+	if (m->id != SP_MSG_CALL_REPLY || m->corr != k->corr || k->done)
+		return;
+	k->a->reached = 1;
+	if (r->err != SP_OK) {
+		answer_fail(k->a, r->err < SP_ERR_N ? (enum sp_err)r->err : SP_EINTERNAL, r->text);
+		k->done = 1;
+		return;
+	}
+	if (call_add_body(k, &r->body) != SP_OK) {
+		k->done = 1;
+		return;
+	}
+	(void)sp_strlcpy(k->a->text, r->text, sizeof(k->a->text));
+	if (m->nfds > 0 && k->a->fd < 0)
+		k->a->fd = sp_steal_fd(&m->fds[0]);
+	k->done = !r->more;
+}
+
+static void
+call_on_close(struct sp_chan *chan, enum sp_err why, const char *what, void *arg)
+{
+	struct call *k = arg;
+
+	(void)chan;
+	(void)what;
+	if (k->done)
+		return;
+	k->done = 1;
+	if (why == SP_EVERSION)
+		answer_fail(k->a, why, "sallyport and its server are of different versions: restart sallyport after its upgrade");
+	else
+		answer_fail(k->a, why, "the connection closed before the answer came: see 'sallyport doctor' and the log");
+}
+
+static enum sp_err
+call_connect(const char *path, struct ctl_answer *a, int *ret_fd)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	sp_auto(sp_closep) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int e;
+
+	if (fd == -1)
+		return answer_fail(a, SP_ESYS, "cannot make a socket: too many open files?");
+	(void)sp_strlcpy(un.sun_path, path, sizeof(un.sun_path));
+	if (connect(fd, (struct sockaddr *)&un, sizeof(un)) == 0) {
+		*ret_fd = sp_steal_fd(&fd);
+		return SP_OK;
+	}
+	e = errno;
+	if (e == ENOENT)
+		sp_snprintf(a->text, sizeof(a->text), "no Sallyport runs here, there is no %s: start it with "
+		    "'systemctl start sallyport', or name its socket with --socket", path);
+	else if (e == EACCES || e == EPERM)
+		sp_snprintf(a->text, sizeof(a->text), "%s is not open to you: use root, or have an administrator bind your "
+		    "system account with 'sallyport user update LOGIN --os-uid %u'", path, (unsigned)getuid());
+	else
+		sp_snprintf(a->text, sizeof(a->text), "nobody answers at %s (%s): see 'systemctl status sallyport'", path,
+		    strerror(e));
+	a->err = e == EACCES || e == EPERM ? SP_EACCES : SP_EUNAVAIL;
+	return a->err;
+}
+
+static enum sp_err
+call_send(struct ctl *c, struct sp_chan *chan, struct call *k, const char *method, const json_t *params)
+{
+	Sallyport__CallAsk ask = SALLYPORT__CALL_ASK__INIT;
+	sp_auto(sp_freep) char *text = params != NULL ? json_dumps(params, JSON_COMPACT) : NULL;
+	char empty[] = "";
+	sp_auto(sp_freep) char *name = strdup(method), *as = strdup(c->as_user != NULL ? c->as_user : empty);
+	enum sp_err r;
+
+	if (name == NULL || as == NULL || (params != NULL && text == NULL))
+		return answer_fail(k->a, SP_ENOMEM, "out of memory");
+	ask.method = name;
+	ask.as_user = as;
+	ask.params.data = (uint8_t *)text;
+	ask.params.len = text != NULL ? strlen(text) : 0;
+	r = sp_chan_send(chan, SP_MSG_CALL_ASK, k->corr, &ask, NULL, 0);
+	if (r == SP_ESIZE)
+		return answer_fail(k->a, r, "the request is too large: give fewer or shorter values");
+	return r == SP_OK ? r : answer_fail(k->a, r, "the request could not be sent: see 'sallyport doctor'");
+}
+
+static void
+chan_freep(struct sp_chan **c)
+{
+	sp_chan_free(*c);
+	*c = NULL;
+}
+
+enum sp_err
+ctl_ask(struct ctl *c, enum sp_proc peer, const char *method, const json_t *params, int timeout_ms, struct ctl_answer *ret)
+{
+	sp_auto(chan_freep) struct sp_chan *chan = NULL;
+	struct call k = { .a = ret };
+	uint64_t until = sp_now_us() + (uint64_t)timeout_ms * SP_US_PER_MS;
+	int fd = -1;
+
+	*ret = (struct ctl_answer){ .fd = -1 };
+	if (call_connect(peer == SP_PROC_MONITOR ? c->monitor_socket : c->socket, ret, &fd) != SP_OK)
+		return ret->err;
+	if (sp_chan_new(fd, SP_PROC_CTL, peer, call_on_msg, call_on_close, &k, &chan) != SP_OK)
+		return answer_fail(ret, SP_ENOMEM, "out of memory");
+	k.corr = sp_chan_corr(chan);
+	if (call_send(c, chan, &k, method, params) != SP_OK)
+		return ret->err;
+	while (!k.done) {
+		uint64_t now = sp_now_us();
+
+		if (now >= until) {
+			sp_snprintf(ret->text, sizeof(ret->text), "no answer within %d seconds: see 'sallyport doctor', or wait "
+			    "longer with --timeout", (timeout_ms + 999) / 1000);
+			return ret->err = SP_ETIMEOUT;
+		}
+		if (sp_chan_wait(chan, (int)((until - now) / SP_US_PER_MS) + 1) == SP_ECLOSED && !k.done)
+			return answer_fail(ret, SP_ECLOSED, "the connection closed before the answer came: see 'sallyport doctor' and the log");
+	}
+	return ret->err;
+}
+
+/* What a person can do about it, where the answer itself does not say. */
+static const char *
+answer_advice(struct ctl *c, enum sp_err e, char *dst, size_t size)
+{
+	switch (e) {
+	case SP_ESEALED:
+		return "open it with 'sallyport vault unseal'";
+	case SP_EACCES: case SP_EDENIED: case SP_EPEER:
+		return "ask an administrator";
+	case SP_EEXIST:
+		return "choose another name";
+	case SP_ECONFLICT: case SP_EAGAIN: case SP_EBUSY: case SP_EFULL:
+		return "try again";
+	case SP_ETIMEOUT: case SP_EUNAVAIL: case SP_EIO: case SP_ENOSPC: case SP_ECORRUPT: case SP_EINTERNAL: case SP_ESYS:
+		return "see 'sallyport doctor'";
+	case SP_EVERSION:
+		return "restart sallyport after its upgrade";
+	case SP_ENOENT:
+		if (c->noun != NULL && ctl_cmd_find(c->noun, 1, (char *[]){ (char[]){ "list" } }, &(int){ 0 }) != NULL) {
+			sp_snprintf(dst, size, "see 'sallyport %s list'", c->noun->name);
+			return dst;
+		}
+		return NULL;
+	case SP_EINVAL: case SP_EUSAGE: case SP_EFORMAT: case SP_ESHORT: case SP_ESIZE:
+		if (c->noun == NULL || c->cmd == NULL)
+			return NULL;
+		sp_snprintf(dst, size, "see 'sallyport help %s%s%s'", c->noun->name, c->cmd->verb[0] != 0 ? " " : "",
+		    c->cmd->verb);
+		return dst;
+	default:
+		return NULL;
+	}
+}
+
+enum sp_err
+ctl_answer_fail(struct ctl *c, const struct ctl_answer *a)
+{
+	char room[128];
+	const char *text = a->text[0] != 0 ? a->text : sp_err_text(a->err);
+	const char *advice = strstr(text, ": ") == NULL ? answer_advice(c, a->err, room, sizeof(room)) : NULL;
+
+	return advice != NULL ? ctl_fail(c, a->err, "%s: %s", text, advice) : ctl_fail(c, a->err, "%s", text);
+}
+
+enum sp_err
+ctl_call(struct ctl *c, const char *method, const json_t *params, json_t **ret_body)
+{
+	ctl_auto_answer a = { .fd = -1 };
+
+	if (ctl_ask(c, SP_PROC_CONTROL, method, params, c->timeout_ms, &a) != SP_OK)
+		return ctl_answer_fail(c, &a);
+	*ret_body = a.body != NULL ? sp_steal(&a.body) : json_object();
+	return *ret_body != NULL ? SP_OK : ctl_fail(c, SP_ENOMEM, "out of memory");
+}
