@@ -128,22 +128,26 @@ make_assets(struct world *w)
 	w->deep_asset = w->asset[ASSETS / 2];
 }
 
-static struct sp_store_grant
-make_grant(struct world *w)
+/* Fills *g, which is zeroed. */
+static void
+make_grant(struct world *w, struct sp_store_grant *g)
 {
-	struct sp_store_grant g = { .accounts = "root,deploy", .protocols = SP_STORE_P_SHELL | SP_STORE_P_EXEC | SP_STORE_P_SFTP,
-	    .effect = SP_STORE_ALLOW, .record_mode = SP_STORE_RECORD_STRICT, .mfa_interval_s = -1, .file_direction = 3 };
 	int to_group = pick(w, 10) < 2, on_group = pick(w, 10) < 2, user = pick(w, USERS), asset = pick(w, ASSETS);
 
-	g.subject_kind = to_group ? SP_STORE_SUBJECT_GROUP : SP_STORE_SUBJECT_USER;
-	g.subject_id = to_group ? w->group[pick(w, GROUPS)] : w->user[user];
-	g.object_kind = on_group ? SP_STORE_OBJECT_ASSET_GROUP : SP_STORE_OBJECT_ASSET;
-	g.object_id = on_group ? w->asset_group[LEVELS + pick(w, ASSET_GROUPS - LEVELS)] : w->asset[asset];
+	sp_strlcpy(g->accounts, "root,deploy", sizeof(g->accounts));
+	g->protocols = SP_STORE_P_SHELL | SP_STORE_P_EXEC | SP_STORE_P_SFTP;
+	g->effect = SP_STORE_ALLOW;
+	g->record_mode = SP_STORE_RECORD_STRICT;
+	g->mfa_interval_s = -1;
+	g->file_direction = SP_STORE_FILE_UP | SP_STORE_FILE_DOWN;
+	g->subject_kind = to_group ? SP_STORE_SUBJECT_GROUP : SP_STORE_SUBJECT_USER;
+	g->subject_id = to_group ? w->group[pick(w, GROUPS)] : w->user[user];
+	g->object_kind = on_group ? SP_STORE_OBJECT_ASSET_GROUP : SP_STORE_OBJECT_ASSET;
+	g->object_id = on_group ? w->asset_group[LEVELS + pick(w, ASSET_GROUPS - LEVELS)] : w->asset[asset];
 	if (!to_group && !on_group) {
 		w->direct[w->direct_n].user = user;
 		w->direct[w->direct_n++].asset = asset;
 	}
-	return g;
 }
 
 /* A few grants that the nested decision finds, spread over its groups; the same few at every size. */
@@ -151,8 +155,9 @@ static void
 nested_grants(struct world *w)
 {
 	for (int i = 0; i < IN_GROUPS; i++) {
-		struct sp_store_grant g = make_grant(w);
+		struct sp_store_grant g = { 0 };
 
+		make_grant(w, &g);
 		g.subject_kind = SP_STORE_SUBJECT_GROUP;
 		g.subject_id = w->group[i * (GROUPS / IN_GROUPS)];
 		g.object_kind = SP_STORE_OBJECT_ASSET_GROUP;
@@ -172,8 +177,10 @@ load_grants(struct world *w, size_t upto)
 	while (w->grants < upto) {
 		size_t n = upto - w->grants < CHUNK ? upto - w->grants : CHUNK;
 
-		for (size_t i = 0; i < n; i++)
-			g[i] = make_grant(w);
+		for (size_t i = 0; i < n; i++) {
+			g[i].id = (struct sp_uuid){ 0 };	/* all else is the same in every row, or written */
+			make_grant(w, &g[i]);
+		}
 		must(w, sp_store_grant_add_many(w->fx.s, g, n, NULL), "grants");
 		w->grants += n;
 	}

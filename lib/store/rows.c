@@ -393,21 +393,28 @@ insert_sql(struct sp_buf *b, const struct sp_rowtype *t, int rows)
 	return SP_OK;
 }
 
-/* Insert `n` rows that lie `size` apart, in one statement. A row that they name and that is not there: SP_ENOENT. */
+/* Insert `n` rows that lie `size` apart, with insert_sql's text for as many. A row that they name and that is not
+ * there: SP_ENOENT. */
 static enum sp_err
-insert_rows(struct sp_store *s, const struct sp_rowtype *t, const void *rows, int n)
+insert_with(struct sp_store *s, const struct sp_rowtype *t, const struct sp_buf *sql, const void *rows, int n)
 {
-	sp_auto(sp_buf_release) struct sp_buf sql = { .max = SP_STORE_SQL_MAX };
 	struct sp_q q;
 	enum sp_err r;
 
-	if ((r = insert_sql(&sql, t, n)) != SP_OK)
-		return r;
-	sp_q_open(s, SP_STORE_MAIN, sp_buf_cstr(&sql), &q);
+	sp_q_open(s, SP_STORE_MAIN, sp_buf_cstr(sql), &q);
 	for (int i = 0; i < n; i++)
 		sp_row_bind(&q, t, (const char *)rows + (size_t)i * t->size, 0, 0);
 	r = sp_q_run(&q, NULL);
 	return r == SP_ESTATE && !s->tx_bad[SP_STORE_MAIN] ? SP_ENOENT : r;
+}
+
+static enum sp_err
+insert_row(struct sp_store *s, const struct sp_rowtype *t, const void *row)
+{
+	sp_auto(sp_buf_release) struct sp_buf sql = { .max = SP_STORE_SQL_MAX };
+	enum sp_err r = insert_sql(&sql, t, 1);
+
+	return r != SP_OK ? r : insert_with(s, t, &sql, row, 1);
 }
 
 static enum sp_err
@@ -449,7 +456,7 @@ add_body(struct sp_store *s, const struct sp_rowtype *t, const void *row)
 		return r;
 	if (t->before_write != NULL && (r = t->before_write(s, row, 1)) != SP_OK)
 		return r;
-	if ((r = insert_rows(s, t, row, 1)) != SP_OK || (r = add_to_closure(s, t, row)) != SP_OK)
+	if ((r = insert_row(s, t, row)) != SP_OK || (r = add_to_closure(s, t, row)) != SP_OK)
 		return r;
 	return t->after_write != NULL ? t->after_write(s, row, 1) : SP_OK;
 }
@@ -907,17 +914,22 @@ sp_store_totp_step(struct sp_store *s, const struct sp_uuid *user_id, int64_t st
 
 /* ---- many grants at once ---- */
 
+/* The text of the statement is made once: a million rows would feel it. */
 static enum sp_err
 grants_insert(struct sp_store *s, const struct sp_store_grant *rows, size_t n)
 {
+	sp_auto(sp_buf_release) struct sp_buf many = { .max = SP_STORE_SQL_MAX };
+	sp_auto(sp_buf_release) struct sp_buf one = { .max = SP_STORE_SQL_MAX };
 	size_t step = (size_t)s->drv->bulk_rows, i = 0;
 	enum sp_err r;
 
+	if ((r = insert_sql(&many, &sp_rt_grant, (int)step)) != SP_OK || (r = insert_sql(&one, &sp_rt_grant, 1)) != SP_OK)
+		return r;
 	for (; n - i >= step; i += step)
-		if ((r = insert_rows(s, &sp_rt_grant, rows + i, (int)step)) != SP_OK)
+		if ((r = insert_with(s, &sp_rt_grant, &many, rows + i, (int)step)) != SP_OK)
 			return r;
 	for (; i < n; i++)
-		if ((r = insert_rows(s, &sp_rt_grant, rows + i, 1)) != SP_OK)
+		if ((r = insert_with(s, &sp_rt_grant, &one, rows + i, 1)) != SP_OK)
 			return r;
 	return SP_OK;
 }
@@ -931,7 +943,7 @@ grants_culprit(struct sp_store *s, const struct sp_store_grant *rows, size_t n)
 	if (sp_op_begin(s, SP_STORE_MAIN) != SP_OK)
 		return 0;
 	for (size_t i = 0; i < n && bad == i; i++)
-		bad += insert_rows(s, &sp_rt_grant, rows + i, 1) == SP_OK;
+		bad += insert_row(s, &sp_rt_grant, rows + i) == SP_OK;
 	(void)!sp_op_end(s, SP_STORE_MAIN, SP_EAGAIN);
 	return bad;
 }

@@ -10,7 +10,7 @@
 
 #include "store/db.h"
 
-#define CACHE_KIB	32768	/* page cache of a connection's main part */
+#define CACHE_KIB	65536	/* most page cache of a connection's main part; taken as it is needed */
 
 struct lite {
 	sqlite3	*db[2];
@@ -83,7 +83,7 @@ lite_open_part(struct sp_store *s, const char *dir, enum sp_store_part part)
 	sqlite3_db_config(l->db[part], SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	sp_snprintf(pragmas, sizeof(pragmas),
 	    "PRAGMA trusted_schema=OFF; PRAGMA foreign_keys=ON; PRAGMA journal_mode=WAL; PRAGMA synchronous=%s;"
-	    "PRAGMA cache_size=-%d; PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY;",
+	    "PRAGMA cache_size=-%d; PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=8192;",
 	    part == SP_STORE_MAIN ? "FULL" : "NORMAL", part == SP_STORE_MAIN ? CACHE_KIB : CACHE_KIB / 8);
 	return lite_exec(s, part, pragmas);
 }

@@ -1,0 +1,243 @@
+/* tests/unit/lib/store/test_drivers.c - what only one driver can show: SQLite's query plan, a full disk, a damaged
+ * file; PostgreSQL going away and coming back. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sqlite3.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fixture.h"
+#include "store/db.h"
+
+static struct fx_server server;
+
+static struct sp_store_user
+a_user(const char *login)
+{
+	struct sp_store_user u = { .role = SP_STORE_ROLE_USER, .state = SP_STORE_ACTIVE, .os_uid = -1 };
+
+	sp_strlcpy(u.login, login, sizeof(u.login));
+	return u;
+}
+
+static int
+ignore(const struct sp_store_grant *g, void *arg)
+{
+	(void)g;
+	(void)arg;
+	return 0;
+}
+
+/* Every table of the decision is searched by an index; none is scanned, and none is sorted into by a full read. */
+static void
+plan_check(sqlite3 *db, const char *select)
+{
+	char sql[8192];
+	sqlite3_stmt *st;
+	int searches = 0, pair = 0;
+
+	snprintf(sql, sizeof(sql), "EXPLAIN QUERY PLAN %s", select);
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &st, NULL), SQLITE_OK);
+	while (sqlite3_step(st) == SQLITE_ROW) {
+		const char *line = (const char *)sqlite3_column_text(st, 3);
+
+		if (strncmp(line, "SCAN", 4) == 0)
+			fail_msg("the decision scans: %s", line);
+		searches += strncmp(line, "SEARCH", 6) == 0;
+		pair += strstr(line, "grants_pair (subject_id=? AND object_id=?)") != NULL;
+	}
+	sqlite3_finalize(st);
+	assert_int_equal(searches, 3);
+	assert_int_equal(pair, 1);
+}
+
+static void
+one_access_decision_reads_indexes_whatever_the_statistics_say(void **state)
+{
+	struct fx f;
+	struct sp_uuid none;
+	char path[128];
+	sqlite3 *db;
+
+	(void)state;
+	assert_int_equal(fx_open(&f, NULL), 0);
+	sp_uuid_make(&none);
+	assert_int_equal(sp_store_grants_for(f.s, &none, &none, ignore, NULL), SP_OK);
+	assert_non_null(f.s->sql_grants_for);
+	snprintf(path, sizeof(path), "%s/sallyport.db", f.dir);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	plan_check(db, f.s->sql_grants_for);
+	/* statistics that would tempt a planner to begin with grants */
+	assert_int_equal(sqlite3_exec(db, "ANALYZE; DELETE FROM sqlite_stat1; INSERT INTO sqlite_stat1 VALUES ('grants', 'grants_pair', '1 1 1'),"
+	    " ('user_closure', 'user_closure', '10000000 100000 1'), ('asset_closure', 'asset_closure', '10000000 100000 1')", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	plan_check(db, f.s->sql_grants_for);
+	sqlite3_close(db);
+	fx_close(&f);
+}
+
+static void
+a_file_that_is_no_database_is_called_damage(void **state)
+{
+	char dir[] = "/tmp/sp-lite-XXXXXX", path[64], url[64];
+	static const char junk[8192] = "this is not a database, and never was one";
+	struct sp_store *s = NULL;
+	FILE *f;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/sallyport.db", dir);
+	snprintf(url, sizeof(url), "sqlite:%s", dir);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	assert_int_equal(fwrite(junk, sizeof(junk), 1, f), 1);
+	fclose(f);
+	assert_int_equal(sp_store_open(url, NULL, &s), SP_ECORRUPT);
+	assert_null(s);
+	fx_remove_tree(dir);
+	assert_int_equal(sp_store_open(url, NULL, &s), SP_EUNAVAIL);	/* no directory at all */
+}
+
+static void
+the_database_files_are_for_their_owner_only(void **state)
+{
+	static const char *const names[] = { "sallyport.db", "sallyport.db-wal", "sallyport.db-shm", "evidence.db" };
+	struct fx f;
+	struct stat st;
+	char path[128];
+
+	(void)state;
+	assert_int_equal(fx_open(&f, NULL), 0);
+	for (size_t i = 0; i < SP_NELEMS(names); i++) {
+		snprintf(path, sizeof(path), "%s/%s", f.dir, names[i]);
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_mode & 0777, 0600);
+	}
+	fx_close(&f);
+}
+
+/* In a child with a mount namespace of its own: 0 when all was as it should be, else the number of the step. */
+static int
+on_a_small_disk(void)
+{
+	char dir[] = "/tmp/sp-full-XXXXXX", url[64], login[32];
+	int flags = geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWNS | CLONE_NEWUSER;
+	struct sp_store *s;
+	struct sp_store_user u, kept = a_user("kept");
+	enum sp_err r = SP_OK;
+	int added = 0;
+
+	if (mkdtemp(dir) == NULL || unshare(flags) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+	    mount("tmpfs", dir, "tmpfs", 0, "size=2m") != 0)
+		return 1;
+	snprintf(url, sizeof(url), "sqlite:%s", dir);
+	if (sp_store_open(url, NULL, &s) != SP_OK || sp_store_migrate(s) != SP_OK || sp_store_user_add(s, &kept) != SP_OK)
+		return 2;
+	for (; r == SP_OK && added < 100000; added++) {
+		snprintf(login, sizeof(login), "u%d", added);
+		u = a_user(login);
+		r = sp_store_user_add(s, &u);
+	}
+	if (r != SP_ENOSPC)
+		return 3;
+	if (sp_store_user_by_login(s, "kept", &u) != SP_OK || sp_store_user_by_login(s, login, &u) != SP_ENOENT)
+		return 4;	/* reading goes on, and the failed one left nothing */
+	sp_store_close(s);
+	umount2(dir, MNT_DETACH);
+	rmdir(dir);
+	return 0;
+}
+
+static void
+a_full_disk_is_enospc_and_reading_goes_on(void **state)
+{
+	int status;
+	pid_t pid;
+
+	(void)state;
+	fflush(NULL);
+	if ((pid = fork()) == 0)
+		_exit(on_a_small_disk());
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void
+a_server_that_goes_away_is_unavailable_and_found_again_when_it_returns(void **state)
+{
+	struct fx f;
+	struct sp_store_user u = a_user("kept"), lost = a_user("lost");
+
+	(void)state;
+	assert_int_equal(fx_open(&f, &server), 0);
+	assert_int_equal(sp_store_user_add(f.s, &u), SP_OK);
+	assert_int_equal(sp_store_begin(f.s, SP_STORE_MAIN), SP_OK);
+	assert_int_equal(sp_store_user_add(f.s, &lost), SP_OK);
+	fx_server_kill(&server);
+	assert_int_equal(sp_store_user_get(f.s, &u.id, &u), SP_EUNAVAIL);
+	assert_int_equal(sp_store_ping(f.s), SP_ESTATE);		/* in a lost transaction: only rollback */
+	assert_int_not_equal(sp_store_commit(f.s), SP_OK);		/* never silently lost */
+	assert_int_equal(sp_store_ping(f.s), SP_EUNAVAIL);
+	assert_int_equal(fx_server_boot(&server), 0);
+	assert_int_equal(sp_store_user_get(f.s, &u.id, &u), SP_OK);	/* with statements prepared anew */
+	assert_int_equal(sp_store_user_by_login(f.s, "lost", &lost), SP_ENOENT);
+	fx_server_kill(&server);
+	assert_int_equal(fx_server_boot(&server), 0);
+	assert_int_equal(sp_store_ping(f.s), SP_EUNAVAIL);		/* the old connection is noticed once */
+	assert_int_equal(sp_store_ping(f.s), SP_OK);
+	fx_close(&f);
+}
+
+static void
+opening_without_a_server_is_unavailable_in_bounded_time(void **state)
+{
+	struct sp_store *s = NULL;
+
+	(void)state;
+	assert_int_equal(sp_store_open("postgresql:///x?host=/nonexistent", NULL, &s), SP_EUNAVAIL);
+	assert_int_equal(sp_store_open("postgresql://127.0.0.1:1/x", NULL, &s), SP_EUNAVAIL);
+	assert_null(s);
+}
+
+static int
+start(void **state)
+{
+	(void)state;
+	return fx_server_start(&server);
+}
+
+static int
+stop(void **state)
+{
+	(void)state;
+	fx_server_stop(&server);
+	return 0;
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_access_decision_reads_indexes_whatever_the_statistics_say),
+		cmocka_unit_test(a_file_that_is_no_database_is_called_damage),
+		cmocka_unit_test(the_database_files_are_for_their_owner_only),
+		cmocka_unit_test(a_full_disk_is_enospc_and_reading_goes_on),
+		cmocka_unit_test(a_server_that_goes_away_is_unavailable_and_found_again_when_it_returns),
+		cmocka_unit_test(opening_without_a_server_is_unavailable_in_bounded_time)
+	};
+
+	return cmocka_run_group_tests(tests, start, stop);
+}
