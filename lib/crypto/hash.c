@@ -14,7 +14,8 @@ sp_hmac_sha256(struct sp_view key, struct sp_view data, uint8_t ret[SP_SHA256_LE
 {
 	crypto_auth_hmacsha256_state st;
 
-	crypto_auth_hmacsha256_init(&st, key.p, key.len);
+	/* libsodium declares the key not to be NULL, also when it is empty */
+	crypto_auth_hmacsha256_init(&st, key.len > 0 ? key.p : (const uint8_t *)"", key.len);
 	crypto_auth_hmacsha256_update(&st, data.p, data.len);
 	crypto_auth_hmacsha256_final(&st, ret);
 	sodium_memzero(&st, sizeof(st));

@@ -33,16 +33,15 @@ key_why(enum sp_err r)
 	return r == SP_EFORMAT || r == SP_ESHORT ? "the key file is damaged: its parts do not fit together" : sp_err_text(r);
 }
 
-/* The base64 between the two lines, decoded into *ret. */
+/* What follows the first line, up to the last one, decoded from base64 into *ret. */
 static enum sp_err
 openssh_unwrap(struct sp_view text, struct sp_buf *ret)
 {
-	const uint8_t *begin = memmem(text.p, text.len, openssh_begin, sizeof(openssh_begin) - 1), *end, *p;
+	const uint8_t *p = text.p, *end = memmem(p, text.len, openssh_end, sizeof(openssh_end) - 1);
 	sp_auto(sp_buf_release) struct sp_buf b64 = { .max = SP_PRIVKEY_TEXT_MAX };
 	enum sp_err r;
 
-	p = begin + sizeof(openssh_begin) - 1;
-	if ((end = memmem(p, text.len - (size_t)(p - text.p), openssh_end, sizeof(openssh_end) - 1)) == NULL)
+	if (end == NULL)
 		return SP_ESHORT;
 	if ((r = sp_buf_reserve(&b64, (size_t)(end - p))) != SP_OK)	/* once: no copies left behind by growing */
 		return r;
@@ -151,13 +150,16 @@ import_pem(struct sp_view text, struct sp_view passphrase, const char **why, str
 enum sp_err
 sp_privkey_import(struct sp_view text, struct sp_view passphrase, const char **why, struct sp_secret *ret)
 {
+	const uint8_t *begin;
+
 	if (text.len > SP_PRIVKEY_TEXT_MAX)
 		return text_fault(SP_ESIZE, "the key file is too large", why);
-	if (text.len == 0)
+	if (text.p == NULL || text.len == 0)
 		return text_fault(SP_EFORMAT, "the key file is empty", why);
-	if (memmem(text.p, text.len, openssh_begin, sizeof(openssh_begin) - 1) != NULL)
-		return import_openssh(text, why, ret);
-	return import_pem(text, passphrase, why, ret);
+	if ((begin = memmem(text.p, text.len, openssh_begin, sizeof(openssh_begin) - 1)) == NULL)
+		return import_pem(text, passphrase, why, ret);
+	begin += sizeof(openssh_begin) - 1;
+	return import_openssh((struct sp_view){ begin, text.len - (size_t)(begin - text.p) }, why, ret);
 }
 
 /* The binary form, not encrypted. */

@@ -15,6 +15,13 @@
 
 #include "crypto/secret.h"
 
+/* The sanitizers replace mlock(2) by nothing: what depends on it is skipped under them. */
+#ifdef __SANITIZE_ADDRESS__
+#define MLOCK_WORKS	0
+#else
+#define MLOCK_WORKS	1
+#endif
+
 /* Run fn in a child; its wait status. */
 static int
 in_child(void (*fn)(void *), void *arg)
@@ -59,6 +66,8 @@ is_locked_and_left_out_of_core_dumps_and_forks(void **state)
 	struct sp_secret s;
 
 	(void)state;
+	if (!MLOCK_WORKS)
+		skip();
 	assert_int_equal(sp_secret_from("hunter2", 7, &s), SP_OK);
 	smaps_line(s.p, "VmFlags:", flags, sizeof(flags));
 	assert_non_null(strstr(flags, " lo"));	/* locked */
@@ -100,8 +109,8 @@ a_write_beyond_either_end_is_fatal(void **state)
 
 	(void)state;
 	assert_int_equal(sp_secret_alloc(10, &s), SP_OK);
-	assert_true(WIFSIGNALED(in_child(touch, s.p + s.cap)) || WEXITSTATUS(in_child(touch, s.p + s.cap)) != 99);
-	assert_true(WIFSIGNALED(in_child(touch, s.p - 1)) || WEXITSTATUS(in_child(touch, s.p - 1)) != 99);
+	assert_int_equal(in_child(touch, s.p + s.cap), SIGSEGV);
+	assert_int_equal(in_child(touch, s.p - 1), SIGSEGV);
 	assert_int_equal(WEXITSTATUS(in_child(touch, s.p + s.cap - 1)), 99);
 	sp_secret_release(&s);
 }
@@ -121,6 +130,8 @@ static void
 is_refused_and_says_so_when_memory_cannot_be_locked(void **state)
 {
 	(void)state;
+	if (!MLOCK_WORKS)
+		skip();
 	assert_true(sp_secret_can_lock(1));
 	assert_int_equal(WEXITSTATUS(in_child(alloc_without_locked_memory, NULL)), 42);
 }

@@ -181,6 +181,7 @@ refuses_endless_or_empty_validity(void **state)
 	(void)state;
 	c.valid_before = UINT64_MAX;
 	assert_int_equal(encode(&c, 0, &b), SP_EINVAL);
+	sp_buf_release(&b);
 	c.valid_before = c.valid_after;
 	assert_int_equal(encode(&c, 0, &b), SP_EINVAL);
 	sp_buf_release(&b);
