@@ -25,7 +25,7 @@ static const struct ctl_col hostkey_cols[] = {
 };
 static const struct ctl_opt asset_create_args[] = {
 	{ "NAME", CTL_STR, .help = "name of the new asset, as people will type it" },
-	{ "ADDRESS", CTL_STR, .help = "host name or IP address" },
+	{ "ADDRESS", CTL_STR, .flags = CTL_OPTIONAL, .help = "host name or IP address" },
 	CTL_END
 };
 static const struct ctl_opt asset_arg[] = {
@@ -41,6 +41,7 @@ static const struct ctl_opt asset_arg[] = {
 	{ "zone", CTL_STR, .value = "NAME", .help = "network zone" }, \
 	{ "tag", CTL_LIST, "tags", "TAG,...", .help = "tags, for people and searches" }
 static const struct ctl_opt asset_create_opts[] = {
+	{ "address", CTL_STR, .value = "HOST", .help = "the same as an option" },
 	ASSET_OPTS,
 	CTL_END
 };
@@ -60,8 +61,16 @@ static const struct ctl_opt hostkey_remove_args[] = {
 	CTL_END
 };
 
+static enum sp_err
+asset_fill_create(struct ctl *c)
+{
+	return json_object_get(c->params, "address") != NULL ? SP_OK :
+	    ctl_fail(c, SP_EUSAGE, "say where it is: sallyport asset create NAME ADDRESS");
+}
+
 static const struct ctl_cmd asset_cmds[] = {
 	{ "create", "make an asset", .args = asset_create_args, .opts = asset_create_opts, .method = "asset.create",
+	  .fill = asset_fill_create,
 	  .done = "Asset {name} created." },
 	{ "list", "list assets", .method = "asset.list", .show = CTL_ROWS, .cols = asset_cols, .empty = "No assets." },
 	{ "show", "show an asset", .args = asset_arg, .method = "asset.show", .show = CTL_OBJECT, .cols = asset_cols },

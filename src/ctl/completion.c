@@ -140,7 +140,7 @@ completion_value(struct completion *k, const struct ctl_opt *o)
 	}
 	/* A new account: its name is free, the asset behind the @ is known. */
 	if (o->type == CTL_TARGET && strcmp(o->complete, "asset") == 0) {
-		const char *at = strchr(k->word, '@');
+		const char *at = strrchr(k->word, '@');
 
 		if (at == NULL)
 			return;

@@ -190,14 +190,16 @@ parse_lines(struct ctl *c, const struct ctl_opt *o, const char *path)
 	return found > 0 ? SP_OK : ctl_fail(c, SP_EFORMAT, "%s: has no line: is it the right file?", path);
 }
 
-/* ACCOUNT@ASSET; # and % separate as well, as in login names. */
+/* ACCOUNT@ASSET; # and % separate as well, as in login names. The last one counts: "@same" is an account's name. */
 static enum sp_err
 parse_target(struct ctl *c, const struct ctl_opt *o, const char *s)
 {
 	char name[64];
-	size_t n = strcspn(s, "@#%");
+	size_t n = strlen(s);
 
-	if (n == 0 || s[n] == 0 || s[n + 1] == 0)
+	while (n > 0 && (s[n] == 0 || strchr("@#%", s[n]) == NULL))
+		n--;
+	if (n == 0 || s[n + 1] == 0)
 		return ctl_fail(c, SP_EUSAGE, "\"%s\" is not %s: for example root@web1", s, o->name);
 	if (json_object_set_new(c->params, ctl_param_name(o, name), json_stringn(s, n)) != 0 ||
 	    json_object_set_new(c->params, "asset", json_string(s + n + 1)) != 0)

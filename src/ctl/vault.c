@@ -27,8 +27,8 @@ static const struct ctl_col vault_cols[] = {
 };
 #define SLOT_KINDS "passphrase|keyfile|shamir"
 #define SLOT_OPTS \
-	{ "slot", CTL_STR, .value = "KIND", .choices = SLOT_KINDS, .flags = CTL_REQUIRED, \
-	  .help = "passphrase, keyfile (unseals at start) or shamir (N shares, M needed)" }, \
+	{ "slot", CTL_STR, .value = "KIND", .choices = SLOT_KINDS, \
+	  .help = "passphrase, keyfile (unseals at start) or shamir (N shares, M needed); default by the other options" }, \
 	{ "keyfile", CTL_STR, .value = "PATH", .complete = "file", .help = "key file: made with 32 random bytes, mode 0600, if it is not there" }, \
 	{ "shares", CTL_INT, .value = "N", .help = "shamir: how many shares" }, \
 	{ "threshold", CTL_INT, .value = "M", .help = "shamir: how many of them open the vault" }, \
@@ -128,14 +128,25 @@ slot_check_shares(struct ctl *c)
 	return SP_OK;
 }
 
+static const char *
+slot_guess(const struct ctl *c)
+{
+	if (json_object_get(c->params, "keyfile") != NULL)
+		return "keyfile";
+	return json_object_get(c->params, "shares") != NULL ? "shamir" : "passphrase";
+}
+
 /* Put the credential of a new slot into params[key]; shamir has none, its shares come with the answer. */
 static enum sp_err
 slot_fill(struct ctl *c, const char *key)
 {
-	const char *kind = json_string_value(json_object_get(c->params, "slot"));
+	const json_t *given = json_object_get(c->params, "slot");
+	const char *kind = given != NULL ? json_string_value(given) : slot_guess(c);
 	sp_auto_secret credential = { 0 };
 	json_t *sealed = NULL;
 
+	if (given == NULL && json_object_set_new(c->params, "slot", json_string(kind)) != 0)
+		return ctl_fail(c, SP_ENOMEM, "out of memory");
 	if (strcmp(kind, "shamir") == 0)
 		return slot_check_shares(c);
 	CTL_TRY(strcmp(kind, "keyfile") == 0 ? slot_keyfile(c, &credential) : slot_passphrase(c, &credential));
