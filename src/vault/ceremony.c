@@ -403,7 +403,8 @@ ceremony_want_slot(struct ceremony *c, const struct slot_wish *w)
 
 	if ((c->kind = slot_kind_parse(w->slot)) == 0)
 		return ceremony_why(c, SP_EINVAL, "kinds of slots: passphrase, keyfile, shamir");
-	if (strlen(w->label) <= SP_SLOT_LABEL_MAX && sp_text_is_plain(w->label, strlen(w->label)))
+	(void)sp_strlcpy(c->label, SLOT_NO_LABEL, sizeof(c->label));
+	if (w->label[0] != 0 && strlen(w->label) <= SP_SLOT_LABEL_MAX && sp_text_is_plain(w->label, strlen(w->label)))
 		(void)sp_strlcpy(c->label, w->label, sizeof(c->label));
 	if (c->kind == SP_SLOT_SHAMIR)
 		return ceremony_want_shares(c, w);

@@ -107,11 +107,12 @@ vault_wipe(struct vault *v)
 static void
 state_slot_text(const struct sp_slot *s, char *dst, size_t size)
 {
+	int named = strcmp(s->label, SLOT_NO_LABEL) != 0;
 	char of[32] = "";
 
 	if (s->kind == SP_SLOT_SHAMIR)
 		sp_snprintf(of, sizeof(of), " %u of %u", s->threshold, s->shares);
-	sp_snprintf(dst, size, "%u %s%s%s%s", s->id, slot_kind_name(s->kind), of, s->label[0] != 0 ? " " : "", s->label);
+	sp_snprintf(dst, size, "%u %s%s%s%s", s->id, slot_kind_name(s->kind), of, named ? " " : "", named ? s->label : "");
 }
 
 /* Everything of the message but the MAC key. slots, texts: room for SP_SLOTS_MAX. */
@@ -191,6 +192,7 @@ vault_on_seal(struct vault *v, struct sp_msg *m)
 	if (v->unsealed)
 		sp_info("sealed");
 	vault_wipe(v);
+	vault_send_state(v);	/* before the answer: who reads that may act upon it */
 	if (v->seal_waits)
 		vault_reply(v, m->corr, SP_EBUSY, "an earlier seal waits for the end of a ceremony", NULL);
 	else if (v->ceremony != NULL) {
@@ -198,7 +200,6 @@ vault_on_seal(struct vault *v, struct sp_msg *m)
 		v->seal_corr = m->corr;
 	} else
 		vault_reply(v, m->corr, SP_OK, NULL, NULL);
-	vault_send_state(v);
 }
 
 enum sp_err

@@ -99,6 +99,7 @@ enum sp_err	vault_seal_for(struct sp_view client_key, const char *kind, struct s
 		    SP_MUST_USE;
 
 /* ceremony.c */
+#define SLOT_NO_LABEL	"-"	/* the file wants one */
 void		ceremony_on_init(struct vault *v, struct sp_msg *m);
 void		ceremony_on_open(struct vault *v, struct sp_msg *m);
 void		ceremony_on_rotate(struct vault *v, struct sp_msg *m);

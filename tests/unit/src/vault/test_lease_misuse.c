@@ -1,0 +1,399 @@
+/* tests/unit/src/vault/test_lease_misuse.c - a lease does what it says, once, for whom it says; everything else is refused. */
+#include "harness.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "crypto/sign.h"
+#include "wire/userauth.h"
+
+static struct rig r;
+static struct peer session;
+static struct stored key, ca, password;
+
+static struct sp_buf
+login_request(const char *user, const struct stored *s, const char *algorithm, size_t sid_len)
+{
+	static const uint8_t sid[64] = { 1, 2, 3 };
+	struct sp_userauth u = { 0 };
+	struct sp_buf out;
+
+	sp_buf_init(&out, SP_USERAUTH_MAX);
+	u.session_id = (struct sp_view){ sid, sid_len };
+	u.user = (struct sp_view){ (const uint8_t *)user, strlen(user) };
+	u.algorithm = (struct sp_view){ (const uint8_t *)algorithm, strlen(algorithm) };
+	u.key_blob = (struct sp_view){ s->pub.p, s->pub.len };
+	assert_int_equal(sp_userauth_encode(&u, &out), SP_OK);
+	return out;
+}
+
+static enum sp_err
+ask_sign(struct peer *p, const struct lease_msg *l, const struct sp_buf *blob, struct sp_buf *sig)
+{
+	Sallyport__SignAsk m = SALLYPORT__SIGN_ASK__INIT;
+	const Sallyport__SignReply *reply;
+
+	m.lease = bytes_of(l->id, sizeof(l->id));
+	m.blob = bytes_of(blob->p, blob->len);
+	if ((reply = peer_ask(p, SP_MSG_SIGN_ASK, &m, SP_MSG_SIGN_REPLY)) == NULL)
+		return SP_ECLOSED;
+	assert_true((reply->err == SP_OK) == (reply->signature.len > 0));
+	if (sig != NULL)
+		assert_int_equal(sp_buf_append(sig, reply->signature.data, reply->signature.len), SP_OK);
+	return (enum sp_err)reply->err;
+}
+
+static enum sp_err
+ask_cert(struct peer *p, const struct lease_msg *l, const struct stored *subject)
+{
+	Sallyport__CertAsk m = SALLYPORT__CERT_ASK__INIT;
+	const Sallyport__CertReply *reply;
+
+	m.lease = bytes_of(l->id, sizeof(l->id));
+	m.public_key = bytes_of(subject->pub.p, subject->pub.len);
+	reply = peer_ask(p, SP_MSG_CERT_ASK, &m, SP_MSG_CERT_REPLY);
+	return reply == NULL ? SP_ECLOSED : (enum sp_err)reply->err;
+}
+
+static enum sp_err
+ask_password(struct peer *p, const struct lease_msg *l, char ret[64])
+{
+	Sallyport__PasswordAsk m = SALLYPORT__PASSWORD_ASK__INIT;
+	const Sallyport__PasswordReply *reply;
+
+	m.lease = bytes_of(l->id, sizeof(l->id));
+	if ((reply = peer_ask(p, SP_MSG_PASSWORD_ASK, &m, SP_MSG_PASSWORD_REPLY)) == NULL)
+		return SP_ECLOSED;
+	if (reply->err == SP_OK && ret != NULL)
+		sp_snprintf(ret, 64, "%.*s", (int)reply->password.len, (const char *)reply->password.data);
+	return (enum sp_err)reply->err;
+}
+
+/* ---- what works */
+
+static void
+signs_the_login_it_is_for_with_every_kind_of_key(void **state)
+{
+	static const struct { const char *make, *algorithm; } rows[] = {
+		{ "ed25519", "ssh-ed25519" }, { "ecdsa", "ecdsa-sha2-nistp256" }, { "ecdsa-521", "ecdsa-sha2-nistp521" },
+		{ "rsa", "rsa-sha2-256" }, { "rsa", "rsa-sha2-512" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < SP_NELEMS(rows); i++) {
+		sp_auto(sp_buf_release) struct sp_buf blob = { 0 }, sig = { .max = 4096 };
+		struct lease_msg l;
+		struct stored s;
+
+		assert_int_equal(secret_put(&r, "ssh-key", NULL, rows[i].make, &s), SP_OK);
+		blob = login_request("deploy", &s, rows[i].algorithm, 32);
+		lease_make(&r, &session, &s, &l);
+		lease_send(&r, &l);
+		assert_int_equal(ask_sign(&session, &l, &blob, &sig), SP_OK);
+		assert_int_equal(sp_ssh_verify((struct sp_view){ s.pub.p, s.pub.len }, (struct sp_view){ sig.p, sig.len },
+		    (struct sp_view){ blob.p, blob.len }), SP_OK);
+		stored_release(&s);
+	}
+}
+
+static void
+hands_out_a_password_once_whatever_the_lease_says(void **state)
+{
+	struct lease_msg l;
+	char got[64];
+
+	(void)state;
+	lease_make(&r, &session, &password, &l);
+	l.m.uses = 3;
+	lease_send(&r, &l);
+	assert_int_equal(ask_password(&session, &l, got), SP_OK);
+	assert_string_equal(got, "s3cret word");
+	assert_int_equal(ask_password(&session, &l, got), SP_ENOENT);
+}
+
+/* ---- leases that control must not mint: each is dropped, the session reads "no such lease" */
+
+static void bad_boot(struct lease_msg *l) { l->m.vault_boot = bytes_of(l->id, 16); }
+static void bad_uses(struct lease_msg *l) { l->m.uses = 0; }
+static void many_uses(struct lease_msg *l) { l->m.uses = 1000; }
+static void bad_deadline(struct lease_msg *l) { l->m.deadline_us = 1; }
+static void far_deadline(struct lease_msg *l) { l->m.deadline_us = sp_now_us() + 3600 * SP_US_PER_S; }
+static void no_login(struct lease_msg *l) { static char none[] = ""; l->m.login = none; }
+static void op_password(struct lease_msg *l) { static char op[] = "password"; l->m.op = op; }
+static void op_unknown(struct lease_msg *l) { static char op[] = "dump"; l->m.op = op; }
+static void kind_lie(struct lease_msg *l) { static char op[] = "password", k[] = "password"; l->m.op = op; l->m.secret_kind = k; }
+
+static void
+refuses_leases_that_are_out_of_order(void **state)
+{
+	static void (*const rows[])(struct lease_msg *) = { bad_boot, bad_uses, many_uses, bad_deadline, far_deadline,
+	    no_login, op_password, op_unknown };
+	sp_auto(sp_buf_release) struct sp_buf blob = login_request("deploy", &key, "ssh-ed25519", 32);
+
+	(void)state;
+	for (size_t i = 0; i < SP_NELEMS(rows); i++) {
+		struct lease_msg l;
+
+		lease_make(&r, &session, &key, &l);
+		rows[i](&l);
+		lease_send(&r, &l);
+		assert_int_equal(ask_sign(&session, &l, &blob, NULL), SP_ENOENT);
+	}
+}
+
+static void
+a_key_is_not_handed_out_as_a_password(void **state)
+{
+	struct lease_msg l;
+
+	(void)state;
+	lease_make(&r, &session, &key, &l);
+	kind_lie(&l);
+	lease_send(&r, &l);
+	assert_int_equal(ask_password(&session, &l, NULL), SP_EDENIED);
+}
+
+/* ---- blobs that must not be signed */
+
+static void
+signs_nothing_but_the_login_request_of_its_lease(void **state)
+{
+	sp_auto(sp_buf_release) struct sp_buf other_user = login_request("root", &key, "ssh-ed25519", 32),
+	    other_key = login_request("deploy", &ca, "ssh-ed25519", 32), good = login_request("deploy", &key, "ssh-ed25519", 32),
+	    longer = login_request("deploy", &key, "ssh-ed25519", 32), text = { .max = 64 };
+	const struct sp_buf *rows[] = { &other_user, &other_key, &longer, &text };
+
+	(void)state;
+	assert_int_equal(sp_buf_put_u8(&longer, 0), SP_OK);
+	assert_int_equal(sp_buf_append_str(&text, "SSHSIG, or anything at all"), SP_OK);
+	for (size_t i = 0; i < SP_NELEMS(rows); i++) {
+		struct lease_msg l;
+
+		lease_make(&r, &session, &key, &l);
+		lease_send(&r, &l);
+		assert_int_equal(ask_sign(&session, &l, rows[i], NULL), SP_EDENIED);
+		assert_int_equal(ask_sign(&session, &l, &good, NULL), SP_ENOENT);	/* the attempt was the use */
+	}
+	for (size_t cut = 0; cut < good.len; cut += 7) {
+		struct sp_buf part = good;
+		struct lease_msg l;
+
+		part.len = cut;
+		lease_make(&r, &session, &key, &l);
+		lease_send(&r, &l);
+		assert_int_equal(ask_sign(&session, &l, &part, NULL), SP_EDENIED);
+	}
+}
+
+static void
+flags_of_another_hash_are_refused(void **state)
+{
+	sp_auto(sp_buf_release) struct sp_buf blob = { 0 };
+	Sallyport__SignAsk m = SALLYPORT__SIGN_ASK__INIT;
+	const Sallyport__SignReply *reply;
+	struct lease_msg l;
+	struct stored s;
+
+	(void)state;
+	assert_int_equal(secret_put(&r, "ssh-key", NULL, "rsa", &s), SP_OK);
+	blob = login_request("deploy", &s, "rsa-sha2-512", 32);
+	lease_make(&r, &session, &s, &l);
+	lease_send(&r, &l);
+	m.lease = bytes_of(l.id, sizeof(l.id));
+	m.blob = bytes_of(blob.p, blob.len);
+	m.flags = 2;	/* SHA-256 */
+	reply = peer_ask(&session, SP_MSG_SIGN_ASK, &m, SP_MSG_SIGN_REPLY);
+	assert_int_equal(reply->err, SP_EDENIED);
+	stored_release(&s);
+}
+
+/* ---- who and when */
+
+static void
+is_spent_after_its_uses(void **state)
+{
+	sp_auto(sp_buf_release) struct sp_buf blob = login_request("deploy", &key, "ssh-ed25519", 32);
+	struct lease_msg l;
+
+	(void)state;
+	lease_make(&r, &session, &key, &l);
+	l.m.uses = 2;
+	lease_send(&r, &l);
+	assert_int_equal(ask_sign(&session, &l, &blob, NULL), SP_OK);
+	assert_int_equal(ask_sign(&session, &l, &blob, NULL), SP_OK);
+	assert_int_equal(ask_sign(&session, &l, &blob, NULL), SP_ENOENT);
+}
+
+static void
+another_connection_loses_its_channel_and_the_lease_stays(void **state)
+{
+	sp_auto(sp_buf_release) struct sp_buf blob = login_request("deploy", &key, "ssh-ed25519", 32);
+	struct peer thief;
+	struct lease_msg l;
+
+	(void)state;
+	peer_open(&r, &thief, SP_PROC_SESSION);
+	lease_make(&r, &session, &key, &l);
+	lease_send(&r, &l);
+	assert_int_equal(ask_sign(&thief, &l, &blob, NULL), SP_ECLOSED);
+	assert_int_equal(ask_sign(&session, &l, &blob, NULL), SP_OK);
+	peer_close(&thief);
+}
+
+static void
+is_good_for_its_operation_only(void **state)
+{
+	struct lease_msg l;
+
+	(void)state;
+	lease_make(&r, &session, &key, &l);
+	lease_send(&r, &l);
+	assert_int_equal(ask_password(&session, &l, NULL), SP_EDENIED);
+	lease_make(&r, &session, &password, &l);
+	lease_send(&r, &l);
+	assert_int_equal(ask_cert(&session, &l, &key), SP_EDENIED);
+}
+
+static void
+expires(void **state)
+{
+	sp_auto(sp_buf_release) struct sp_buf blob = login_request("deploy", &key, "ssh-ed25519", 32);
+	struct lease_msg l;
+
+	(void)state;
+	lease_make(&r, &session, &key, &l);
+	l.m.deadline_us = sp_now_us() + 30 * SP_US_PER_MS;
+	lease_send(&r, &l);
+	while (sp_now_us() <= l.m.deadline_us)
+		usleep(1000);
+	assert_int_equal(ask_sign(&session, &l, &blob, NULL), SP_EEXPIRED);
+}
+
+static void
+ends_when_control_drops_it(void **state)
+{
+	sp_auto(sp_buf_release) struct sp_buf blob = login_request("deploy", &key, "ssh-ed25519", 32);
+	Sallyport__LeaseDrop d = SALLYPORT__LEASE_DROP__INIT;
+	struct lease_msg l, kept;
+
+	(void)state;
+	lease_make(&r, &session, &key, &l);
+	lease_send(&r, &l);
+	lease_make(&r, &session, &key, &kept);
+	lease_send(&r, &kept);
+	d.conn_id = l.m.conn_id;
+	d.session_id = l.m.session_id;
+	peer_send(&r.control, SP_MSG_LEASE_DROP, &d, -1);
+	/* An answer of control's channel: the drop before it was read. */
+	assert_int_equal(vault_simple(&r, SP_MSG_VAULT_ROTATE), SP_OK);
+	assert_int_equal(ask_sign(&session, &l, &blob, NULL), SP_ENOENT);
+	assert_int_equal(ask_sign(&session, &kept, &blob, NULL), SP_OK);
+}
+
+static void
+ends_when_the_vault_is_sealed(void **state)
+{
+	sp_auto(sp_buf_release) struct sp_buf blob = login_request("deploy", &key, "ssh-ed25519", 32);
+	struct lease_msg l;
+	char text[200];
+
+	(void)state;
+	lease_make(&r, &session, &key, &l);
+	lease_send(&r, &l);
+	assert_int_equal(vault_simple(&r, SP_MSG_VAULT_SEAL), SP_OK);
+	assert_int_equal(ask_sign(&session, &l, &blob, NULL), SP_ESEALED);
+	assert_int_equal(vault_open(&r, "keyfile", r.keyfile, 32, text), SP_OK);
+	assert_int_equal(ask_sign(&session, &l, &blob, NULL), SP_ENOENT);
+}
+
+static void
+ends_with_the_channel_of_its_session(void **state)
+{
+	sp_auto(sp_buf_release) struct sp_buf blob = login_request("deploy", &key, "ssh-ed25519", 32);
+	struct peer p = { 0 };
+	struct lease_msg l;
+
+	(void)state;
+	peer_open(&r, &p, SP_PROC_SESSION);
+	lease_make(&r, &p, &key, &l);
+	lease_send(&r, &l);
+	assert_int_equal(vault_simple(&r, SP_MSG_VAULT_ROTATE), SP_OK);
+	peer_close(&p);
+	assert_int_equal(vault_simple(&r, SP_MSG_VAULT_ROTATE), SP_OK);
+	peer_attach(&r, &p, SP_PROC_SESSION);
+	assert_int_equal(ask_sign(&p, &l, &blob, NULL), SP_ENOENT);
+	peer_close(&p);
+}
+
+/* ---- a session that lies in every message */
+
+static void
+a_lying_session_loses_its_channel_and_nobody_else_does(void **state)
+{
+	sp_auto(sp_buf_release) struct sp_buf blob = login_request("deploy", &key, "ssh-ed25519", 32);
+	static const uint16_t ids[] = { SP_MSG_VAULT_SEAL, SP_MSG_LEASE_PUT, SP_MSG_BOOT, SP_MSG_PEER, SP_MSG_SIGN_REPLY, 0x7777 };
+	static const uint8_t junk[64] = { 0xff, 0xff, 0xff };
+	struct lease_msg l;
+
+	(void)state;
+	lease_make(&r, &session, &key, &l);
+	lease_send(&r, &l);
+	for (size_t i = 0; i < SP_NELEMS(ids) + 2; i++) {
+		struct peer liar;
+
+		peer_open(&r, &liar, SP_PROC_SESSION);
+		assert_int_equal(sp_chan_send_raw(liar.chan, i < SP_NELEMS(ids) ? ids[i] : SP_MSG_SIGN_ASK, NULL, 0, junk,
+		    i == SP_NELEMS(ids) ? sizeof(junk) : i > SP_NELEMS(ids) ? 1 : 0), SP_OK);
+		peer_expect_closed(&liar);
+		peer_close(&liar);
+	}
+	assert_int_equal(ask_sign(&session, &l, &blob, NULL), SP_OK);
+}
+
+static int
+setup(void **state)
+{
+	(void)state;
+	rig_up(&r);
+	peer_open(&r, &session, SP_PROC_SESSION);
+	assert_int_equal(secret_put(&r, "ssh-key", NULL, "ed25519", &key), SP_OK);
+	assert_int_equal(secret_put(&r, "ssh-ca", NULL, "ed25519", &ca), SP_OK);
+	assert_int_equal(secret_put(&r, "password", "s3cret word", NULL, &password), SP_OK);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	peer_close(&session);
+	stored_release(&key);
+	stored_release(&ca);
+	stored_release(&password);
+	rig_down(&r);
+	return 0;
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(signs_the_login_it_is_for_with_every_kind_of_key),
+		cmocka_unit_test(hands_out_a_password_once_whatever_the_lease_says),
+		cmocka_unit_test(refuses_leases_that_are_out_of_order),
+		cmocka_unit_test(a_key_is_not_handed_out_as_a_password),
+		cmocka_unit_test(signs_nothing_but_the_login_request_of_its_lease),
+		cmocka_unit_test(flags_of_another_hash_are_refused),
+		cmocka_unit_test(is_spent_after_its_uses),
+		cmocka_unit_test(another_connection_loses_its_channel_and_the_lease_stays),
+		cmocka_unit_test(is_good_for_its_operation_only),
+		cmocka_unit_test(expires),
+		cmocka_unit_test(ends_when_control_drops_it),
+		cmocka_unit_test(ends_when_the_vault_is_sealed),
+		cmocka_unit_test(ends_with_the_channel_of_its_session),
+		cmocka_unit_test(a_lying_session_loses_its_channel_and_nobody_else_does),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
