@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "ipc/chan.h"
 #include "sallyport.pb-c.h"
-#include "scribe/recjson.h"
+#include "common/jsonw.h"
 #include "scribe/spool.h"
 
 #define ACK_WAIT_MS	30000
@@ -54,17 +54,17 @@ replay_on_close(struct sp_chan *c, enum sp_err why, const char *what, void *arg)
 static enum sp_err
 replay_end(struct sp_spool *s)
 {
-	struct sp_recjson j;
+	struct sp_jsonw j;
 	struct sp_buf b;
 	enum sp_err r;
 
 	if (strcmp(s->last_kind, "end") == 0)
 		return SP_OK;
 	sp_buf_init(&b, 1024);
-	sp_recjson_begin(&j, &b);
-	sp_recjson_str(&j, "reason", "recorder died");
-	sp_recjson_str(&j, "by", "");
-	if ((r = sp_recjson_end(&j)) == SP_OK &&
+	sp_jsonw_begin(&j, &b);
+	sp_jsonw_str(&j, "reason", "recorder died");
+	sp_jsonw_str(&j, "by", "");
+	if ((r = sp_jsonw_end(&j)) == SP_OK &&
 	    (r = sp_spool_append(s, "end", sp_wall_us(), sp_now_us(), (struct sp_view){ b.p, b.len })) == SP_OK)
 		r = sp_spool_sync(s);
 	sp_buf_release(&b);

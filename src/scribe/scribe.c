@@ -29,7 +29,7 @@
 #include "ipc/recdata.h"
 #include "sallyport.pb-c.h"
 #include "sandbox/sandbox.h"
-#include "scribe/recjson.h"
+#include "common/jsonw.h"
 #include "scribe/recwriter.h"
 #include "scribe/spool.h"
 #include "scribe/watch.h"
@@ -198,16 +198,16 @@ static void
 scribe_resume(struct scribe *s)
 {
 	struct sp_rec rec = { .type = SP_REC_T_MARKER };
-	struct sp_recjson j;
+	struct sp_jsonw j;
 	struct sp_buf b;
 
 	if (s->strict || s->broken || s->state != S_OPEN || sp_recwriter_retry(&s->rec) != SP_OK)
 		return;
 	sp_buf_init(&b, 4096);
-	sp_recjson_begin(&j, &b);
-	sp_recjson_str(&j, "marker", "gap");
-	sp_recjson_int(&j, "bytes", (int64_t)s->lost_bytes);
-	if (sp_recjson_end(&j) == SP_OK) {
+	sp_jsonw_begin(&j, &b);
+	sp_jsonw_str(&j, "marker", "gap");
+	sp_jsonw_int(&j, "bytes", (int64_t)s->lost_bytes);
+	if (sp_jsonw_end(&j) == SP_OK) {
 		rec.data = (struct sp_view){ b.p, b.len };
 		if (sp_recwriter_put(&s->rec, &rec, sp_now_us(), 0) == SP_OK &&
 		    sp_spool_append(&s->spool, "resumed", sp_wall_us(), sp_now_us(), rec.data) == SP_OK)
@@ -343,7 +343,7 @@ scribe_fail(struct scribe *s, enum sp_err why)
 {
 	Sallyport__RecState st = SALLYPORT__REC_STATE__INIT;
 	char text[128];
-	struct sp_recjson j;
+	struct sp_jsonw j;
 	struct sp_buf b;
 
 	if (s->failed != SP_OK || s->state == S_ENDED)
@@ -359,10 +359,10 @@ scribe_fail(struct scribe *s, enum sp_err why)
 	st.text = text;
 	scribe_tell(s, SP_MSG_REC_STATE, &st);
 	sp_buf_init(&b, 4096);
-	sp_recjson_begin(&j, &b);
-	sp_recjson_str(&j, "text", text);
-	sp_recjson_bool(&j, "session_ends", s->strict);
-	if (sp_recjson_end(&j) == SP_OK)
+	sp_jsonw_begin(&j, &b);
+	sp_jsonw_str(&j, "text", text);
+	sp_jsonw_bool(&j, "session_ends", s->strict);
+	if (sp_jsonw_end(&j) == SP_OK)
 		scribe_event(s, "error", &b);
 	sp_buf_release(&b);
 	if (s->strict) {
@@ -415,25 +415,25 @@ scribe_write_end(struct scribe *s, const char *reason, const char *by)
 {
 	struct sp_rec rec = { .type = SP_REC_T_END };
 	char t[SP_RFC3339_SIZE];
-	struct sp_recjson j;
+	struct sp_jsonw j;
 	struct sp_buf b;
 	enum sp_err r;
 
 	sp_pool_free(s->pool);	/* waits for a running fdatasync */
 	s->pool = NULL;
 	sp_buf_init(&b, 65536);
-	sp_recjson_begin(&j, &b);
-	sp_recjson_str(&j, "reason", reason);
-	sp_recjson_str(&j, "by", by);
-	sp_recjson_str(&j, "ended", sp_rfc3339(sp_wall_us(), t, sizeof(t)));
-	sp_recjson_int(&j, "bytes_in", (int64_t)s->bytes[SP_REC_IN]);
-	sp_recjson_int(&j, "bytes_out", (int64_t)s->bytes[SP_REC_OUT]);
-	sp_recjson_int(&j, "bytes_err", (int64_t)s->bytes[SP_REC_ERR]);
+	sp_jsonw_begin(&j, &b);
+	sp_jsonw_str(&j, "reason", reason);
+	sp_jsonw_str(&j, "by", by);
+	sp_jsonw_str(&j, "ended", sp_rfc3339(sp_wall_us(), t, sizeof(t)));
+	sp_jsonw_int(&j, "bytes_in", (int64_t)s->bytes[SP_REC_IN]);
+	sp_jsonw_int(&j, "bytes_out", (int64_t)s->bytes[SP_REC_OUT]);
+	sp_jsonw_int(&j, "bytes_err", (int64_t)s->bytes[SP_REC_ERR]);
 	if (s->lost_bytes > 0)
-		sp_recjson_int(&j, "bytes_not_recorded", (int64_t)s->lost_bytes);
-	sp_recjson_int(&j, "duration_us", (int64_t)(sp_now_us() - s->rec.start_us));
-	sp_recjson_str(&j, "recording", s->path);
-	if ((r = sp_recjson_end(&j)) == SP_OK) {
+		sp_jsonw_int(&j, "bytes_not_recorded", (int64_t)s->lost_bytes);
+	sp_jsonw_int(&j, "duration_us", (int64_t)(sp_now_us() - s->rec.start_us));
+	sp_jsonw_str(&j, "recording", s->path);
+	if ((r = sp_jsonw_end(&j)) == SP_OK) {
 		if (sp_recwriter_flush(&s->rec) != SP_OK)
 			sp_error("the last bytes before the end were not written");
 		rec.data = (struct sp_view){ b.p, b.len };
@@ -522,18 +522,18 @@ scribe_header(struct scribe *s, const Sallyport__RecOpen *o, struct sp_buf *b)
 	json_t *doc = json_loadb((const char *)o->header.data, o->header.len, JSON_REJECT_DUPLICATES, NULL);
 	char *text = json_is_object(doc) ? json_dumps(doc, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
 	char t[SP_RFC3339_SIZE], id[SP_UUID_SIZE];
-	struct sp_recjson j;
+	struct sp_jsonw j;
 	enum sp_err r = SP_EFORMAT;
 
 	if (text != NULL) {
-		sp_recjson_begin(&j, b);
-		sp_recjson_int(&j, "version", SP_REC_VERSION);
-		sp_recjson_str(&j, "session", sp_uuid_text(&s->id, id));
-		sp_recjson_str(&j, "started", sp_rfc3339(sp_wall_us(), t, sizeof(t)));
-		sp_recjson_str(&j, "record_mode", s->strict ? "strict" : "best-effort");
-		sp_recjson_str(&j, "recording", s->path);
-		sp_recjson_raw(&j, "header", text);
-		r = sp_recjson_end(&j);
+		sp_jsonw_begin(&j, b);
+		sp_jsonw_int(&j, "version", SP_REC_VERSION);
+		sp_jsonw_str(&j, "session", sp_uuid_text(&s->id, id));
+		sp_jsonw_str(&j, "started", sp_rfc3339(sp_wall_us(), t, sizeof(t)));
+		sp_jsonw_str(&j, "record_mode", s->strict ? "strict" : "best-effort");
+		sp_jsonw_str(&j, "recording", s->path);
+		sp_jsonw_raw(&j, "header", text);
+		r = sp_jsonw_end(&j);
 	}
 	free(text);
 	json_decref(doc);
@@ -632,29 +632,29 @@ channel_mark(struct scribe *s, struct channel *c)
 static enum sp_err
 channel_json(const Sallyport__RecChannel *m, size_t detail_max, struct sp_buf *b)
 {
-	struct sp_recjson j;
+	struct sp_jsonw j;
 	size_t n = strlen(m->detail);
 	char keep = 0;
 
-	sp_recjson_begin(&j, b);
-	sp_recjson_int(&j, "channel", m->channel);
-	sp_recjson_str(&j, "type", m->type);
+	sp_jsonw_begin(&j, b);
+	sp_jsonw_int(&j, "channel", m->channel);
+	sp_jsonw_str(&j, "type", m->type);
 	if (n > detail_max) {
 		keep = m->detail[detail_max];
 		m->detail[detail_max] = '\0';
 	}
-	sp_recjson_str(&j, "detail", m->detail);
+	sp_jsonw_str(&j, "detail", m->detail);
 	if (n > detail_max) {
 		m->detail[detail_max] = keep;
-		sp_recjson_int(&j, "detail_bytes", (int64_t)n);
+		sp_jsonw_int(&j, "detail_bytes", (int64_t)n);
 	}
-	sp_recjson_bool(&j, "pty", m->pty);
+	sp_jsonw_bool(&j, "pty", m->pty);
 	if (m->pty) {
-		sp_recjson_int(&j, "cols", m->cols);
-		sp_recjson_int(&j, "rows", m->rows);
-		sp_recjson_str(&j, "term", m->term);
+		sp_jsonw_int(&j, "cols", m->cols);
+		sp_jsonw_int(&j, "rows", m->rows);
+		sp_jsonw_str(&j, "term", m->term);
 	}
-	return sp_recjson_end(&j);
+	return sp_jsonw_end(&j);
 }
 
 static enum sp_err
@@ -731,16 +731,16 @@ static void
 channel_cut(struct scribe *s, struct channel *c, uint8_t stream)
 {
 	static const char *const names[SP_REC_STREAMS] = { "in", "out", "err" };
-	struct sp_recjson j;
+	struct sp_jsonw j;
 	struct sp_buf b;
 
 	c->cut[stream] = 1;
 	sp_buf_init(&b, 4096);
-	sp_recjson_begin(&j, &b);
-	sp_recjson_str(&j, "marker", "counted only from here");
-	sp_recjson_str(&j, "stream", names[stream]);
-	sp_recjson_int(&j, "recorded_bytes", (int64_t)s->channel_max);
-	if (sp_recjson_end(&j) == SP_OK)
+	sp_jsonw_begin(&j, &b);
+	sp_jsonw_str(&j, "marker", "counted only from here");
+	sp_jsonw_str(&j, "stream", names[stream]);
+	sp_jsonw_int(&j, "recorded_bytes", (int64_t)s->channel_max);
+	if (sp_jsonw_end(&j) == SP_OK)
 		scribe_put_json(s, SP_REC_T_MARKER, c->id, &b);
 	sp_buf_release(&b);
 }
@@ -817,7 +817,7 @@ static void
 session_channel_end(struct scribe *s, const Sallyport__RecChannelEnd *m)
 {
 	struct channel *c = channel_find(s, m->channel);
-	struct sp_recjson j;
+	struct sp_jsonw j;
 	struct sp_buf b;
 
 	if (c == NULL) {
@@ -825,14 +825,14 @@ session_channel_end(struct scribe *s, const Sallyport__RecChannelEnd *m)
 		return;
 	}
 	sp_buf_init(&b, 65536);
-	sp_recjson_begin(&j, &b);
-	sp_recjson_int(&j, "channel", m->channel);
-	sp_recjson_int(&j, "bytes_in", larger(m->bytes_in, c->bytes[SP_REC_IN]));
-	sp_recjson_int(&j, "bytes_out", larger(m->bytes_out, c->bytes[SP_REC_OUT]));
-	sp_recjson_int(&j, "bytes_err", larger(m->bytes_err, c->bytes[SP_REC_ERR]));
-	sp_recjson_int(&j, "exit_status", m->exit_status);
-	sp_recjson_str(&j, "exit_signal", m->exit_signal);
-	if (sp_recjson_end(&j) == SP_OK) {
+	sp_jsonw_begin(&j, &b);
+	sp_jsonw_int(&j, "channel", m->channel);
+	sp_jsonw_int(&j, "bytes_in", larger(m->bytes_in, c->bytes[SP_REC_IN]));
+	sp_jsonw_int(&j, "bytes_out", larger(m->bytes_out, c->bytes[SP_REC_OUT]));
+	sp_jsonw_int(&j, "bytes_err", larger(m->bytes_err, c->bytes[SP_REC_ERR]));
+	sp_jsonw_int(&j, "exit_status", m->exit_status);
+	sp_jsonw_str(&j, "exit_signal", m->exit_signal);
+	if (sp_jsonw_end(&j) == SP_OK) {
 		scribe_put_json(s, SP_REC_T_CHANNEL_END, m->channel, &b);
 		scribe_event(s, "channel-end", &b);
 	}

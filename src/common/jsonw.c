@@ -1,25 +1,25 @@
-/* src/scribe/recjson.c - see recjson.h. */
-#include "scribe/recjson.h"
+/* src/common/jsonw.c - see jsonw.h. */
+#include "common/jsonw.h"
 
 #include <string.h>
 
 #include "base/str.h"
 
 static void
-json_put(struct sp_recjson *j, const char *s, size_t n)
+json_put(struct sp_jsonw *j, const char *s, size_t n)
 {
 	if (j->err == SP_OK)
 		j->err = sp_buf_append(j->b, s, n);
 }
 
 static void
-json_puts(struct sp_recjson *j, const char *s)
+json_puts(struct sp_jsonw *j, const char *s)
 {
 	json_put(j, s, strlen(s));
 }
 
 static void
-json_key(struct sp_recjson *j, const char *key, const char *suffix)
+json_key(struct sp_jsonw *j, const char *key, const char *suffix)
 {
 	json_puts(j, j->n++ > 0 ? ",\"" : "\"");
 	json_puts(j, key);
@@ -28,14 +28,14 @@ json_key(struct sp_recjson *j, const char *key, const char *suffix)
 }
 
 void
-sp_recjson_begin(struct sp_recjson *j, struct sp_buf *b)
+sp_jsonw_begin(struct sp_jsonw *j, struct sp_buf *b)
 {
-	*j = (struct sp_recjson){ .b = b };
+	*j = (struct sp_jsonw){ .b = b };
 	json_puts(j, "{");
 }
 
 static void
-json_control(struct sp_recjson *j, uint8_t c)
+json_control(struct sp_jsonw *j, uint8_t c)
 {
 	char u[8];
 
@@ -48,7 +48,7 @@ json_control(struct sp_recjson *j, uint8_t c)
 
 /* Returns whether all of it was UTF-8. */
 static int
-json_text(struct sp_recjson *j, const uint8_t *p, size_t n)
+json_text(struct sp_jsonw *j, const uint8_t *p, size_t n)
 {
 	int clean = 1;
 
@@ -74,7 +74,7 @@ json_text(struct sp_recjson *j, const uint8_t *p, size_t n)
 }
 
 void
-sp_recjson_str(struct sp_recjson *j, const char *key, const char *s)
+sp_jsonw_str(struct sp_jsonw *j, const char *key, const char *s)
 {
 	size_t n = strlen(s);
 
@@ -89,7 +89,7 @@ sp_recjson_str(struct sp_recjson *j, const char *key, const char *s)
 }
 
 void
-sp_recjson_int(struct sp_recjson *j, const char *key, int64_t v)
+sp_jsonw_int(struct sp_jsonw *j, const char *key, int64_t v)
 {
 	char t[24];
 
@@ -99,21 +99,21 @@ sp_recjson_int(struct sp_recjson *j, const char *key, int64_t v)
 }
 
 void
-sp_recjson_bool(struct sp_recjson *j, const char *key, int v)
+sp_jsonw_bool(struct sp_jsonw *j, const char *key, int v)
 {
 	json_key(j, key, "");
 	json_puts(j, v ? "true" : "false");
 }
 
 void
-sp_recjson_raw(struct sp_recjson *j, const char *key, const char *json)
+sp_jsonw_raw(struct sp_jsonw *j, const char *key, const char *json)
 {
 	json_key(j, key, "");
 	json_puts(j, json);
 }
 
 enum sp_err
-sp_recjson_end(struct sp_recjson *j)
+sp_jsonw_end(struct sp_jsonw *j)
 {
 	json_puts(j, "}");
 	return j->err;

@@ -1,0 +1,150 @@
+/* src/courier/main.c - takes what is to leave the bastion into a durable outbox and confirms it. Process: courier.
+ * Invariants: (1) OUTBOX_DONE with err 0 is sent only when the item is on disk. (2) One fsync confirms everything that
+ * came meanwhile. (3) Control may send an item again at any time; it is kept once. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "common/child.h"
+#include "courier/outbox.h"
+#include "sallyport.pb-c.h"
+
+#define PENDING_MAX	256	/* items that one fsync confirms */
+
+struct courier {
+	struct sp_child	 child;
+	struct sp_chan	*control;
+	struct sp_outbox *outbox;
+	struct sp_timer	*commit;
+	struct sp_uuid	 pending[PENDING_MAX];
+	int		 n;
+};
+
+static void
+courier_done(struct courier *c, const struct sp_uuid *id, enum sp_err err)
+{
+	Sallyport__OutboxDone d = SALLYPORT__OUTBOX_DONE__INIT;
+	struct sp_uuid copy = *id;
+	char text[64];
+
+	(void)sp_strlcpy(text, err == SP_OK ? "" : sp_err_text(err), sizeof(text));
+	d.id = (ProtobufCBinaryData){ SP_UUID_LEN, copy.b };
+	d.err = err;
+	d.text = text;
+	if (c->control != NULL && sp_chan_send(c->control, SP_MSG_OUTBOX_DONE, 0, &d, NULL, 0) != SP_OK)
+		sp_warn("control does not take a confirmation: it will send the item again");
+}
+
+static void
+courier_commit(struct courier *c)
+{
+	if (sp_outbox_sync(c->outbox) != SP_OK)
+		sp_die(74, "the outbox cannot be made durable");	/* never retried: a second fsync may lie */
+	for (int i = 0; i < c->n; i++)
+		courier_done(c, &c->pending[i], SP_OK);
+	c->n = 0;
+}
+
+static void
+courier_on_commit(struct sp_timer *t, void *arg)
+{
+	(void)t;
+	courier_commit(arg);
+}
+
+static void
+courier_on_item(struct sp_chan *chan, struct sp_msg *m, void *arg)
+{
+	struct courier *c = arg;
+	const Sallyport__OutboxItem *item = (const Sallyport__OutboxItem *)m->body;
+	struct sp_uuid id;
+	enum sp_err r;
+
+	(void)chan;
+	if (m->id != SP_MSG_OUTBOX_ITEM || sp_uuid_from(item->id.data, item->id.len, &id) != SP_OK) {
+		sp_error("an item without an id was dropped");
+		return;
+	}
+	r = sp_outbox_append(c->outbox, &id, item->kind, item->payload, item->created_wall_us, sp_wall_us());
+	if (r != SP_OK && r != SP_EEXIST) {
+		sp_error("an item was not taken into the outbox: %s", sp_err_text(r));
+		courier_done(c, &id, r);
+		return;
+	}
+	if (c->n == 0)
+		sp_timer_in(c->commit, 0);	/* after what else is waiting was read */
+	c->pending[c->n++] = id;
+	if (c->n == PENDING_MAX)
+		courier_commit(c);
+}
+
+static void
+courier_on_close(struct sp_chan *chan, enum sp_err why, const char *what, void *arg)
+{
+	struct courier *c = arg;
+
+	if (why != SP_ECLOSED)
+		sp_error("bad message %s from control: %s", what, sp_err_text(why));
+	if (chan == c->control)
+		c->control = NULL;
+	sp_chan_free(chan);
+}
+
+static void
+courier_on_peer(struct sp_child *child, const Sallyport__Peer *p, int fd)
+{
+	struct courier *c = child->arg;
+
+	if (p->kind != SP_PROC_CONTROL) {
+		close(fd);
+		return;
+	}
+	sp_chan_free(c->control);
+	c->control = NULL;
+	c->n = 0;	/* the new control asks again about what it has no answer for */
+	if (sp_chan_new(fd, SP_PROC_COURIER, SP_PROC_CONTROL, courier_on_item, courier_on_close, c, &c->control) != SP_OK)
+		sp_die(71, "cannot talk to control");
+	if (sp_chan_watch(c->control, c->child.loop) != SP_OK)
+		sp_die(71, "cannot watch control's channel");
+}
+
+static void
+courier_sandbox(struct courier *c, int dirfd)
+{
+	static char path[4096];
+	static const char *rw[] = { path, NULL };
+	static const char *const none[] = { NULL };
+	const struct sp_sandbox box = { .may = SP_MAY_FILES, .user = sp_proc_user(SP_PROC_COURIER), .rw = rw, .ro = none,
+	    .files_n = 64 };
+	char link[64];
+	ssize_t n;
+
+	(void)sp_snprintf(link, sizeof(link), "/proc/self/fd/%d", dirfd);
+	if ((n = readlink(link, path, sizeof(path) - 1)) <= 0)
+		sp_die(71, "cannot name the outbox directory");
+	path[n] = '\0';
+	sp_child_ready(&c->child, &box);
+}
+
+int
+main(void)
+{
+	static const struct sp_child_ops ops = { .peer = courier_on_peer };
+	static struct courier c;
+	enum sp_err r;
+	int dirfd;
+
+	sp_child_init(&c.child, SP_PROC_COURIER, &ops, &c);
+	if ((dirfd = sp_child_take_fd(&c.child, "outbox")) < 0)
+		sp_die(78, "the monitor gave no outbox directory");
+	(void)umask(077);
+	if (sp_timer_new(c.child.loop, courier_on_commit, &c, &c.commit) != SP_OK)
+		sp_die(71, "cannot start");
+	courier_sandbox(&c, dirfd);
+	if ((r = sp_outbox_open(dirfd, &c.outbox)) != SP_OK)
+		sp_die(74, "cannot read the outbox: %s", sp_err_text(r));
+	return sp_child_run(&c.child);
+}
