@@ -217,13 +217,11 @@ chan_flush(struct sp_chan *c)
 		struct iovec iov = { o->bytes, o->len };
 		enum sp_err r = chan_sendmsg(c->fd, &iov, 1, o->fds, o->nfds);
 
-		if (r == SP_EAGAIN)
-			break;
+		if (r != SP_OK)
+			break;	/* full; or gone: the reading side reports the hang-up, once, and the queue goes with it */
 		sp_list_remove(&o->link);
 		c->out_bytes -= o->len;
 		chan_out_free(o);
-		if (r != SP_OK)
-			break;	/* the reading side reports the hang-up, once */
 	}
 	chan_update(c);
 }
@@ -377,7 +375,7 @@ chan_read_one(struct sp_chan *c)
 	if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return 0;
 	if (n <= 0) {
-		chan_fail(c, SP_ECLOSED, "");
+		chan_fail(c, SP_ECLOSED, n == -1 && errno == ECONNRESET ? SP_CHAN_UNREAD : "");
 		return 0;
 	}
 	m.nfds = chan_take_fds(&mh, m.fds);

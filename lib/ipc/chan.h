@@ -23,7 +23,7 @@ struct sp_msg {
 /* Called for every admitted message. The handler may close or free the channel. */
 typedef void sp_chan_fn(struct sp_chan *c, struct sp_msg *m, void *arg);
 /* Called once when the peer is gone (SP_ECLOSED) or misbehaved (SP_EPEER, SP_ESTATE, SP_ESIZE, SP_EFORMAT): the name of
- * the offending message or "" in what. The channel is still to be freed by its owner (allowed in the call). */
+ * the offending message or "" in what; SP_CHAN_UNREAD if the peer closed with our messages unread. The channel is still to be freed by its owner (allowed in the call). */
 typedef void sp_chan_close_fn(struct sp_chan *c, enum sp_err why, const char *what, void *arg);
 
 /* Takes fd (made non-blocking, close-on-exec). self and peer are fixed for life: identity is the descriptor. */
@@ -56,5 +56,6 @@ size_t		 sp_chan_queued(const struct sp_chan *c);	/* bytes waiting */
 enum sp_err	 sp_chan_pair(int ret[2]) SP_MUST_USE;
 
 #define SP_CHAN_QUEUE	(4u * 1024 * 1024)
+#define SP_CHAN_UNREAD	"(unread)"
 
 #endif

@@ -1,11 +1,15 @@
 /* src/gate/main.c - sallyport-gate: accepts SSH connections, drops those of refused or too eager sources, passes the
  * others to the zygote as descriptors. It reads no byte of any of them.
  * Invariants: (1) at most GATE_WAITING sockets wait for a zygote, none longer than GATE_WAIT_US; beyond that accepting
- * pauses and the kernel's queue holds them. (2) A dropped connection gets no byte: who scans learns nothing. */
+ * pauses and the kernel's queue holds them. (2) A dropped connection gets no byte: who scans learns nothing. (3) At most
+ * one socket is on its way to the zygote, and a duplicate is kept until the zygote has read it: one that dies with it
+ * unread loses no connection, and none is handed out twice. */
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -24,7 +28,8 @@
 #define GATE_WAIT_US	(2 * SP_US_PER_S)
 #define GATE_PAUSE_US	(100 * SP_US_PER_MS)	/* out of descriptors, or too many waiting */
 #define GATE_SAY_US	(60 * SP_US_PER_S)	/* between two lines about dropped connections */
-#define GATE_BUSY_BYTES	(64u * 1024)		/* queued towards the zygote: it is as good as away */
+#define GATE_LOOK_US	(1 * SP_US_PER_MS)	/* between two looks whether the zygote read what it was sent */
+#define GATE_LOOK_MAX_US (20 * SP_US_PER_MS)
 #define GATE_FILES	4096
 
 struct waiting {
@@ -41,6 +46,9 @@ struct gate {
 	struct sp_chan		*zygote, *control;
 	struct waiting		 waiting[GATE_WAITING];	/* a ring */
 	size_t			 head, n_waiting;
+	struct waiting		 sent;		/* on its way; fd is the duplicate that is kept, or -1 */
+	uint64_t		 look_us;
+	int			 stuck;		/* the socket did not take it: nobody is there any more */
 	struct penalty_table	 penalties;
 	struct rate_table	 rates;
 	struct sp_timer		*tick;		/* armed while paused, or while something waits */
@@ -70,7 +78,10 @@ gate_send(struct gate *g, struct waiting *w)
 	Sallyport__Conn c = SALLYPORT__CONN__INIT;
 	char from[SP_NETADDR_SIZE], to[SP_NETADDR_SIZE];
 	struct sp_uuid id;
+	int fd = fcntl(w->fd, F_DUPFD_CLOEXEC, 3);
 
+	g->sent = *w;
+	g->look_us = GATE_LOOK_US;
 	sp_uuid_make(&id);
 	c.conn_id = (ProtobufCBinaryData){ sizeof(id.b), id.b };
 	c.source_ip = sp_netaddr_text(&w->from, from);
@@ -78,14 +89,42 @@ gate_send(struct gate *g, struct waiting *w)
 	c.local_ip = sp_netaddr_text(&w->to, to);
 	c.local_port = w->to.port;
 	c.accepted_us = w->at_us;
-	if (sp_chan_send(g->zygote, SP_MSG_CONN, 0, &c, &w->fd, 1) != SP_OK)
-		sp_warn("a connection found no zygote");
+	if (fd != -1 && sp_chan_send(g->zygote, SP_MSG_CONN, 0, &c, &fd, 1) == SP_OK) {
+		g->stuck = sp_chan_queued(g->zygote) > 0;	/* it was empty */
+		sp_timer_in(g->tick, g->look_us);
+		return;
+	}
+	sp_warn("a connection found no zygote");
+	sp_closep(&g->sent.fd);
 }
 
+/* The zygote is there, and has read all that it was sent. */
 static int
-gate_can_send(const struct gate *g)
+gate_can_send(struct gate *g)
 {
-	return g->zygote != NULL && sp_chan_queued(g->zygote) < GATE_BUSY_BYTES;
+	int unread = 1;
+
+	if (g->zygote == NULL)
+		return 0;
+	if (g->sent.fd != -1 && sp_chan_queued(g->zygote) == 0 && ioctl(sp_chan_fd(g->zygote), TIOCOUTQ, &unread) == 0 &&
+	    unread == 0)
+		sp_closep(&g->sent.fd);
+	return g->sent.fd == -1;
+}
+
+/* The zygote died without reading it: it goes first to the next one. */
+static void
+gate_take_back(struct gate *g)
+{
+	if (g->n_waiting == GATE_WAITING) {
+		sp_closep(&g->sent.fd);
+		return;
+	}
+	g->head = (g->head + GATE_WAITING - 1) % GATE_WAITING;
+	g->waiting[g->head] = g->sent;
+	g->n_waiting++;
+	g->sent.fd = -1;
+	sp_timer_in(g->tick, GATE_PAUSE_US);
 }
 
 static void
@@ -102,11 +141,12 @@ static void
 gate_flush(struct gate *g)
 {
 	uint64_t now = sp_now_us();
+	int can = gate_can_send(g);
 
-	while (g->n_waiting > 0) {
+	for (; g->n_waiting > 0; can = gate_can_send(g)) {
 		struct waiting *w = &g->waiting[g->head];
 
-		if (gate_can_send(g))
+		if (can)
 			gate_send(g, w);
 		else if (now - w->at_us >= GATE_WAIT_US)
 			sp_closep(&w->fd);
@@ -117,7 +157,10 @@ gate_flush(struct gate *g)
 	}
 	if (g->paused && g->n_waiting < GATE_WAITING)
 		gate_set_paused(g, 0);
-	if (g->n_waiting > 0)
+	if (g->sent.fd != -1 && g->zygote != NULL) {
+		g->look_us = g->look_us * 2 < GATE_LOOK_MAX_US ? g->look_us * 2 : GATE_LOOK_MAX_US;
+		sp_timer_in(g->tick, g->look_us);
+	} else if (g->n_waiting > 0)
 		sp_timer_in(g->tick, GATE_PAUSE_US);
 	else if (g->leaving)
 		sp_loop_stop(g->child.loop);
@@ -140,7 +183,7 @@ gate_pass(struct gate *g, struct waiting *w)
 	g->waiting[(g->head + g->n_waiting++) % GATE_WAITING] = *w;
 	if (g->n_waiting == GATE_WAITING)
 		gate_set_paused(g, 1);
-	sp_timer_in(g->tick, GATE_PAUSE_US);
+	sp_timer_in(g->tick, g->zygote != NULL ? g->look_us : GATE_PAUSE_US);
 }
 
 /* ---- from the network */
@@ -235,8 +278,12 @@ gate_on_close(struct sp_chan *c, enum sp_err why, const char *what, void *arg)
 
 	if (why != SP_ECLOSED)
 		sp_error("bad message %s from %s: %s", what, sp_proc_name(sp_chan_peer(c)), sp_err_text(why));
-	if (g->zygote == c)
+	if (g->zygote == c) {
 		g->zygote = NULL;
+		if (g->sent.fd != -1 && (g->stuck || strcmp(what, SP_CHAN_UNREAD) == 0))
+			gate_take_back(g);
+		sp_closep(&g->sent.fd);
+	}
 	if (g->control == c)
 		g->control = NULL;
 	sp_chan_free(c);
@@ -252,8 +299,10 @@ gate_peer(struct sp_child *child, const struct Sallyport__Peer *p, int fd)
 		close(fd);
 		return;
 	}
-	sp_chan_free(*slot);
-	*slot = NULL;
+	if (*slot != NULL)
+		sp_chan_on_io(*slot, 1, 0);	/* how the old one ended, if it did */
+	if (*slot != NULL)
+		gate_on_close(*slot, SP_ECLOSED, "", g);
 	if (sp_chan_new(fd, SP_PROC_GATE, (enum sp_proc)p->kind, gate_on_msg, gate_on_close, g, slot) != SP_OK ||
 	    sp_chan_watch(*slot, child->loop) != SP_OK)
 		sp_die(71, "cannot watch %s", sp_proc_name((enum sp_proc)p->kind));
@@ -294,6 +343,7 @@ main(void)
 	struct gate *g = &gate;
 	char name[16];
 
+	g->sent.fd = -1;
 	sp_child_init(&g->child, SP_PROC_GATE, &gate_ops, g);
 	if (penalty_init(&g->penalties) != SP_OK ||
 	    rate_init(&g->rates, (double)g->child.conf.accept_rate, (double)g->child.conf.accept_burst) != SP_OK ||
