@@ -6,6 +6,7 @@
 #include <vterm.h>
 
 #include "base/str.h"
+#include "ctl/guard.h"
 #include "ctl/table.h"
 
 #define SCREEN_ROW_MAX	((size_t)CTL_SCREEN_COLS * 96)	/* bytes of one painted row */
@@ -15,6 +16,7 @@
 struct ctl_screen {
 	VTerm		*vt;
 	VTermScreen	*screen;
+	struct ctl_guard guard;
 	struct sp_buf	 drawn[CTL_SCREEN_ROWS];	/* what the watcher's terminal shows */
 	struct sp_buf	 said[CTL_SCREEN_ROWS];		/* what ctl_screen_text gave last */
 	int		 cursor_visible;
@@ -87,7 +89,13 @@ ctl_screen_free(struct ctl_screen *s)
 void
 ctl_screen_feed(struct ctl_screen *s, const void *bytes, size_t n)
 {
-	vterm_input_write(s->vt, bytes, n);
+	const uint8_t *p = bytes;
+	uint8_t safe[4096];
+
+	for (size_t k; n > 0; p += k, n -= k) {
+		k = n < sizeof(safe) ? n : sizeof(safe);
+		vterm_input_write(s->vt, (const char *)safe, ctl_guard_pass(&s->guard, p, k, safe));
+	}
 }
 
 void

@@ -297,16 +297,17 @@ static enum sp_err
 table_cell(struct sp_buf *b, const char *s, size_t len, size_t text_width, size_t width, unsigned flags, int last)
 {
 	size_t used = text_width;
+	int cut = text_width > width;
 
-	if (text_width > width)
+	if (cut) {
 		len = ctl_width_fit(s, len, width - 1, &used);
+		used++;		/* the ellipsis */
+	}
 	if ((flags & CTL_COL_RIGHT) && used < width)
 		TRY(table_pad(b, width - used));
 	TRY(sp_buf_append(b, s, len));
-	if (text_width > width) {
+	if (cut)
 		TRY(sp_buf_append_str(b, "\xe2\x80\xa6"));
-		used++;
-	}
 	if (last)
 		return SP_OK;
 	return table_pad(b, TABLE_GAP + ((flags & CTL_COL_RIGHT) || used > width ? 0 : width - used));
