@@ -27,6 +27,8 @@ sp_log_init(const char *process, enum sp_log_level least)
 	logger.tty = isatty(STDERR_FILENO);
 }
 
+static void log_write(enum sp_log_level level, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+
 static void
 log_write(enum sp_log_level level, const char *fmt, va_list ap)
 {
