@@ -211,7 +211,6 @@ agent_on_open(struct session *s, struct sp_msg *m)
 	const Sallyport__AgentOpen *b = (const Sallyport__AgentOpen *)m->body;
 	struct vault *v = s->v;
 	struct lease *l = NULL;
-	char id[SP_UUID_SIZE];
 	enum sp_err r = v->unsealed ? SP_OK : SP_ESEALED;
 
 	if (!agent_is_stream(m->fds[0])) {
@@ -231,7 +230,7 @@ agent_on_open(struct session *s, struct sp_msg *m)
 	if (r == SP_OK)
 		r = agent_new(v, l, sp_steal_fd(&m->fds[0]));
 	if (r != SP_OK)		/* the stream is closed: that is the answer */
-		sp_warn("connection %s: agent refused: %s", sp_uuid_text(&s->conn, id), sp_err_text(r));
+		session_refuse(s, "agent", sp_err_text(r));
 }
 
 void

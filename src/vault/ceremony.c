@@ -30,7 +30,7 @@ struct ceremony {
 	struct sp_job		 job;
 	struct vault		*v;
 	uint32_t		 corr;
-	uint64_t		 seal_gen;
+	uint64_t		 seal_gen, control_gen;
 	ceremony_fn		*run;
 	int			 opens;		/* VAULT_OPEN: counts wrong attempts, changes no file */
 	int			 dirfd;
@@ -300,11 +300,14 @@ ceremony_done(struct sp_job *j)
 	/* State first: who reads the answer may act upon it at once. */
 	if (c->err == SP_OK)
 		vault_send_state(v);
-	vault_reply(v, c->corr, c->err, c->text[0] != 0 ? c->text : NULL, c->err == SP_OK ? &c->body : NULL);
+	if (c->control_gen == v->control_gen)
+		vault_reply(v, c->corr, c->err, c->text[0] != 0 ? c->text : NULL,
+		    c->err == SP_OK ? &c->body : NULL);
 	ceremony_free(c);
 	if (v->seal_waits) {
 		v->seal_waits = 0;
-		vault_reply(v, v->seal_corr, SP_OK, NULL, NULL);
+		if (v->seal_control == v->control_gen)
+			vault_reply(v, v->seal_corr, SP_OK, NULL, NULL);
 	}
 }
 
@@ -318,7 +321,7 @@ ceremony_new(struct vault *v, uint32_t corr, ceremony_fn *run, struct ceremony *
 	if ((c = calloc(1, sizeof(*c))) == NULL)
 		return SP_ENOMEM;
 	*c = (struct ceremony){ .job = { .work = ceremony_work, .done = ceremony_done }, .v = v, .corr = corr, .run = run,
-	    .seal_gen = v->seal_gen, .dirfd = v->dirfd, .cost = v->cost };
+	    .seal_gen = v->seal_gen, .control_gen = v->control_gen, .dirfd = v->dirfd, .cost = v->cost };
 	sp_buf_init(&c->body, SHARES_TEXT_MAX + SP_SEALBOX_OVERHEAD);
 	sp_buf_init(&c->new_text, SP_SLOTS_TEXT_MAX);
 	*ret = c;

@@ -50,13 +50,27 @@ session_eject(struct session *s, const char *why)
 	session_free(s);
 }
 
+void
+session_refuse(struct session *s, const char *what, const char *why)
+{
+	char id[SP_UUID_SIZE];
+
+	s->refused++;
+	sp_warn("connection %s: %s refused: %s", sp_uuid_text(&s->conn, id), what, why);
+}
+
 static void
 session_on_msg(struct sp_chan *c, struct sp_msg *m, void *arg)
 {
-	(void)c;
+	struct session *s = arg;
+
+	if (s->refused >= SESSION_REFUSED_MAX || sp_chan_queued(c) > SESSION_QUEUE_MAX) {
+		session_eject(s, "asks too much");
+		return;
+	}
 	for (size_t i = 0; i < SP_NELEMS(session_handlers); i++)
 		if (session_handlers[i].id == m->id) {
-			session_handlers[i].fn(arg, m);
+			session_handlers[i].fn(s, m);
 			return;
 		}
 }
@@ -186,6 +200,7 @@ control_new(struct vault *v, int fd)
 	}
 	sp_chan_free(v->control);
 	v->control = c;
+	v->control_gen++;
 	vault_send_state(v);
 	return SP_OK;
 }

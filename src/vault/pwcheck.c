@@ -25,6 +25,7 @@ struct pwjob {			/* one argon2id, to verify or to make a hash */
 	struct sp_job	 job;
 	struct vault	*v;
 	uint32_t	 corr;		/* of HASH_PASSWORD */
+	uint64_t	 control_gen;
 	struct sp_uuid	 id;
 	struct sp_secret password;
 	char		 hash[SP_PWHASH_SIZE];
@@ -159,7 +160,6 @@ pwcheck_on_check(struct session *s, struct sp_msg *m)
 	const Sallyport__PasswordCheck *b = (const Sallyport__PasswordCheck *)m->body;
 	struct vault *v = s->v;
 	struct pwcheck *c = pwcheck_find(v, &b->check_id);
-	char id[SP_UUID_SIZE];
 	enum sp_err r;
 
 	if (c == NULL) {
@@ -167,7 +167,7 @@ pwcheck_on_check(struct session *s, struct sp_msg *m)
 		c = pwcheck_find(v, &b->check_id);
 	}
 	if (c == NULL) {
-		sp_warn("connection %s: no such password check", sp_uuid_text(&s->conn, id));
+		session_refuse(s, "password check", "no such check");
 		return;
 	}
 	if (!sp_uuid_equal(&c->conn, &s->conn)) {
@@ -203,7 +203,8 @@ hash_done(struct sp_job *job)
 {
 	struct pwjob *j = sp_container(job, struct pwjob, job);
 
-	hash_reply(j->v, j->corr, j->err, NULL, j->hash);
+	if (j->control_gen == j->v->control_gen)
+		hash_reply(j->v, j->corr, j->err, NULL, j->hash);
 	pwjob_free(j);
 }
 
@@ -233,7 +234,8 @@ pwcheck_on_hash(struct vault *v, struct sp_msg *m)
 	enum sp_err r = SP_ENOMEM;
 
 	if (j != NULL) {
-		*j = (struct pwjob){ .job = { .work = hash_work, .done = hash_done }, .v = v, .corr = m->corr };
+		*j = (struct pwjob){ .job = { .work = hash_work, .done = hash_done }, .v = v, .corr = m->corr,
+		    .control_gen = v->control_gen };
 		if ((r = hash_start(v, (const Sallyport__HashPassword *)m->body, j, &why)) == SP_OK)
 			return;
 	}

@@ -50,7 +50,7 @@ struct putting {		/* one SECRET_PUT on its way */
 	struct sp_job		 job;
 	struct vault		*v;
 	uint32_t		 corr;
-	uint64_t		 seal_gen;
+	uint64_t		 seal_gen, control_gen;
 	struct secret_ref	 ref;
 	enum secret_kind	 kind;
 	enum secret_origin	 origin;
@@ -197,9 +197,11 @@ putting_finish(struct putting *p)
 static void
 putting_end(struct putting *p)
 {
-	if (p->err == SP_OK)
+	int asked = p->control_gen == p->v->control_gen;	/* by the control that is there now */
+
+	if (p->err == SP_OK && asked)
 		p->err = putting_finish(p);
-	if (p->err != SP_OK)
+	if (p->err != SP_OK && asked)
 		secrets_reply(p->v, p->corr, p->err, p->why, NULL);
 	putting_free(p);
 }
@@ -272,7 +274,7 @@ secrets_on_put(struct vault *v, struct sp_msg *m)
 		return;
 	}
 	*p = (struct putting){ .job = { .work = putting_work, .done = putting_done }, .v = v, .corr = m->corr,
-	    .seal_gen = v->seal_gen };
+	    .seal_gen = v->seal_gen, .control_gen = v->control_gen };
 	p->err = putting_prepare(p, (const Sallyport__SecretPut *)m->body);
 	if (p->err == SP_OK && kinds[p->kind].is_key) {
 		if ((p->err = sp_pool_submit(v->slow_pool, &p->job)) == SP_OK)

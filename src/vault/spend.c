@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/netaddr.h"
 #include "crypto/sign.h"
 #include "wire/agent.h"
@@ -55,12 +54,10 @@ spend_text(enum sp_err r, const char *why)
 }
 
 static void
-spend_log(const struct session *s, const char *what, enum sp_err r, const char *why)
+spend_log(struct session *s, const char *what, enum sp_err r, const char *why)
 {
-	char id[SP_UUID_SIZE];
-
 	if (r != SP_OK)
-		sp_warn("connection %s: %s refused: %s", sp_uuid_text(&s->conn, id), what, spend_text(r, why));
+		session_refuse(s, what, spend_text(r, why));
 }
 
 static enum sp_err

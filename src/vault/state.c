@@ -198,6 +198,7 @@ vault_on_seal(struct vault *v, struct sp_msg *m)
 	else if (v->ceremony != NULL) {
 		v->seal_waits = 1;
 		v->seal_corr = m->corr;
+		v->seal_control = v->control_gen;
 	} else
 		vault_reply(v, m->corr, SP_OK, NULL, NULL);
 }

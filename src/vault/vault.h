@@ -15,6 +15,8 @@
 
 #define VAULT_BOOT		16
 #define VAULT_SESSIONS_MAX	20000
+#define SESSION_REFUSED_MAX	32	/* then the session loses its channel: it is guessing, or filling the log */
+#define SESSION_QUEUE_MAX	65536	/* bytes of answers that it does not read */
 #define VAULT_HASH_QUEUE	64	/* password hashes that wait; two more are being made */
 #define VAULT_HASH_THREADS	2
 #define VAULT_SLOW_QUEUE	64
@@ -25,6 +27,7 @@ struct ceremony;
 struct vault {
 	struct sp_child		 child;
 	struct sp_chan		*control;	/* NULL while there is none */
+	uint64_t		 control_gen;	/* counts them: an answer goes to who asked, never to its successor */
 	struct sp_htab		 sessions;	/* struct session by conn */
 	uint8_t			 boot[VAULT_BOOT];
 	uint8_t			 transport_pk[SP_SEALBOX_KEY];
@@ -43,6 +46,7 @@ struct vault {
 
 	struct ceremony		*ceremony;	/* the one that runs, or NULL */
 	uint32_t		 seal_corr;	/* a VAULT_SEAL to be answered when the ceremony's copies are gone */
+	uint64_t		 seal_control;	/* control_gen of who asked */
 	int			 seal_waits;
 	unsigned		 failures;	/* wrong credentials in a row */
 	uint64_t		 not_before_us;	/* of the next attempt */
@@ -62,7 +66,10 @@ struct session {
 	struct vault	*v;
 	struct sp_uuid	 conn;
 	struct sp_chan	*chan;
+	unsigned	 refused;	/* questions; see SESSION_REFUSED_MAX */
 };
+/* Log that a question of this session is refused, and count it. */
+void		session_refuse(struct session *s, const char *what, const char *why);
 /* Close the channel of a session that does what no session does, with its leases; it is logged. s is gone afterwards. */
 void		session_eject(struct session *s, const char *why);
 
