@@ -1,0 +1,308 @@
+/* src/session/front.c - where does this channel go: the login name, SALLYPORT_TARGET, the first word of a command, or the
+ * menu. Process: session. */
+#include "session/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "session/menu.h"
+
+#define USAGE "name a target: ssh USER@ACCOUNT@ASSET@bastion, or ssh -t bastion ACCOUNT@ASSET"
+
+/* What is asked first, as TargetAsk and grants name it. */
+static const char *
+front_protocol(const char *type, const struct sp_buf *detail)
+{
+	const char *d = sp_buf_cstr(detail);
+
+	if (strcmp(type, "subsystem") == 0)
+		return "sftp";
+	if (strcmp(type, "exec") == 0 && strncmp(d, "scp ", 4) == 0 && (strstr(d, " -t") != NULL || strstr(d, " -f") != NULL))
+		return "scp";
+	return type;
+}
+
+struct target *
+forward_target(struct session *s)
+{
+	struct target *only = NULL;
+
+	if (s->inner || s->login.text.asset[0] != '\0') {
+		struct sp_target want;
+
+		front_login_target(s, &want);
+		return target_get(s, &want, s->inner ? "jump" : "login", "forward", 1);
+	}
+	sp_list_each(it, &s->targets) {
+		struct target *t = sp_container(it, struct target, link);
+
+		if (t->state == TG_ENDED)
+			continue;
+		if (only != NULL)
+			return NULL;
+		only = t;
+	}
+	return only;
+}
+
+/* The target that the login itself names. In an inner connection the login name is the account. */
+void
+front_login_target(const struct session *s, struct sp_target *ret)
+{
+	*ret = (struct sp_target){ 0 };
+	if (!s->inner) {
+		(void)sp_strlcpy(ret->account, s->login.text.account, sizeof(ret->account));
+		(void)sp_strlcpy(ret->asset, s->login.text.asset, sizeof(ret->asset));
+		return;
+	}
+	(void)sp_strlcpy(ret->asset, s->inner_asset, sizeof(ret->asset));
+	(void)sp_strlcpy(ret->account, s->inner_account[0] != '\0' ? s->inner_account : s->login.text.user,
+	    sizeof(ret->account));
+}
+
+/* "account@asset [command ...]": 1 and the rest, if the first word names a target. */
+static int
+front_split(struct relay *r, struct sp_view *cmd)
+{
+	size_t n = 0, k;
+	struct sp_target t;
+
+	while (n < cmd->len && cmd->p[n] != ' ' && cmd->p[n] != '\t')
+		n++;
+	for (k = 0; k < n && strchr("@#%", cmd->p[k]) == NULL; k++)
+		;
+	if (k == n || sp_target_parse((const char *)cmd->p, n, SP_TARGET_PLACE, NULL, &t) != SP_OK ||
+	    (t.user[0] != '\0' && strcmp(t.user, r->s->login.user) != 0))
+		return 0;
+	t.user[0] = '\0';
+	r->want = t;
+	while (n < cmd->len && (cmd->p[n] == ' ' || cmd->p[n] == '\t'))
+		n++;
+	cmd->p += n;
+	cmd->len -= n;
+	return 1;
+}
+
+static void
+front_greet(struct relay *r)
+{
+	struct session *s = r->s;
+
+	if (!r->pty)
+		return;
+	if (s->birth.consent[0] != '\0')
+		relay_show(r, s->birth.consent);
+	if (s->login.notice[0] != '\0')
+		relay_show(r, s->login.notice);
+	s->birth.consent = "";
+	s->login.notice[0] = '\0';
+}
+
+static void front_menu(struct relay *r);
+
+void
+front_start(struct relay *r, const char *name, struct sp_view data, int slot)
+{
+	struct sp_view v = data, detail = { (const uint8_t *)"", 0 };
+	struct sp_target want;
+	const char *form = "env";
+	int is_exec = strcmp(name, "exec") == 0, lasting = 0;
+
+	if (r->started || (strcmp(name, "shell") != 0 && sp_view_string(&v, &detail) != SP_OK) ||
+	    memchr(detail.p, '\0', detail.len) != NULL ||
+	    (strcmp(name, "subsystem") == 0 && !sp_view_equal_str(detail, "sftp"))) {
+		relay_answer(r, slot, 0);
+		return;
+	}
+	front_greet(r);
+	if (r->s->inner || r->s->login.text.asset[0] != '\0') {
+		front_login_target(r->s, &want);
+		form = r->s->inner ? "jump" : "login";
+		lasting = 1;
+	} else if (r->wanted) {
+		want = r->want;
+		want.user[0] = '\0';
+	} else if (is_exec && front_split(r, &detail)) {
+		want = r->want;
+		form = "exec";
+		name = detail.len > 0 ? "exec" : "shell";
+	} else if (strcmp(name, "shell") == 0 && r->pty) {
+		relay_start(r, "shell", "", 0, slot);
+		front_menu(r);
+		return;
+	} else {
+		relay_start(r, name, detail.p, detail.len, slot);
+		relay_fail(r, USAGE);
+		return;
+	}
+	relay_start(r, name, detail.p, detail.len, slot);
+	if (r->state == RL_NEW)
+		relay_resolve(r, &want, form, front_protocol(name, &r->detail), lasting);
+}
+
+/* ---- the menu */
+
+void
+front_menu_pump(struct relay *r)
+{
+	size_t n;
+
+	if (r->near == NULL || r->menu_out.len == 0)
+		return;
+	n = sp_channel_write(r->near, SP_STREAM_OUT, r->menu_out.p, r->menu_out.len);
+	sp_buf_consume(&r->menu_out, n);
+}
+
+static void
+front_menu_did(struct relay *r, enum sp_err e)
+{
+	if (e != SP_OK)
+		relay_finish(r);
+	else
+		front_menu_pump(r);
+}
+
+static int
+front_menu_on_rows(struct session *s, struct sp_msg *m, void *arg)
+{
+	struct relay *r = arg;
+	const Sallyport__MenuReply *a = m != NULL ? (const Sallyport__MenuReply *)m->body : NULL;
+	struct sp_menu_row rows[SP_MENU_PAGE_MAX];
+	size_t n = 0;
+
+	(void)s;
+	if (r->state == RL_DONE || r->menu == NULL)
+		return 0;
+	for (; a != NULL && n < a->n_rows && n < SP_MENU_PAGE_MAX; n++) {
+		const Sallyport__MenuRow *w = a->rows[n];
+
+		rows[n] = (struct sp_menu_row){ .name = w->name, .address = w->address, .remark = w->remark, .group = w->group,
+		    .accounts = (const char *const *)w->accounts, .n_accounts = w->n_accounts };
+	}
+	front_menu_did(r, sp_menu_reply(r->menu, r->menu_ask, rows, n, a != NULL ? a->total : 0,
+	    a != NULL ? a->text : "Sallyport did not answer in time: try again", &r->menu_out));
+	return 0;
+}
+
+static void
+front_menu_on_ask(void *arg, uint32_t ask, const char *query, uint32_t offset, uint32_t limit)
+{
+	struct relay *r = arg;
+	Sallyport__MenuAsk q = SALLYPORT__MENU_ASK__INIT;
+
+	session_forget(r->s, r);
+	r->menu_ask = ask;
+	q.query = (char *)(uintptr_t)query;
+	q.offset = offset;
+	q.limit = limit;
+	session_ask(r->s, SP_PROC_CONTROL, SP_MSG_MENU_ASK, &q, -1, r->s->conf->control_wait, front_menu_on_rows, r);
+}
+
+static void
+front_menu_on_choose(void *arg, const char *account, const char *asset)
+{
+	struct relay *r = arg;
+
+	r->chosen = (struct sp_target){ 0 };
+	(void)sp_strlcpy(r->chosen.account, account, sizeof(r->chosen.account));
+	(void)sp_strlcpy(r->chosen.asset, asset, sizeof(r->chosen.asset));
+	r->state = RL_NEW;		/* front_menu_go() takes it from here, outside the menu's call */
+}
+
+static void
+front_menu_on_quit(void *arg)
+{
+	struct relay *r = arg;
+
+	r->chosen = (struct sp_target){ 0 };
+	r->state = RL_NEW;
+}
+
+static const struct sp_menu_ops front_menu_ops = { front_menu_on_ask, front_menu_on_choose, front_menu_on_quit };
+
+/* After bytes went into the menu: a choice leads to its target, quitting ends the channel. */
+static void
+front_menu_go(struct relay *r)
+{
+	static const uint8_t ok[4];
+	struct sp_buf rest;
+
+	if (r->state != RL_NEW)
+		return;
+	front_menu_pump(r);
+	if (r->chosen.asset[0] == '\0') {
+		sp_channel_request(r->near, "exit-status", 0, ok, sizeof(ok));
+		sp_channel_eof(r->near);
+		relay_finish(r);
+		return;
+	}
+	/* What was typed after the choice belongs to the target. It was consumed when it came. */
+	sp_buf_init(&rest, SP_MENU_AHEAD);
+	if (sp_menu_take_rest(r->menu, &rest) != SP_OK)
+		rest.len = 0;
+	relay_menu_start(r);
+	if (rest.len > 0)
+		relay_bytes(r, SP_REC_IN, (struct sp_view){ rest.p, rest.len });
+	sp_buf_release(&rest);
+	relay_resolve(r, &r->chosen, "menu", "shell", 0);
+}
+
+static void
+front_menu(struct relay *r)
+{
+	sp_buf_init(&r->menu_out, SP_MENU_OUT_MAX);
+	if (sp_menu_new(&front_menu_ops, r, r->s->conf->bastion_name, r->cols, r->rows, &r->menu) != SP_OK) {
+		relay_fail(r, "out of memory");
+		return;
+	}
+	relay_menu_hold(r);	/* the answer to the shell request is ours; what was kept is for the target */
+	r->state = RL_MENU;
+	front_menu_did(r, sp_menu_start(r->menu, NULL, &r->menu_out));
+	if (r->state == RL_MENU)
+		relay_menu_early(r);
+}
+
+void
+front_menu_input(struct relay *r, struct sp_view v)
+{
+	front_menu_did(r, sp_menu_input(r->menu, v.p, v.len, &r->menu_out));
+	front_menu_go(r);
+}
+
+void
+front_menu_resize(struct relay *r)
+{
+	if (r->menu != NULL)
+		front_menu_did(r, sp_menu_resize(r->menu, r->cols, r->rows, &r->menu_out));
+}
+
+void
+front_menu_message(struct relay *r, const char *line)
+{
+	front_menu_did(r, sp_menu_message(r->menu, line, &r->menu_out));
+}
+
+void
+front_menu_again(struct relay *r, const char *message)
+{
+	r->state = RL_MENU;
+	front_menu_did(r, sp_menu_start(r->menu, message, &r->menu_out));
+}
+
+/* The account was left open and there are several. The target that asked is given up; the choice makes another one. */
+void
+front_menu_choices(struct relay *r, const Sallyport__TargetReply *m)
+{
+	relay_menu_unbind(r);
+	r->state = RL_MENU;
+	front_menu_did(r, sp_menu_choices(r->menu, m->asset[0] != '\0' ? m->asset : r->chosen.asset,
+	    (const char *const *)m->choices, m->n_choices, &r->menu_out));
+}
+
+void
+front_release(struct relay *r)
+{
+	sp_menu_free(r->menu);
+	r->menu = NULL;
+	sp_buf_release(&r->menu_out);
+}
