@@ -90,10 +90,10 @@ void
 ctl_screen_feed(struct ctl_screen *s, const void *bytes, size_t n)
 {
 	const uint8_t *p = bytes;
-	uint8_t safe[4096];
+	uint8_t safe[4096 + 1];
 
 	for (size_t k; n > 0; p += k, n -= k) {
-		k = n < sizeof(safe) ? n : sizeof(safe);
+		k = n < sizeof(safe) - 1 ? n : sizeof(safe) - 1;
 		vterm_input_write(s->vt, (const char *)safe, ctl_guard_pass(&s->guard, p, k, safe));
 	}
 }

@@ -396,12 +396,15 @@ wrong_usage_is_refused_before_control_is_asked(void **state)
 	(void)state;
 	start(fake.control, script, SP_PROC_CONTROL);
 	for (size_t i = 0; i < SP_NELEMS(wrong); i++) {
-		char *words[16] = { W("sallyport"), W("--socket"), fake.control };
+		char *words[16] = { W("sallyport"), W("--socket"), fake.control }, *given[16];
 		int n = 3;
 
 		for (size_t k = 0; k < 12 && wrong[i][k] != NULL; k++)
 			words[n++] = strdup(wrong[i][k]);
+		memcpy(given, words, sizeof(given));	/* parsing takes options out of the array */
 		run_words(0, n, (words[n] = NULL, words));
+		for (int k = 3; k < n; k++)
+			free(given[k]);
 		if (ran.status != 64)
 			fail_msg("case %zu: exit %d, %s", i, ran.status, ran.err);
 		assert_memory_equal(ran.err, "sallyport: ", 11);
