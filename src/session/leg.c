@@ -145,8 +145,10 @@ __wrap__ssh_buffer_pack(struct ssh_buffer_struct *buffer, const char *format, si
 }
 
 static struct sp_leg *
-leg_of_socket(const struct ssh_socket_struct *s)
+leg_of_socket(struct ssh_socket_struct *s)
 {
+	if (leg_now != NULL && leg_now->sock == NULL)
+		leg_now->sock = s;	/* the version goes out before callbacks are set */
 	if (leg_now != NULL && leg_now->sock == s)
 		return leg_now;
 	sp_list_each(it, &leg_all) {
