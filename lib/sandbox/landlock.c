@@ -98,6 +98,8 @@ rules_add(int ruleset, const char *const *paths, uint64_t access)
 	return r;
 }
 
+static const char *const sanitizer_ro[] = { "/proc", NULL };	/* the leak check at exit lists its own threads there */
+
 static enum sp_err
 rules_fill(int ruleset, const struct sp_sandbox *s, uint64_t handled)
 {
@@ -110,6 +112,8 @@ rules_fill(int ruleset, const struct sp_sandbox *s, uint64_t handled)
 		if ((r = rules_add(ruleset, files_ro, read)) == SP_OK && (r = rules_add(ruleset, s->ro, read)) == SP_OK)
 			r = rules_add(ruleset, s->rw, all);
 	}
+	if (r == SP_OK && SP_SANDBOX_REDUCED)
+		r = rules_add(ruleset, sanitizer_ro, read);
 	return r;
 }
 
