@@ -39,6 +39,15 @@ struct parent {
 
 static void parent_replay(struct parent *p);
 
+static void
+close_all(int first, int last)
+{
+	if (close_range((unsigned)first, (unsigned)last, 0) == 0)
+		return;
+	for (int fd = first; fd <= last; fd++)	/* a kernel before 5.9 */
+		close(fd);
+}
+
 /* In a child: nothing of the parent's stays open but `keep`, which move to 3, 4, ... in that order. The parent's epoll
  * set is shared: it is closed, never changed. */
 static void
@@ -49,8 +58,7 @@ child_descriptors(int *keep, int n)
 	for (int i = 0; i < n; i++)	/* out of the way first */
 		if ((keep[i] = fcntl(keep[i], F_DUPFD, FILES_N / 2)) == -1)
 			_exit(71);
-	for (int fd = 3; fd < FILES_N / 2; fd++)
-		close(fd);
+	close_all(3, FILES_N / 2 - 1);
 	for (int i = 0; i < n; i++) {
 		int fd = dup3(keep[i], 3 + i, O_CLOEXEC);
 
@@ -58,8 +66,7 @@ child_descriptors(int *keep, int n)
 			_exit(71);
 		keep[i] = fd;
 	}
-	for (int fd = FILES_N / 2; fd < FILES_N; fd++)
-		close(fd);
+	close_all(FILES_N / 2, FILES_N - 1);
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }

@@ -62,7 +62,6 @@ struct scribe {
 	struct sp_source *session_io;
 	enum scribe_state state;
 	enum sp_err	open_err;		/* why there are no files */
-	int		dirfd;			/* of the recording's day, until the header is durable */
 	struct sp_uuid	id;
 	char		path[SP_SCRIBE_PATH_MAX];
 	struct sp_recwriter rec;
@@ -121,11 +120,13 @@ files_enter(int dirfd, const char *name, int *ret)
 	return r;
 }
 
-/* Recording and spool are made before the sandbox closes: from then on this process opens nothing. */
+/* Recording and spool are made, and their names durable, before the sandbox closes: from then on this process opens
+ * nothing, and between REC_OPEN and REC_OPENED only contents are left to be synced. */
 static enum sp_err
 files_create(struct scribe *s, const struct sp_scribe_birth *b, int *ret_rec)
 {
-	char part[4][8] = { "", "", "", "" };
+	sp_auto(sp_closep) int day = -1;
+	char part[3][8];
 	int fd = dup(b->recordings);
 	uint64_t avail = 0;
 	enum sp_err r;
@@ -138,15 +139,15 @@ files_create(struct scribe *s, const struct sp_scribe_birth *b, int *ret_rec)
 	for (int i = 0; i < 3; i++)
 		if ((r = files_enter(fd, part[i], &fd)) != SP_OK)
 			return r;
-	s->dirfd = fd;
-	if ((r = sp_fs_free(fd, &avail)) != SP_OK)
+	day = fd;
+	if ((r = sp_fs_free(day, &avail)) != SP_OK)
 		return r;
 	if (avail < b->reserve_bytes)
 		return SP_ENOSPC;
-	fd = openat(s->dirfd, b->path + 11, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	fd = openat(day, b->path + 11, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd == -1)
 		return sp_err_errno(errno);
-	if ((r = sp_spool_create(b->spool, &s->id, &s->spool)) == SP_OK && fsync(b->spool) == -1)
+	if ((r = sp_spool_create(b->spool, &s->id, &s->spool)) == SP_OK && (fsync(b->spool) == -1 || fsync(day) == -1))
 		r = SP_EIO;
 	if (r != SP_OK) {
 		close(fd);
@@ -552,7 +553,7 @@ scribe_start(struct scribe *s, const Sallyport__RecOpen *o)
 		rec.data = (struct sp_view){ b.p, b.len };
 		r = sp_recwriter_put(&s->rec, &rec, s->rec.start_us, 0);
 	}
-	if (r == SP_OK && (r = sp_recwriter_flush(&s->rec)) == SP_OK && (fsync(s->rec.fd) == -1 || fsync(s->dirfd) == -1))
+	if (r == SP_OK && (r = sp_recwriter_flush(&s->rec)) == SP_OK && fsync(s->rec.fd) == -1)
 		r = SP_EIO;
 	if (r == SP_OK && (r = sp_spool_append(&s->spool, "start", sp_wall_us(), sp_now_us(), rec.data)) == SP_OK)
 		r = sp_spool_sync(&s->spool);
@@ -586,7 +587,6 @@ session_open(struct scribe *s, const Sallyport__RecOpen *o)
 	s->channel_max = o->record_max_bytes;
 	if (r == SP_OK && (r = scribe_start(s, o)) == SP_OK) {
 		s->state = S_START;
-		sp_closep(&s->dirfd);
 		scribe_pump(s);
 		return;
 	}
@@ -1058,7 +1058,7 @@ scribe_sandbox(void)
 void
 sp_scribe_main(struct sp_scribe_birth *b)
 {
-	struct scribe s = { .id = b->session, .rec = { .fd = -1 }, .spool = { .fd = -1 }, .dirfd = -1,
+	struct scribe s = { .id = b->session, .rec = { .fd = -1 }, .spool = { .fd = -1 },
 	    .reserve_bytes = b->reserve_bytes };
 	enum sp_err r;
 	int fd = -1;

@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -410,6 +411,99 @@ refuses_a_recording_below_the_reserve(void **state)
 	rig_stop(&r);
 }
 
+static void
+a_strict_session_that_goes_on_without_a_recording_is_cut_off(void **state)
+{
+	struct rig r;
+	struct rig_session *s;
+	char block[4096];
+
+	(void)state;
+	/* A recorder whose files may not grow: the same as a disk that refuses, for anyone's tests. */
+	rig_start(&r, conf, "");
+	s = opened(&r, "strict", 0);
+	rig_channel(s, 1, "shell", 1, "");
+	memset(block, 'x', sizeof(block));
+	assert_true(rig_wait(&r, &s->control->n, 2));
+	assert_int_equal(prlimit(s->pid, RLIMIT_FSIZE, &(struct rlimit){ 131072, 131072 }, NULL), 0);
+	for (int i = 0; i < 2000 && s->state_err == 0; i++) {
+		rig_data(s, 1, SP_REC_OUT, block, sizeof(block));
+		ok(sp_loop_once(r.loop, 0));
+	}
+	assert_true(rig_wait(&r, &s->state_err, 1));
+	assert_true(rig_wait(&r, &s->session_closed, 1));	/* it was told, and did not end by itself */
+	assert_true(rig_wait(&r, &r.died, 1));
+	assert_non_null(rig_find(s->control, "end"));
+	assert_non_null(strstr(rig_find(s->control, "end")->body, "recording failed"));
+	rig_session_free(s);
+	rig_stop(&r);
+}
+
+static void
+stops_reading_the_session_while_the_spool_is_full(void **state)
+{
+	struct rig *r = *state;
+	struct rig_session *s = opened(r, "strict", 0);
+	size_t big = 80000, sent = 0, control_seen = 0;
+	char *detail = malloc(big + 1);
+	struct rig_control *again;
+
+	memset(detail, 'd', big);
+	detail[big] = '\0';
+	rig_control_free(s->control);
+	s->control = NULL;
+	/* Each command is an event of about 80 KB; 16 MiB of them fill the spool, then the socket. */
+	for (uint32_t i = 1; i < 400 && sp_chan_queued(s->session) < 1000000; i++, sent++) {
+		rig_channel(s, i, "exec", 0, detail);
+		for (int k = 0; k < 3; k++)
+			ok(sp_loop_once(r->loop, 1));
+	}
+	free(detail);
+	assert_true(sent > 150 && sent < 399);
+	again = rig_give_control(r, s->monitor, 1);
+	while (control_seen < sent) {
+		assert_true(rig_wait(r, &again->n, (int)control_seen + 1));
+		control_seen = (size_t)again->n;
+	}
+	assert_int_equal(control_seen, sent);
+	assert_continuous(again, 2);
+	s->control = again;
+	finish(s);
+}
+
+static void
+a_torn_recording_reads_up_to_the_cut(void **state)
+{
+	struct rig *r = *state;
+	struct rig_session *s = opened(r, "strict", 0);
+	struct sp_recreader *rr;
+	struct sp_rec rec;
+	char block[1000];
+	size_t got = 0;
+	enum sp_err e;
+	int fd;
+
+	memset(block, 'k', sizeof(block));
+	rig_channel(s, 1, "shell", 1, "");
+	for (int i = 0; i < 500; i++)
+		rig_data(s, 1, SP_REC_OUT, block, sizeof(block));
+	for (int i = 0; i < 10; i++)
+		ok(sp_loop_once(r->loop, 30));	/* 100 ms: what came is written */
+	assert_int_equal(kill(s->pid, SIGKILL), 0);
+	assert_true(rig_wait(r, &r->died, 1));
+	fd = recording_open(r, s->path);
+	ok(sp_recreader_new(fd, &rr));
+	while ((e = sp_recreader_next(rr, &rec)) == SP_OK) {
+		assert_int_not_equal(rec.type, SP_REC_T_END);
+		got += rec.type == SP_REC_T_DATA ? rec.data.len : 0;
+	}
+	assert_int_equal(e, SP_ENOENT);
+	assert_int_equal(got, 500000);
+	sp_recreader_free(rr);
+	close(fd);
+	rig_session_free(s);
+}
+
 /* A watcher's frames, read until `want` bytes of output or the end. */
 struct frames {
 	struct sp_buf	out;
@@ -614,6 +708,55 @@ full_disk(struct rig_session *s, const char *dir)
 	close(fd);
 }
 
+/* Best effort: the session goes on without a recording, which goes on when there is space again. */
+static void
+best_effort_goes_on_and_says_what_is_missing(void **state)
+{
+	struct rig r;
+	struct rig_session *s;
+	char dir[128], fill[300], block[32768];
+	struct sp_buf b;
+	int fd, end, from;
+
+	(void)state;
+	if (tmpfs_enter(dir, sizeof(dir), "size=6m") != 0)
+		skip();
+	rig_start(&r, "reserve_mb 1\n", dir);
+	s = opened(&r, "best-effort", 0);
+	memset(block, 'z', sizeof(block));
+	rig_channel(s, 1, "shell", 1, "");
+	(void)sp_snprintf(fill, sizeof(fill), "%s/fill", dir);
+	fd = open(fill, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	while (write(fd, block, sizeof(block)) > 0)
+		;
+	close(fd);
+	for (int i = 0; i < 200 && s->state_err == 0; i++) {
+		rig_data(s, 1, SP_REC_OUT, block, 4096);
+		ok(sp_loop_once(r.loop, 1));
+	}
+	assert_int_equal(s->state_err, SP_ENOSPC);
+	assert_int_equal(unlink(fill), 0);
+	from = s->control->n;
+	assert_true(rig_wait(&r, &s->control->n, from + 1));
+	assert_non_null(rig_find(s->control, "resumed"));
+	assert_false(s->session_closed);
+	rig_data(s, 1, SP_REC_OUT, "after", 5);
+	rig_end(s, "logout", "");
+	assert_true(rig_wait(&r, &r.died, 1));
+	assert_non_null(strstr(rig_find(s->control, "end")->body, "bytes_not_recorded"));
+	fd = recording_open(&r, s->path);
+	sp_buf_init(&b, 8u << 20);
+	recording_stream(fd, 1, SP_REC_OUT, &b, &end);
+	assert_true(end);
+	assert_memory_equal(b.p + b.len - 5, "after", 5);
+	sp_buf_release(&b);
+	close(fd);
+	rig_session_free(s);
+	rig_stop(&r);
+	(void)umount2(dir, MNT_DETACH);
+	(void)rmdir(dir);
+}
+
 static void
 the_end_fits_on_a_full_disk(void **state)
 {
@@ -647,12 +790,16 @@ main(void)
 		T(a_new_parent_leaves_the_spool_of_a_living_recorder_alone),
 		T(ends_a_session_that_sends_data_of_no_channel),
 		T(leaves_nothing_of_a_session_that_never_began),
+		T(stops_reading_the_session_while_the_spool_is_full),
+		T(a_torn_recording_reads_up_to_the_cut),
 		T(a_watcher_reads_the_past_and_then_the_present),
 		T(a_watcher_of_a_long_session_reads_the_last_four_megabytes),
 		T(a_watcher_that_does_not_read_slows_nobody),
 #undef T
 		cmocka_unit_test(refuses_a_recording_below_the_reserve),
+		cmocka_unit_test(a_strict_session_that_goes_on_without_a_recording_is_cut_off),
 		cmocka_unit_test(the_end_fits_on_a_full_disk),
+		cmocka_unit_test(best_effort_goes_on_and_says_what_is_missing),
 	};
 
 	(void)signal(SIGPIPE, SIG_IGN);
