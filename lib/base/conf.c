@@ -40,7 +40,8 @@ conf_text(const struct sp_conf_field *f, const char *v, char *at, char *why, siz
 		sp_snprintf(why, n, "%s is longer than %d bytes", f->key, SP_CONF_TEXT - 1);
 		return SP_ESIZE;
 	}
-	if (f->type == SP_CONF_PATH && *v != 0 && (*v != '/' || strstr(v, "/../") != NULL)) {
+	if (f->type == SP_CONF_PATH && *v != 0 && (*v != '/' || strstr(v, "/../") != NULL ||
+	    (strlen(v) >= 3 && strcmp(v + strlen(v) - 3, "/..") == 0))) {
 		sp_snprintf(why, n, "%s wants an absolute path without \"..\"", f->key);
 		return SP_EFORMAT;
 	}

@@ -108,10 +108,10 @@ rules_fill(int ruleset, const struct sp_sandbox *s, uint64_t handled)
 
 	if (s->may & (SP_MAY_CONNECT | SP_MAY_SQL))
 		r = rules_add(ruleset, resolver_ro, read | (FS_EXECUTE & handled));	/* shared objects are mapped */
-	if (r == SP_OK && (s->may & (SP_MAY_FILES | SP_MAY_SQL))) {
-		if ((r = rules_add(ruleset, files_ro, read)) == SP_OK && (r = rules_add(ruleset, s->ro, read)) == SP_OK)
-			r = rules_add(ruleset, s->rw, all);
-	}
+	if (r == SP_OK && (s->may & (SP_MAY_FILES | SP_MAY_SQL)) && (r = rules_add(ruleset, files_ro, read)) == SP_OK)
+		r = rules_add(ruleset, s->rw, all);
+	if (r == SP_OK && (s->may & (SP_MAY_FILES | SP_MAY_SQL | SP_MAY_EXEC)))
+		r = rules_add(ruleset, s->ro, read);	/* programs are read by the kernel with our rights */
 	if (r == SP_OK && SP_SANDBOX_REDUCED)
 		r = rules_add(ruleset, sanitizer_ro, read);
 	return r;

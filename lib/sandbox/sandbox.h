@@ -18,7 +18,7 @@ enum sp_sandbox_may {		/* beyond read, write, poll, memory, time, and passing de
 	SP_MAY_FILES	= 1 << 3,	/* open, rename, unlink below the paths given */
 	SP_MAY_THREADS	= 1 << 4,
 	SP_MAY_SQL	= 1 << 5,	/* what SQLite and libpq need: file locks, mmap of files, local and network sockets */
-	SP_MAY_EXEC	= 1 << 6,
+	SP_MAY_EXEC	= 1 << 6,	/* programs below the paths of ro */
 	SP_MAY_SOCKETPAIR = 1 << 7,
 	SP_MAY_KILL	= 1 << 8,	/* pidfd_send_signal, kill */
 };
@@ -26,7 +26,7 @@ struct sp_sandbox {
 	unsigned	 may;		/* enum sp_sandbox_may */
 	const char	*user;		/* become this user when root and it exists; "" or "root": stay */
 	const char	*const *rw;	/* NULL-terminated absolute paths for SP_MAY_FILES */
-	const char	*const *ro;
+	const char	*const *ro;	/* the same, to read only */
 	uint64_t	 files_n;	/* RLIMIT_NOFILE; 0: leave */
 	uint64_t	 memlock_bytes;	/* RLIMIT_MEMLOCK to ask for; 0: leave */
 };

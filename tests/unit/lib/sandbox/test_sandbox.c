@@ -224,12 +224,15 @@ a_session_cannot_connect_a_socket_that_it_was_given(void **state)
 static void
 each_bit_allows_what_it_names(void **state)
 {
+	static const char *const programs[] = { "/bin", "/usr/bin", NULL };
+
 	(void)state;
 	assert_int_equal(may(SP_MAY_FORK, act_fork), WORKED);
 	assert_int_equal(may(SP_MAY_THREADS, act_thread), WORKED);
 	assert_int_equal(may(SP_MAY_CONNECT, act_socket_and_connect), WORKED);
 	assert_int_equal(may(SP_MAY_KILL, act_kill), WORKED);
-	assert_int_equal(may(SP_MAY_CONNECT | SP_MAY_EXEC, act_exec), WORKED);
+	assert_int_equal(try(&(struct sp_sandbox){ .may = SP_MAY_CONNECT | SP_MAY_EXEC, .user = "root", .ro = programs }, act_exec),
+	    WORKED);
 }
 
 static void
