@@ -268,6 +268,7 @@ void
 secrets_on_put(struct vault *v, struct sp_msg *m)
 {
 	struct putting *p = calloc(1, sizeof(*p));
+	enum sp_err r;
 
 	if (p == NULL) {
 		secrets_reply(v, m->corr, SP_ENOMEM, NULL, NULL);
@@ -275,12 +276,13 @@ secrets_on_put(struct vault *v, struct sp_msg *m)
 	}
 	*p = (struct putting){ .job = { .work = putting_work, .done = putting_done }, .v = v, .corr = m->corr,
 	    .seal_gen = v->seal_gen, .control_gen = v->control_gen };
-	p->err = putting_prepare(p, (const Sallyport__SecretPut *)m->body);
-	if (p->err == SP_OK && kinds[p->kind].is_key) {
-		if ((p->err = sp_pool_submit(v->slow_pool, &p->job)) == SP_OK)
-			return;
-		p->err = SP_EBUSY;
+	r = putting_prepare(p, (const Sallyport__SecretPut *)m->body);
+	if (r == SP_OK && kinds[p->kind].is_key) {
+		if (sp_pool_submit(v->slow_pool, &p->job) == SP_OK)
+			return;		/* p is the thread's from here */
+		r = SP_EBUSY;
 	}
+	p->err = r;
 	putting_end(p);
 }
 
