@@ -308,6 +308,10 @@ openssh_logs_in_through_it(void **state)
 	pid_t pid;
 
 	(void)state;
+	if (pw == NULL || strstr(pw->pw_shell, "nologin") != NULL || strstr(pw->pw_shell, "/false") != NULL) {
+		print_message("skipped: this account has no shell to log in to\n");
+		skip();
+	}
 	if (geteuid() == 0)
 		(void)!mkdir("/run/sshd", 0755);	/* sshd insists; its service makes it otherwise */
 	make_sshd(proxy, sizeof(proxy));
