@@ -927,20 +927,24 @@ scribe_on_session_io(struct sp_source *src, uint32_t events, void *arg)
 
 /* ---- control and monitor ---- */
 
+/* channel: a terminal by its number, or 0 for the newest one, now or as soon as there is one. */
 static void
-control_watch(struct scribe *s, int fd)
+control_watch(struct scribe *s, uint32_t channel, int fd)
 {
+	struct channel *c = channel != 0 ? channel_find(s, channel) : NULL;
 	unsigned n = 0;
 
 	sp_list_each(it, &s->watchers)
 		n++;
-	if (s->rec.fd < 0 || s->state == S_ENDED || n >= SP_WATCH_MAX) {
+	if (s->rec.fd < 0 || s->state == S_ENDED || n >= SP_WATCH_MAX || (channel != 0 && (c == NULL || !c->pty))) {
 		close(fd);
 		return;
 	}
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) == -1 || sp_watch_new(s->loop, fd, s->rec.fd, &s->watchers) != SP_OK)
 		return;
 	scribe_flush(s);
+	if (c != NULL)
+		sp_watch_attach(sp_watch_of(s->watchers.prev), c->id, channel_watch_from(c), s->rec.off);
 	watchers_attach(s);
 }
 
@@ -968,7 +972,7 @@ scribe_on_control(struct sp_chan *chan, struct sp_msg *m, void *arg)
 	if (m->id == SP_MSG_EVENT_ACK)
 		control_ack(s, (const Sallyport__EventAck *)m->body);
 	else if (m->id == SP_MSG_WATCH)
-		control_watch(s, sp_steal_fd(&m->fds[0]));
+		control_watch(s, ((const Sallyport__Watch *)m->body)->channel, sp_steal_fd(&m->fds[0]));
 }
 
 static void

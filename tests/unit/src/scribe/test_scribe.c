@@ -546,7 +546,7 @@ frames_read(int fd, struct frames *f, size_t want)
 }
 
 static int
-watch(struct rig_session *s)
+watch(struct rig_session *s, uint32_t channel)
 {
 	Sallyport__Watch w = SALLYPORT__WATCH__INIT;
 	struct timeval tv = { .tv_sec = 5 };
@@ -555,6 +555,7 @@ watch(struct rig_session *s)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
 	assert_int_equal(setsockopt(sv[0], SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)), 0);
 	w.session_id = (ProtobufCBinaryData){ SP_UUID_LEN, s->id.b };
+	w.channel = channel;
 	ok(sp_chan_send(s->control->chan, SP_MSG_WATCH, 0, &w, &sv[1], 1));
 	return sv[0];
 }
@@ -574,7 +575,7 @@ a_watcher_reads_the_past_and_then_the_present(void **state)
 	rig_data(s, 1, SP_REC_OUT, "past ", 5);
 	rig_data(s, 2, SP_REC_OUT, "not for the terminal", 20);
 	rig_data(s, 1, SP_REC_IN, "typed", 5);
-	fd = watch(s);
+	fd = watch(s, 0);
 	frames_read(fd, &f, 5);
 	assert_string_equal(sp_buf_cstr(&f.out), "past ");
 	assert_int_equal(f.cols, 80);
@@ -598,6 +599,40 @@ a_watcher_reads_the_past_and_then_the_present(void **state)
 }
 
 static void
+a_watcher_waits_for_the_first_terminal_or_names_one(void **state)
+{
+	struct rig *r = *state;
+	struct rig_session *s = opened(r, "strict", 0);
+	struct frames first = { 0 }, named = { 0 }, none = { 0 };
+	int early = watch(s, 0), late, wrong;
+
+	sp_buf_init(&first.out, 1000);
+	sp_buf_init(&named.out, 1000);
+	sp_buf_init(&none.out, 1000);
+	rig_channel(s, 1, "shell", 1, "");
+	rig_data(s, 1, SP_REC_OUT, "one", 3);
+	frames_read(early, &first, 3);
+	assert_string_equal(sp_buf_cstr(&first.out), "one");
+	rig_channel(s, 2, "shell", 1, "");
+	rig_data(s, 2, SP_REC_OUT, "two", 3);
+	for (int i = 0; i < 5; i++)
+		ok(sp_loop_once(r->loop, 30));
+	late = watch(s, 1);
+	frames_read(late, &named, 3);
+	assert_string_equal(sp_buf_cstr(&named.out), "one");
+	wrong = watch(s, 77);
+	frames_read(wrong, &none, 1);
+	assert_int_equal(none.out.len, 0);
+	close(wrong);
+	close(late);
+	close(early);
+	sp_buf_release(&first.out);
+	sp_buf_release(&named.out);
+	sp_buf_release(&none.out);
+	finish(s);
+}
+
+static void
 a_watcher_of_a_long_session_reads_the_last_four_megabytes(void **state)
 {
 	struct rig *r = *state;
@@ -616,7 +651,7 @@ a_watcher_of_a_long_session_reads_the_last_four_megabytes(void **state)
 		rig_data(s, 1, SP_REC_OUT, block, sizeof(block));
 	}
 	sp_buf_init(&f.out, 16u << 20);
-	fd = watch(s);
+	fd = watch(s, 0);
 	frames_read(fd, &f, 4000000);
 	rig_end(s, "logout", "");
 	frames_read(fd, &f, SIZE_MAX);
@@ -644,7 +679,7 @@ a_watcher_that_does_not_read_slows_nobody(void **state)
 	memset(block, 'y', sizeof(block));
 	rig_channel(s, 1, "shell", 1, "");
 	rig_data(s, 1, SP_REC_OUT, "start", 5);
-	fd = watch(s);
+	fd = watch(s, 0);
 	for (size_t i = 0; i < (40u << 20) / sizeof(block); i++)
 		rig_data(s, 1, SP_REC_OUT, block, sizeof(block));
 	sp_buf_init(&f.out, 64u << 20);
@@ -793,6 +828,7 @@ main(void)
 		T(stops_reading_the_session_while_the_spool_is_full),
 		T(a_torn_recording_reads_up_to_the_cut),
 		T(a_watcher_reads_the_past_and_then_the_present),
+		T(a_watcher_waits_for_the_first_terminal_or_names_one),
 		T(a_watcher_of_a_long_session_reads_the_last_four_megabytes),
 		T(a_watcher_that_does_not_read_slows_nobody),
 #undef T
