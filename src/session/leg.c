@@ -71,6 +71,8 @@ struct sp_leg {
 	/* server */
 	int			 auth_open;	/* a request is unanswered */
 	int			 kbdint_open;	/* our question is unanswered */
+	int			 kbdint_wait;	/* a request for one is at libssh, */
+	ssh_message		 kbdint;	/* which wants it back to send the question */
 	struct { char login[SP_LEG_LOGIN_MAX + 1]; char alg[64]; struct sp_buf blob, query; } pk;	/* blob: signed, at libssh */
 	/* client */
 	enum leg_login_kind	 login;
@@ -459,16 +461,26 @@ leg_auth_publickey(struct sp_leg *leg, struct sp_view v, struct sp_leg_auth *a)
 	return SSH_PACKET_NOT_USED;	/* to libssh; leg_auth_verified() sees what came of it */
 }
 
-/* After libssh has looked at a signed request: it queued a message only if the signature is good. */
+/* After libssh has looked at a signed request: it queued a message only if the signature is good. Keyboard-interactive
+ * passes through its hands as well, because its packet filter wants to have sent the question. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"	/* ..._publickey_state(): its successor is a callback that answers at once */
 static void
 leg_auth_verified(struct sp_leg *leg)
 {
+	struct sp_leg_auth k = { .method = SP_LEG_KBDINT, .login = leg->pk.login };
 	ssh_message m;
 	int good = 0;
 
 	while ((m = ssh_message_pop_head(leg->ssh)) != NULL) {
+		if (leg->kbdint_wait && ssh_message_type(m) == SSH_REQUEST_AUTH &&
+		    ssh_message_subtype(m) == SSH_AUTH_METHOD_INTERACTIVE) {
+			leg->kbdint_wait = 0;
+			ssh_message_free(leg->kbdint);
+			leg->kbdint = m;
+			leg_auth(leg, &k);
+			continue;
+		}
 		if (ssh_message_type(m) == SSH_REQUEST_AUTH && ssh_message_subtype(m) == SSH_AUTH_METHOD_PUBLICKEY &&
 		    ssh_message_auth_publickey_state(m) == SSH_PUBLICKEY_STATE_VALID)
 			good = 1;
@@ -513,9 +525,14 @@ leg_packet_userauth(ssh_session session, uint8_t type, ssh_buffer packet, void *
 		return leg_auth_publickey(leg, v, &a);
 	}
 	a.method = SP_LEG_NONE;
-	if (sp_view_equal_str(method, "keyboard-interactive"))
-		a.method = SP_LEG_KBDINT;
-	else if (sp_view_equal_str(method, "password") && sp_view_u8(&v, &change) == SP_OK && !change &&
+	if (sp_view_equal_str(method, "keyboard-interactive")) {
+		if (leg->auth_open || leg->kbdint_wait)
+			leg_fail(leg, "login requests are not answered twice");
+		leg->kbdint_wait = 1;
+		(void)sp_strlcpy(leg->pk.login, name, sizeof(leg->pk.login));
+		return leg->closed ? SSH_PACKET_USED : SSH_PACKET_NOT_USED;
+	}
+	if (sp_view_equal_str(method, "password") && sp_view_u8(&v, &change) == SP_OK && !change &&
 	    sp_view_string(&v, &a.password) == SP_OK)
 		a.method = SP_LEG_PASSWORD;
 	leg_auth(leg, &a);
@@ -723,6 +740,7 @@ leg_destroy(struct sp_leg *leg)
 {
 	sp_list_remove(&leg->link);
 	leg_close_source(leg);
+	ssh_message_free(leg->kbdint);
 	leg_now = leg;
 	if (leg->ssh != NULL)
 		ssh_free(leg->ssh);
@@ -964,16 +982,20 @@ sp_leg_close(struct sp_leg *leg, const char *why)
 
 /* ---- server side of authentication */
 
-static enum sp_err
-leg_pack_ask(struct sp_buf *b, const char *prompt)
+static void
+leg_ask(struct sp_leg *leg, const char *prompt)
 {
-	enum sp_err r;
+	struct sp_leg *before = leg_now;
+	char echo[1] = { 0 };
 
-	if ((r = sp_buf_put_u8(b, MSG_USERAUTH_INFO_REQUEST)) != SP_OK || (r = sp_buf_put_cstring(b, "")) != SP_OK ||
-	    (r = sp_buf_put_cstring(b, "")) != SP_OK || (r = sp_buf_put_cstring(b, "")) != SP_OK ||
-	    (r = sp_buf_put_u32(b, 1)) != SP_OK || (r = sp_buf_put_cstring(b, prompt)) != SP_OK)
-		return r;
-	return sp_buf_put_u8(b, 0);		/* no echo */
+	leg_now = leg;
+	if (leg->kbdint == NULL || ssh_message_auth_interactive_request(leg->kbdint, "", "", 1, &prompt, echo) == SSH_ERROR)
+		leg_fail(leg, "out of memory");
+	else
+		leg->kbdint_open = 1;
+	leg_now = before;
+	ssh_message_free(leg->kbdint);
+	leg->kbdint = NULL;
 }
 
 static enum sp_err
@@ -1004,11 +1026,12 @@ sp_leg_answer(struct sp_leg *leg, enum sp_leg_verdict v, const char *methods, co
 		leg->state = LEG_UP;
 		return;
 	}
-	sp_buf_init(&b, 16384);
 	if (v == SP_LEG_ASK) {
-		leg->kbdint_open = 1;
-		r = leg_pack_ask(&b, text);
-	} else if (v == SP_LEG_PK_OK)
+		leg_ask(leg, text);
+		return;
+	}
+	sp_buf_init(&b, 16384);
+	if (v == SP_LEG_PK_OK)
 		r = leg_pack_pk_ok(leg, &b);
 	else if ((r = sp_buf_put_u8(&b, MSG_USERAUTH_FAILURE)) == SP_OK && (r = sp_buf_put_cstring(&b, methods)) == SP_OK)
 		r = sp_buf_put_u8(&b, 0);

@@ -246,6 +246,10 @@ relay_bytes(struct relay *r, enum sp_rec_stream dir, struct sp_view v)
 	f->bytes += v.len;
 	if (r->target != NULL)
 		target_busy(r->target);
+	if (r->near_closed) {
+		sp_channel_consumed(src, v.len);	/* nobody reads it any more */
+		return;
+	}
 	if (r->kind == RELAY_LOCAL && dir == SP_REC_OUT && relay_is_tunnel(r, v)) {
 		relay_fail(r, "closed: the other side of this forward speaks SSH");
 		return;
@@ -452,7 +456,7 @@ relay_settle(struct relay *r)
 		sp_channel_eof(r->far);
 	if (out->off < out->len || err->off < err->len || r->near == NULL)
 		return;
-	if (r->far_closed && relay_to_menu(r, NULL))
+	if (r->far_closed && !r->near_closed && relay_to_menu(r, NULL))
 		return;
 	if (r->have_exit && !r->exit_told) {
 		r->exit_told = 1;
@@ -779,10 +783,22 @@ near_eof(void *arg)
 		relay_settle(r);
 }
 
+/* A client may close when both directions have ended, before the exit status is there: CLOSE goes on to the target, and
+ * ours follows the target's, so that the status still arrives. */
 static void
 near_closed(void *arg)
 {
-	relay_done(arg);
+	struct relay *r = arg;
+
+	if (r->state != RL_RUN || r->far == NULL || r->s->leg_gone) {
+		relay_done(r);
+		return;
+	}
+	r->near_closed = 1;
+	for (int i = 0; i < SP_REC_STREAMS; i++)
+		flow_drop(&r->flow[i]);
+	sp_channel_close(r->far);
+	relay_settle(r);
 }
 
 static void

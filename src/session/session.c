@@ -10,6 +10,7 @@
 #include "base/log.h"
 
 #define BYE_US		(UINT64_C(3) * SP_US_PER_S)	/* for the last words, once the user is gone */
+#define LINGER_US	(UINT64_C(100) * SP_US_PER_MS)	/* below kill_after_ms */
 #define UNHEARD_MAX	3				/* unanswered keep-alives */
 #define ASKS_MAX	256u
 
@@ -345,14 +346,27 @@ on_bye(struct sp_timer *t, void *arg)
 	s->done = 1;
 }
 
+static void
+on_linger(struct sp_timer *t, void *arg)
+{
+	struct session *s = arg;
+
+	(void)t;
+	if (s->leg != NULL)
+		sp_leg_close(s->leg, s->why);
+	else
+		s->done = 1;
+}
+
 void
 session_end(struct session *s, const char *why)
 {
 	if (s->ending)
 		return;
 	s->ending = 1;
-	if (s->leg != NULL)
-		sp_leg_close(s->leg, why);
+	(void)sp_strlcpy(s->why, why, sizeof(s->why));
+	/* A client that reads "disconnect" drops what it has not shown yet: the last line comes first. */
+	sp_timer_in(s->linger, s->conn != NULL && sp_conn_channels(s->conn) > 0 ? LINGER_US : 0);
 	sp_timer_in(s->bye, BYE_US);
 	session_sweep_soon(s);
 }
@@ -437,6 +451,7 @@ session_start(struct session *s)
 	if ((r = sp_loop_new(&s->loop)) != SP_OK || (r = sp_timer_new(s->loop, on_grace, s, &s->grace)) != SP_OK ||
 	    (r = sp_timer_new(s->loop, on_alive, s, &s->alive)) != SP_OK ||
 	    (r = sp_timer_new(s->loop, on_bye, s, &s->bye)) != SP_OK ||
+	    (r = sp_timer_new(s->loop, on_linger, s, &s->linger)) != SP_OK ||
 	    (r = sp_timer_new(s->loop, on_sweep, s, &s->sweep)) != SP_OK)
 		return r;
 	if ((r = sp_chan_new(s->birth.monitor, SP_PROC_SESSION, SP_PROC_MONITOR, on_monitor, on_monitor_close, s,

@@ -82,12 +82,13 @@ struct session {
 	int			 leg_gone;		/* the user is no longer there */
 	int			 ending;		/* nothing new starts */
 	int			 done;			/* the loop stops */
-	struct sp_timer		*grace, *alive, *bye, *sweep;
+	struct sp_timer		*grace, *alive, *bye, *linger, *sweep;
 	int			 unheard;		/* keep-alives without an answer */
 	struct login		 login;
 	/* a connection inside another one */
 	int			 welcomed, inner;
 	char			 inner_asset[SP_TARGET_PART_MAX + 1], inner_account[SP_TARGET_PART_MAX + 1];
+	char			 why[SESSION_TEXT];	/* for the disconnect message */
 	struct sp_list		 asks, targets, relays, globals, links;
 	unsigned		 n_relays, n_targets;
 };
@@ -190,7 +191,7 @@ struct relay {
 	int			 started, allowed, asked;
 	/* bytes */
 	struct flow		 flow[SP_REC_STREAMS];
-	int			 near_eof, far_eof, far_closed, exit_told;
+	int			 near_eof, near_closed, far_eof, far_closed, exit_told;
 	int			 have_exit;
 	struct sp_buf		 exit;		/* data of exit-status or exit-signal */
 	int			 exit_signal;
