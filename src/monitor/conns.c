@@ -219,6 +219,8 @@ scribe_forget_label(const struct scribe *s)
 static void
 live_end(struct live *l)
 {
+	struct mon *m = l->m;
+
 	if (l->is_scribe) {
 		struct scribe *s = live_scribe(l);
 
@@ -229,6 +231,7 @@ live_end(struct live *l)
 		gone_make(l, &l->id, NULL);
 		conn_free(live_conn(l));
 	}
+	mon_ended(m);
 }
 
 static void

@@ -183,6 +183,12 @@ stop_step(struct mon *m)
 		sp_loop_stop(m->loop);
 }
 
+void
+mon_ended(struct mon *m)
+{
+	stop_step(m);
+}
+
 static void
 stop_on_timer(struct sp_timer *t, void *arg)
 {

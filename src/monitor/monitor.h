@@ -81,6 +81,7 @@ void		 mon_procs_kill(struct mon *m);
 /* Sends body to a child; descriptors are taken in any case. SP_ECLOSED while it is away. */
 enum sp_err	 mon_tell(struct mon *m, enum sp_proc what, uint16_t id, const void *body, int *fds, int nfds) SP_MUST_USE;
 void		 mon_announce(struct mon *m);	/* main.c: called when every child is ready */
+void		 mon_ended(struct mon *m);	/* main.c: called when a connection or scribe is no more */
 const char	*mon_status_text(int wait_status, char *dst, size_t size);
 
 /* conns.c */

@@ -1,7 +1,7 @@
 /* tests/fault/fake.c - stands in for vault, control, zygote, session, scribe, dialer and courier, so that the real monitor
  * and the real gate can be watched while these die. Its role is its name. What happens to it goes, a line each, to
  * state_dir/trace; control takes orders on its admin socket, one packet each:
- *   spawn CONN SESSION | label CONN SESSION USER | unlabel CONN SESSION | kill CONN SESSION|- REASON | inner CONN | lie | flood
+ *   spawn CONN SESSION | label CONN SESSION USER (none: ended) | kill CONN SESSION|- REASON | inner CONN | lie | penalty IP
  * A session that finds state_dir/deaf ignores KILL. */
 #include <errno.h>
 #include <fcntl.h>
@@ -283,6 +283,22 @@ order_inner(struct sp_uuid *conn, struct sp_uuid *session, const char *rest)
 	(void)!sp_chan_send(child.monitor, SP_MSG_INNER, 0, &b, &sv[0], 1);
 }
 
+static struct sp_chan *to_gate;
+
+static void
+order_penalty(const char *ip)
+{
+	Sallyport__Penalty b = SALLYPORT__PENALTY__INIT;
+	char source[64], why[] = "test";
+
+	(void)sp_strlcpy(source, ip, sizeof(source));
+	b.source_ip = source;
+	b.for_us = 2 * SP_US_PER_S;
+	b.why = why;
+	if (to_gate == NULL || sp_chan_send(to_gate, SP_MSG_PENALTY, 0, &b, NULL, 0) != SP_OK)
+		exit(87);
+}
+
 /* A message that the table gives to another process, past our own checks. */
 static void
 order_lie(struct sp_uuid *conn, struct sp_uuid *session, const char *rest)
@@ -325,6 +341,8 @@ control_on_order(struct sp_source *s, uint32_t events, void *arg)
 	(void)!sscanf(line, "%15s %63s %63s %255[^\n]", word, a, b, rest);
 	(void)!sp_uuid_parse(a, &conn);
 	(void)!sp_uuid_parse(b, &session);
+	if (strcmp(word, "penalty") == 0)
+		order_penalty(a);
 	for (size_t i = 0; i < SP_NELEMS(orders); i++)
 		if (strcmp(orders[i].name, word) == 0)
 			orders[i].fn(&conn, &session, rest);
@@ -386,12 +404,24 @@ peer_gone(struct sp_chan *c, enum sp_err why, const char *what, void *arg)
 }
 
 static void
+gate_gone(struct sp_chan *c, enum sp_err why, const char *what, void *arg)
+{
+	peer_gone(c, why, what, arg);
+	to_gate = NULL;
+}
+
+static void
 on_peer(struct sp_child *c, const Sallyport__Peer *p, int fd)
 {
 	struct sp_chan *chan;
 	char id[SP_UUID_SIZE];
 
 	trace("peer %s %s", sp_proc_name((enum sp_proc)p->kind), id_text(p->conn_id, id));
+	if (c->self == SP_PROC_CONTROL && p->kind == SP_PROC_GATE) {
+		if (sp_chan_new(fd, c->self, SP_PROC_GATE, zygote_gate_msg, gate_gone, NULL, &to_gate) != SP_OK)
+			exit(86);
+		return;
+	}
 	if (c->self != SP_PROC_ZYGOTE) {
 		hold(fd);
 		return;

@@ -168,6 +168,15 @@ def alive(pid):
         return False
 
 
+def is_closed(s):
+    try:
+        return s.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
 @pytest.fixture
 def house(tmp_path_factory):
     h = House(tmp_path_factory.mktemp("h"))
@@ -314,6 +323,30 @@ def test_an_inner_connection_is_born_like_every_other(house):
     house.wait(r"control \d+ attach \S+ pid \d+ again 0 inner")
 
 
+def test_a_refused_source_is_closed_without_a_byte_until_its_time_is_over(house):
+    house.connect()
+    house.order("penalty", "127.0.0.1")
+    wait_for(lambda: "source 127.0.0.1 is refused for 2 s: test" in house.log.read_text())
+    with socket.create_connection(("127.0.0.1", house.port)) as s:
+        s.settimeout(DEADLINE)
+        assert s.recv(1) == b""
+    assert len(house.trace(r"zygote \d+ conn .*")) == 1
+    time.sleep(2)
+    house.connect()
+
+
+def test_a_burst_of_one_source_is_held_to_the_rate(tmp_path_factory):
+    h = House(tmp_path_factory.mktemp("h"), accept_rate=1, accept_burst=5)
+    try:
+        for _ in range(30):
+            h.clients.append(socket.create_connection(("127.0.0.1", h.port)))
+        h.wait(r"zygote \d+ conn .*", 5)
+        wait_for(lambda: sum(is_closed(c) for c in h.clients) >= 30 - 5 - 3)
+        assert 5 <= len(h.trace(r"zygote \d+ conn .*")) <= 8
+    finally:
+        h.stop()
+
+
 def test_a_bad_configuration_is_refused_and_the_old_one_stays(house):
     house.write_conf("login_grace never\n")
     house.process.send_signal(signal.SIGHUP)
@@ -359,6 +392,19 @@ def test_sigterm_lets_connections_end_then_ends_them_with_a_reason(house):
     assert 0.9 < time.monotonic() - at < 5
     assert house.trace(rf"session {pid} kill - by system: Sallyport is stopping")
     assert not alive(int(pid))
+
+
+def test_sigterm_waits_no_longer_than_there_are_connections(house):
+    house.settings["drain"] = "600s"
+    house.write_conf()
+    house.process.send_signal(signal.SIGHUP)
+    house.wait(r"control \d+ reload .*")
+    _, pid = house.connect()
+    house.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: "may end within 600 s" in house.log.read_text())
+    assert alive(int(pid))
+    os.kill(int(pid), signal.SIGTERM)
+    assert house.process.wait(3) == 0
 
 
 def test_sigterm_twice_ends_at_once(house):
