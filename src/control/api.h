@@ -1,0 +1,112 @@
+/* src/control/api.h - administration calls: what the files of the nouns share. A call lives through
+ *	worker function -> [question to the vault -> further step in the writer] -> [loop function] -> answer
+ * Worker functions see the call and the store, nothing else of the process that changes. Invariants: (1) the caller's
+ * row and role are read anew for every call. (2) A change is committed only after its audit entry is durable; a refused
+ * change is in the log too. (3) What a change does to live sessions happens before the answer is sent. */
+#ifndef SP_CONTROL_API_H
+#define SP_CONTROL_API_H
+
+#include "control/ctl.h"
+#include "policy/access.h"
+
+#define API_ROWS_MAX	100000	/* of one listing */
+
+enum api_who { API_ANY, API_SELF, API_AUDITOR, API_ADMIN, API_OWNER };
+struct api_call;
+typedef void api_fn(struct api_call *c, struct sp_store *s);
+typedef void api_loop_fn(struct api_call *c);
+struct api_method {
+	const char	*name;
+	api_fn		*work;
+	enum ctl_lane	 lane;
+	api_loop_fn	*loop;
+	enum api_who	 who;
+	const char	*audit;
+};
+struct api_client;		/* a connection to the admin socket */
+
+struct api_call {
+	struct ctl_job		 job;
+	struct ctl		*ctl;
+	struct api_client	*client;	/* one of client and conn */
+	struct conn		*conn;
+	uint32_t		 corr;
+	const struct api_method	*m;
+	/* who calls: filled by the first step */
+	int64_t			 uid;		/* -1: over SSH */
+	int			 local_root;	/* uid 0 or our own, not bound to a user */
+	char			 as_user[SP_STORE_LOGIN_MAX + 1];
+	struct sp_store_user	 caller;
+	int64_t			 role;		/* enum sp_store_role, in force for this call */
+	char			 source[SP_NETADDR_SIZE];
+	/* what is asked and answered; params and out are owned */
+	json_t			*params, *out;
+	enum sp_err		 err;
+	char			 text[512];
+	/* what it is about, for the audit log */
+	struct sp_uuid		 user, asset, account, object, session;
+	char			 what[SP_STORE_NAME_MAX + 1];
+	json_t			*audit_more;	/* owned, or NULL */
+	/* what it does to live sessions */
+	struct sp_uuid		 epoch_user;
+	int64_t			 epoch;		/* 0: nothing */
+	const char		*epoch_reason;
+	int			 rejudge;
+	/* a question to the vault */
+	uint16_t		 ask_id;	/* 0: none */
+	uint64_t		 ask_wait_us;
+	uint8_t			*ask;		/* packed, owned */
+	size_t			 ask_len;
+	ProtobufCMessage	*reply;		/* owned */
+	uint16_t		 reply_id;
+	api_fn			*next;		/* in the writer, after the answer (or at once, without a question) */
+	int			 stepping;	/* `next` runs now */
+	int			 is_authorised;
+	int			 fd;		/* passed with the answer; -1 */
+	void			*state;		/* of the noun, freed with the call */
+	struct sp_uuid		 conn_id;	/* of a session that the loop step acts on */
+	struct sp_list		 link;		/* replies that wait for room */
+	size_t			 sent;		/* rows sent so far */
+	int			 logged;
+};
+
+
+/* ---- for the nouns: all return the error that they also left in the call ---- */
+enum sp_err	 api_fail(struct api_call *c, enum sp_err e, const char *fmt, ...) SP_PRINTF(3, 4);
+/* A store error with a sentence about `what`; SP_OK passes. */
+enum sp_err	 api_store(struct api_call *c, enum sp_err e, const char *what);
+/* Parameters. A missing optional one leaves *ret as it is. Texts are plain UTF-8 of at most size - 1 bytes. */
+enum sp_err	 api_str(struct api_call *c, const char *key, int required, char *ret, size_t size);
+enum sp_err	 api_int(struct api_call *c, const char *key, int64_t least, int64_t most, int64_t *ret);
+enum sp_err	 api_time(struct api_call *c, const char *key, int64_t *ret_wall_us);	/* "" clears */
+enum sp_err	 api_bytes(struct api_call *c, const json_t *o, const char *key, int required, struct sp_buf *ret);	/* base64 */
+/* An array of names, or one text with commas, joined by ','. */
+enum sp_err	 api_names(struct api_call *c, const char *key, char *ret, size_t size);
+const char	*api_text(const struct api_call *c, const char *key);	/* NULL when not there */
+
+/* Objects by name or id, as the parameter `key` names them. */
+enum sp_err	 api_user(struct api_call *c, struct sp_store *s, const char *key, struct sp_store_user *ret);
+enum sp_err	 api_group(struct api_call *c, struct sp_store *s, const char *key, struct sp_store_group *ret);
+enum sp_err	 api_asset(struct api_call *c, struct sp_store *s, const char *key, struct sp_store_asset *ret);
+enum sp_err	 api_asset_group(struct api_call *c, struct sp_store *s, const char *key, struct sp_store_asset_group *ret);
+enum sp_err	 api_department(struct api_call *c, struct sp_store *s, const char *key, struct sp_uuid *ret);	/* optional */
+enum sp_err	 api_account(struct api_call *c, struct sp_store *s, const struct sp_store_asset *a, const char *key, struct sp_store_account *ret);
+/* May the caller act on rows of this department (null: of none)? SP_EACCES. */
+enum sp_err	 api_scope(struct api_call *c, struct sp_store *s, const struct sp_uuid *department);
+int		 api_is_self(const struct api_call *c, const struct sp_uuid *user);
+
+/* A question to the vault; body is packed here. `next` runs in the writer with c->reply. */
+void		 api_ask(struct api_call *c, uint16_t id, const void *body, uint64_t wait_us, api_fn *next);
+void		 api_more(struct api_call *c, const char *key, json_t *taken);	/* a detail for the audit log */
+json_t		*api_id(const struct sp_uuid *u);			/* text, or JSON null */
+json_t		*api_at(int64_t wall_us);				/* RFC 3339, or JSON null */
+json_t		*api_base64(const void *p, size_t n);
+json_t		*api_pubkey(const void *blob, size_t n, const char *comment);	/* "ssh-ed25519 AAAA... comment" */
+void		 api_department_name(struct sp_store *s, const struct sp_uuid *id, json_t *o);	/* o.department */
+void		 api_epoch(struct api_call *c, const struct sp_store_user *u, const char *reason);
+const char	*api_actor(const struct api_call *c);
+
+/* Used by several nouns. */
+enum sp_err	 user_add_key(struct api_call *c, struct sp_store *s, const struct sp_store_user *u, const char *line);
+
+#endif

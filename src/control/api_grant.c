@@ -1,0 +1,330 @@
+/* src/control/api_grant.c - grants. What cannot be judged is never stored: every text is checked by the policy's own
+ * parsers first. A change is in force for the next decision at once, and live sessions are judged again. */
+#include "control/api.h"
+
+#include <string.h>
+
+#include "control/judge.h"
+#include "control/methods.h"
+#include "policy/forward.h"
+
+struct rows {
+	struct sp_store	*s;
+	json_t		*out;
+	struct api_call	*c;
+};
+
+static json_t *
+words(uint32_t bits)
+{
+	json_t *a = json_array();
+
+	for (uint32_t b = 1; b < SP_POLICY_ALL + 1; b <<= 1)
+		if (bits & b)
+			json_array_append_new(a, json_string(judge_protocol_word(b)));
+	return a;
+}
+
+static json_t *
+list(const char *text)
+{
+	json_t *a = json_array();
+
+	for (const char *s = text, *e; *s; s = *e ? e + 1 : e) {
+		e = strchrnul(s, ',');
+		json_array_append_new(a, json_stringn(s, (size_t)(e - s)));
+	}
+	return a;
+}
+
+static void
+grant_sides(struct sp_store *s, const struct sp_store_grant *g, json_t *o)
+{
+	struct sp_store_user u;
+	struct sp_store_group ug;
+	struct sp_store_asset a;
+	struct sp_store_asset_group ag;
+
+	if (g->subject_kind == SP_STORE_SUBJECT_USER && sp_store_user_get(s, &g->subject_id, &u) == SP_OK)
+		json_object_set_new(o, "user", json_string(u.login));
+	else if (g->subject_kind == SP_STORE_SUBJECT_GROUP && sp_store_group_get(s, &g->subject_id, &ug) == SP_OK)
+		json_object_set_new(o, "group", json_string(ug.name));
+	if (g->object_kind == SP_STORE_OBJECT_ASSET && sp_store_asset_get(s, &g->object_id, &a) == SP_OK)
+		json_object_set_new(o, "asset", json_string(a.name));
+	else if (g->object_kind == SP_STORE_OBJECT_ASSET_GROUP && sp_store_asset_group_get(s, &g->object_id, &ag) == SP_OK)
+		json_object_set_new(o, "asset_group", json_string(ag.name));
+}
+
+static json_t *
+grant_json(struct sp_store *s, const struct sp_store_grant *g)
+{
+	json_t *o = json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:o}", "id", api_id(&g->id), "name",
+	    *g->name ? json_string(g->name) : json_null(), "effect", g->effect == SP_STORE_ALLOW ? "allow" : "deny",
+	    "accounts", list(g->accounts), "protocols", words((uint32_t)g->protocols), "valid_from", api_at(g->valid_from_us),
+	    "valid_until", api_at(g->valid_until_us), "forward_to", list(g->forwards), "record_mode",
+	    g->record_mode == SP_STORE_RECORD_BEST_EFFORT ? "best-effort" : "strict", "created", api_at(g->created_us));
+
+	if (*g->hours)
+		json_object_set_new(o, "hours", json_string(g->hours));
+	if (*g->sources)
+		json_object_set_new(o, "sources", list(g->sources));
+	if (g->idle_s)
+		json_object_set_new(o, "idle_s", json_integer(g->idle_s));
+	if (g->max_session_s)
+		json_object_set_new(o, "max_session_s", json_integer(g->max_session_s));
+	if (g->concurrent_max)
+		json_object_set_new(o, "concurrent_max", json_integer(g->concurrent_max));
+	grant_sides(s, g, o);
+	return o;
+}
+
+static enum sp_err
+grant_who_what(struct api_call *c, struct sp_store *s, struct sp_store_grant *g)
+{
+	struct sp_store_user u;
+	struct sp_store_group ug;
+	struct sp_store_asset a;
+	struct sp_store_asset_group ag;
+	enum sp_err r;
+
+	if ((json_object_get(c->params, "user") != NULL) == (json_object_get(c->params, "group") != NULL))
+		return api_fail(c, SP_EUSAGE, "a grant has a user or a group");
+	if ((json_object_get(c->params, "asset") != NULL) == (json_object_get(c->params, "asset_group") != NULL))
+		return api_fail(c, SP_EUSAGE, "a grant has an asset or an asset group");
+	if (json_object_get(c->params, "user") != NULL) {
+		if ((r = api_user(c, s, "user", &u)) != SP_OK)
+			return r;
+		g->subject_kind = SP_STORE_SUBJECT_USER;
+		g->subject_id = u.id;
+	} else {
+		if ((r = api_group(c, s, "group", &ug)) != SP_OK)
+			return r;
+		g->subject_kind = SP_STORE_SUBJECT_GROUP;
+		g->subject_id = ug.id;
+		api_more(c, "group", json_string(ug.name));
+	}
+	if (json_object_get(c->params, "asset") != NULL) {
+		if ((r = api_asset(c, s, "asset", &a)) != SP_OK)
+			return r;
+		g->object_kind = SP_STORE_OBJECT_ASSET;
+		g->object_id = a.id;
+	} else {
+		if ((r = api_asset_group(c, s, "asset_group", &ag)) != SP_OK)
+			return r;
+		g->object_kind = SP_STORE_OBJECT_ASSET_GROUP;
+		g->object_id = ag.id;
+		api_more(c, "asset_group", json_string(ag.name));
+	}
+	return SP_OK;
+}
+
+static enum sp_err
+grant_protocols(struct api_call *c, struct sp_store_grant *g)
+{
+	const json_t *p = json_object_get(c->params, "protocols");
+	size_t i;
+	json_t *v;
+
+	g->protocols = SP_STORE_P_SHELL | SP_STORE_P_EXEC | SP_STORE_P_SFTP | SP_STORE_P_SCP;
+	if (p == NULL || json_is_null(p)) {
+		/* Destinations without the protocol would be a grant that does nothing. A deny denies everything. */
+		if (json_object_get(c->params, "forward_to") != NULL)
+			g->protocols |= SP_STORE_P_FWD_LOCAL | SP_STORE_P_FWD_DYNAMIC;
+		if (g->effect == SP_STORE_DENY)
+			g->protocols = SP_STORE_P_ALL;
+		return SP_OK;
+	}
+	if (!json_is_array(p) || json_array_size(p) == 0)
+		return api_fail(c, SP_EINVAL, "protocols is a list of words");
+	g->protocols = 0;
+	json_array_foreach(p, i, v) {
+		const char *w = json_string_value(v);
+		uint32_t bit = w == NULL ? 0 : strcmp(w, "all") == 0 ? SP_POLICY_ALL : judge_protocol(w);
+
+		if (bit == 0)
+			return api_fail(c, SP_EINVAL, "a protocol is one of shell, exec, sftp, scp, forward-local, forward-remote, "
+			    "forward-dynamic, agent, x11, all");
+		g->protocols |= bit;
+	}
+	return SP_OK;
+}
+
+static enum sp_err
+grant_limits(struct api_call *c, struct sp_store_grant *g)
+{
+	enum sp_err r;
+
+	if ((r = api_time(c, "valid_from", &g->valid_from_us)) != SP_OK ||
+	    (r = api_time(c, "valid_until", &g->valid_until_us)) != SP_OK ||
+	    (r = api_str(c, "hours", 0, g->hours, sizeof(g->hours))) != SP_OK ||
+	    (r = api_names(c, "sources", g->sources, sizeof(g->sources))) != SP_OK ||
+	    (r = api_names(c, "forward_to", g->forwards, sizeof(g->forwards))) != SP_OK ||
+	    (r = api_int(c, "idle_s", 0, 864000, &g->idle_s)) != SP_OK ||
+	    (r = api_int(c, "max_session_s", 0, 31536000, &g->max_session_s)) != SP_OK ||
+	    (r = api_int(c, "concurrent_max", 0, 100000, &g->concurrent_max)) != SP_OK)
+		return r;
+	if (g->valid_until_us != 0 && g->valid_from_us >= g->valid_until_us)
+		return api_fail(c, SP_EINVAL, "valid_until is not after valid_from");
+	if (sp_policy_hours_check(g->hours) != SP_OK)
+		return api_fail(c, SP_EINVAL, "hours: as in \"mon-fri 08:00-18:00,sat 09:00-12:00\"");
+	if (sp_policy_sources_check(g->sources) != SP_OK)
+		return api_fail(c, SP_EINVAL, "sources: networks as in 10.0.0.0/8");
+	if (sp_policy_forward_check(g->forwards) != SP_OK)
+		return api_fail(c, SP_EINVAL, "forward_to: destinations as in db1.example.org:5432, 10.0.0.0/8:*, *:22");
+	return SP_OK;
+}
+
+void
+grant_create(struct api_call *c, struct sp_store *s)
+{
+	struct sp_store_grant g = { .effect = SP_STORE_ALLOW, .mfa_interval_s = SP_POLICY_MFA_NEVER,
+	    .file_direction = SP_STORE_FILE_UP | SP_STORE_FILE_DOWN, .record_mode = SP_STORE_RECORD_STRICT,
+	    .created_by = c->caller.id };
+	char effect[16] = "allow", record[16] = "strict";
+
+	if (grant_who_what(c, s, &g) != SP_OK || api_str(c, "name", 0, g.name, sizeof(g.name)) != SP_OK ||
+	    api_str(c, "remark", 0, g.remark, sizeof(g.remark)) != SP_OK ||
+	    api_str(c, "effect", 0, effect, sizeof(effect)) != SP_OK ||
+	    api_str(c, "record_mode", 0, record, sizeof(record)) != SP_OK ||
+	    api_names(c, "accounts", g.accounts, sizeof(g.accounts)) != SP_OK)
+		return;
+	if (strcmp(effect, "deny") == 0)
+		g.effect = SP_STORE_DENY;
+	else if (strcmp(effect, "allow") != 0)
+		(void)api_fail(c, SP_EINVAL, "effect is allow or deny");
+	if (strcmp(record, "best-effort") == 0)
+		g.record_mode = SP_STORE_RECORD_BEST_EFFORT;
+	else if (strcmp(record, "strict") != 0)
+		(void)api_fail(c, SP_EINVAL, "record_mode is strict or best-effort");
+	if (c->err == SP_OK && (*g.accounts == '\0' || sp_policy_accounts_check(g.accounts) != SP_OK))
+		(void)api_fail(c, SP_EINVAL, "accounts: names, or \"*\" for all");
+	if (c->err != SP_OK || grant_protocols(c, &g) != SP_OK || grant_limits(c, &g) != SP_OK)
+		return;
+	if (g.protocols & SP_STORE_P_AGENT)
+		g.agent_kinds = SP_STORE_AGENT_USER;
+	if (api_store(c, sp_store_grant_add(s, &g), "the grant") != SP_OK)
+		return;
+	c->object = g.id;
+	c->rejudge = 1;
+	(void)sp_strlcpy(c->what, g.name, sizeof(c->what));
+	api_more(c, "accounts", json_string(g.accounts));
+	api_more(c, "protocols", words((uint32_t)g.protocols));
+	api_more(c, "effect", json_string(effect));
+	c->out = grant_json(s, &g);
+}
+
+static int
+grant_row(const struct sp_store_grant *g, void *arg)
+{
+	struct rows *r = arg;
+
+	json_array_append_new(r->out, grant_json(r->s, g));
+	return json_array_size(r->out) >= API_ROWS_MAX;
+}
+
+/* A million rows are not a list for people: filter, or read the first limit of them. */
+void
+grant_list(struct api_call *c, struct sp_store *s)
+{
+	struct rows r = { s, c->out = json_array(), c };
+	struct sp_store_user u;
+	struct sp_store_asset a;
+	struct sp_store_query q = { 0 };
+	int64_t limit = 1000;
+	enum sp_err e;
+
+	if (api_int(c, "limit", 1, API_ROWS_MAX, &limit) != SP_OK)
+		return;
+	if (json_object_get(c->params, "user") != NULL) {
+		if (api_user(c, s, "user", &u) == SP_OK)
+			(void)api_store(c, sp_store_grants_of_user(s, &u.id, grant_row, &r), "grants");
+		return;
+	}
+	if (json_object_get(c->params, "asset") != NULL) {
+		if (api_asset(c, s, "asset", &a) == SP_OK)
+			(void)api_store(c, sp_store_grants_of_asset(s, &a.id, grant_row, &r), "grants");
+		return;
+	}
+	do {
+		q.limit = limit > SP_STORE_PAGE_MAX ? SP_STORE_PAGE_MAX : (uint32_t)limit;
+		e = sp_store_grant_list(s, &q, grant_row, &r);
+		q.offset += SP_STORE_PAGE_MAX;
+	} while (e == SP_OK && json_array_size(c->out) == q.offset && json_array_size(c->out) < (size_t)limit);
+	(void)api_store(c, e, "grants");
+}
+
+struct named {
+	const char		*name;
+	struct sp_store_grant	*g;
+	int			 n;
+};
+
+static int
+grant_match(const struct sp_store_grant *g, void *arg)
+{
+	struct named *k = arg;
+
+	if (strcmp(g->name, k->name) == 0) {
+		*k->g = *g;
+		k->n++;
+	}
+	return k->n > 1;
+}
+
+static enum sp_err
+grant_named(struct api_call *c, struct sp_store *s, struct sp_store_grant *g)
+{
+	char text[SP_STORE_NAME_MAX + 1];
+	struct named k = { text, g, 0 };
+	struct sp_store_query q = { .text = text };
+	struct sp_store_user u;
+	struct sp_store_asset a;
+	struct sp_uuid id;
+	enum sp_err r = api_str(c, "id", 1, text, sizeof(text));
+
+	if (r != SP_OK)
+		return r;
+	if (sp_uuid_parse(text, &id) == SP_OK) {
+		if ((r = sp_store_grant_get(s, &id, g)) != SP_OK)
+			return api_fail(c, r, "there is no grant %s", text);
+	} else {
+		if ((r = api_store(c, sp_store_grant_list(s, &q, grant_match, &k), text)) != SP_OK)
+			return r;
+		if (k.n != 1)
+			return api_fail(c, k.n == 0 ? SP_ENOENT : SP_ECONFLICT, k.n == 0 ? "there is no grant \"%s\"" :
+			    "several grants are called \"%s\": give the id", text);
+	}
+	c->object = g->id;
+	/* One side in the caller's department is enough to look; who may change it must administer the object. */
+	if (g->object_kind == SP_STORE_OBJECT_ASSET && sp_store_asset_get(s, &g->object_id, &a) == SP_OK) {
+		c->asset = a.id;
+		return api_scope(c, s, &a.department_id);
+	}
+	if (g->subject_kind == SP_STORE_SUBJECT_USER && sp_store_user_get(s, &g->subject_id, &u) == SP_OK)
+		return api_scope(c, s, &u.department_id);
+	id = (struct sp_uuid){ 0 };
+	return api_scope(c, s, &id);
+}
+
+void
+grant_show(struct api_call *c, struct sp_store *s)
+{
+	struct sp_store_grant g;
+
+	if (grant_named(c, s, &g) == SP_OK)
+		c->out = grant_json(s, &g);
+}
+
+void
+grant_delete(struct api_call *c, struct sp_store *s)
+{
+	struct sp_store_grant g;
+
+	if (grant_named(c, s, &g) != SP_OK)
+		return;
+	c->out = grant_json(s, &g);
+	if (api_store(c, sp_store_grant_delete(s, &g.id, g.version), "the grant") != SP_OK)
+		return;
+	c->rejudge = 1;
+	(void)sp_strlcpy(c->what, g.name, sizeof(c->what));
+}

@@ -1,0 +1,260 @@
+/* src/control/api_system.c - calls about the installation: status, doctor, settings, outbox, known hosts, the audit log. */
+#include "control/api.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "control/methods.h"
+#include "wire/sshkey.h"
+
+struct sys_state {
+	enum sp_err	ping;
+	char		detail[128];
+};
+
+/* ---- status ---- */
+
+void
+sys_status(struct api_call *c, struct sp_store *s)
+{
+	struct sys_state *st = calloc(1, sizeof(*st));
+
+	if ((c->state = st) != NULL)
+		st->ping = sp_store_ping(s);
+}
+
+static void
+live_target(struct sp_hnode *n, void *arg)
+{
+	*(size_t *)arg += !sp_container(n, struct target, node)->ended;
+}
+
+static size_t
+live_sessions(struct ctl *c)
+{
+	size_t n = 0;
+
+	sp_htab_each(&c->targets, live_target, &n);
+	return n;
+}
+
+void
+sys_status_loop(struct api_call *c)
+{
+	const struct sys_state *st = c->state;
+	const char *store = strcmp(c->ctl->child.conf.store, "sqlite") == 0 ? "sqlite" : "postgresql";
+
+	c->out = json_pack("{s:s, s:o, s:s, s:s, s:I, s:I, s:b, s:I}", "version", SP_VERSION, "vault", vaultlink_json(c->ctl),
+	    "store", store, "store_state", st != NULL ? sp_err_text(st->ping) : "unknown", "sessions_live",
+	    (json_int_t)live_sessions(c->ctl), "connections", (json_int_t)c->ctl->conns.n, "space_low",
+	    audit_space_low(c->ctl->audit), "uptime_s", (json_int_t)((sp_now_us() - c->ctl->started_us) / SP_US_PER_S));
+	if (c->out == NULL)
+		(void)api_fail(c, SP_ENOMEM, "out of memory");
+}
+
+/* ---- doctor ---- */
+
+static void
+check(json_t *rows, const char *name, int ok, const char *text)
+{
+	json_array_append_new(rows, json_pack("{s:s, s:b, s:s}", "check", name, "ok", ok, "text", text));
+}
+
+void
+sys_doctor(struct api_call *c, struct sp_store *s)
+{
+	struct sys_state *st = calloc(1, sizeof(*st));
+
+	if ((c->state = st) == NULL) {
+		(void)api_fail(c, SP_ENOMEM, "out of memory");
+		return;
+	}
+	st->ping = sp_store_ping(s);
+	if (st->ping != SP_OK)
+		(void)sp_strlcpy(st->detail, sp_store_detail(s), sizeof(st->detail));
+}
+
+void
+sys_doctor_loop(struct api_call *c)
+{
+	const struct sys_state *st = c->state;
+	const struct vault_view *v = &c->ctl->vault_view;
+	char text[256];
+
+	c->out = json_array();
+	check(c->out, "store", st->ping == SP_OK, st->ping == SP_OK ? "answers" : sp_err_text(st->ping));
+	check(c->out, "vault process", v->known, v->known ? "answers" : "does not answer: see the log of the monitor");
+	check(c->out, "vault initialised", v->known && v->initialised,
+	    v->initialised ? "yes" : "run 'sallyport vault init'");
+	check(c->out, "vault unsealed", v->known && !v->sealed, !v->sealed ? "yes" : "run 'sallyport vault unseal'");
+	check(c->out, "dialer", ctl_link_is_ready(c->ctl->dialer),
+	    ctl_link_is_ready(c->ctl->dialer) ? "answers" : "not there: targets cannot be reached");
+	check(c->out, "gate", c->ctl->gate != NULL, c->ctl->gate != NULL ? "there" : "not there: nobody can connect");
+	check(c->out, "disk space", !audit_space_low(c->ctl->audit),
+	    audit_space_low(c->ctl->audit) ? "nearly full: new sessions are refused; make room in state_dir" : "enough");
+	sp_snprintf(text, sizeof(text), c->ctl->child.conf.trust_first_use ?
+	    "unknown host keys of targets are pinned at first use" : "host keys of targets are pinned by administrators only");
+	check(c->out, "host keys", 1, text);
+}
+
+/* ---- settings ---- */
+
+void
+sys_settings_get(struct api_call *c, struct sp_store *s)
+{
+	char key[128] = "", value[SP_STORE_VALUE_MAX + 1];
+	enum sp_err r;
+
+	if (api_str(c, "key", 1, key, sizeof(key)) != SP_OK)
+		return;
+	if ((r = sp_store_setting_get(s, key, value, sizeof(value))) != SP_OK) {
+		(void)api_store(c, r, key);
+		return;
+	}
+	c->out = json_pack("{s:s, s:s}", "key", key, "value", value);
+}
+
+void
+sys_settings_set(struct api_call *c, struct sp_store *s)
+{
+	char key[128] = "", value[SP_STORE_VALUE_MAX + 1] = "";
+	struct sp_uuid none = { 0 };
+
+	if (api_str(c, "key", 1, key, sizeof(key)) != SP_OK || api_str(c, "value", 0, value, sizeof(value)) != SP_OK ||
+	    api_scope(c, s, &none) != SP_OK)
+		return;
+	if (!sp_name_is_safe(key, 120)) {
+		(void)api_fail(c, SP_EINVAL, "a key has letters, digits, '.', '_' and '-'");
+		return;
+	}
+	if (strncmp(key, "may_", 4) == 0 && !c->local_root) {
+		(void)api_fail(c, SP_EACCES, "permissions (may_...) are given by root of this machine only");
+		return;
+	}
+	if (api_store(c, sp_store_setting_set(s, key, value), key) != SP_OK)
+		return;
+	(void)sp_strlcpy(c->what, key, sizeof(c->what));
+	api_more(c, "value", json_string(value));
+	c->out = json_pack("{s:s, s:s}", "key", key, "value", value);
+}
+
+/* ---- outbox ---- */
+
+static int
+outbox_row(const struct sp_store_outbox *o, void *arg)
+{
+	json_array_append_new(arg, json_pack("{s:I, s:s, s:o, s:I}", "id", (json_int_t)o->id, "kind", o->kind, "created",
+	    api_at(o->created_us), "bytes", (json_int_t)o->payload_len));
+	return 0;
+}
+
+void
+sys_outbox_list(struct api_call *c, struct sp_store *s)
+{
+	c->out = json_array();
+	(void)api_store(c, sp_store_outbox_pending(s, NULL, 0, SP_STORE_PAGE_MAX, outbox_row, c->out), "the outbox");
+}
+
+/* ---- known hosts ---- */
+
+struct hosts {
+	struct api_call	*c;
+	struct sp_buf	 text;
+	int		 full;
+};
+
+static int
+hosts_add(const struct sp_store_asset *a, void *arg)
+{
+	struct hosts *h = arg;
+	struct sp_buf key, line;
+	char names[SP_SSHKEY_HOSTS_MAX + 1];
+
+	sp_buf_init(&key, 256);
+	sp_buf_init(&line, SP_SSHKEY_LINE_MAX);
+	/* A name with blanks or commas cannot stand in a known_hosts file; its address still can. */
+	if (strpbrk(a->name, " ,*?!") != NULL || a->name[0] == '@' || a->name[0] == '|' || a->name[0] == '#')
+		(void)sp_strlcpy(names, a->address, sizeof(names));
+	else if (strcmp(a->name, a->address) == 0)
+		(void)sp_strlcpy(names, a->name, sizeof(names));
+	else
+		sp_snprintf(names, sizeof(names), "%s,%s", a->name, a->address);
+	if (inner_public(h->c->ctl, &a->id, &key) == SP_OK &&
+	    sp_sshkey_line_print(names, (struct sp_view){ key.p, key.len }, NULL, &line) == SP_OK &&
+	    (sp_buf_append(&h->text, line.p, line.len) != SP_OK || sp_buf_append_str(&h->text, "\n") != SP_OK))
+		h->full = 1;
+	sp_buf_release(&key);
+	sp_buf_release(&line);
+	return h->full;
+}
+
+/* One line for each asset, or for the one that is named. Public keys only: anybody may ask. */
+void
+sys_known_hosts(struct api_call *c, struct sp_store *s)
+{
+	struct hosts h = { .c = c };
+	struct sp_store_query q = { .limit = SP_STORE_PAGE_MAX };
+	struct sp_store_asset *a = malloc(sizeof(*a));
+	char name[SP_STORE_NAME_MAX + 1] = "";
+	enum sp_err r = SP_OK;
+	size_t before;
+
+	sp_buf_init(&h.text, 64u * 1024 * 1024);
+	if (a == NULL || api_str(c, "name", 0, name, sizeof(name)) != SP_OK) {
+		free(a);
+		if (c->err == SP_OK)
+			(void)api_fail(c, SP_ENOMEM, "out of memory");
+		return;
+	}
+	if (*name != '\0') {
+		if ((r = sp_store_asset_by_name(s, name, a)) == SP_ENOENT)
+			r = sp_store_asset_by_address(s, name, 0, a);
+		if (r == SP_OK)
+			hosts_add(a, &h);
+		else if (r == SP_ENOENT || r == SP_EINVAL || r == SP_ECONFLICT)
+			r = SP_OK;	/* no line: ssh goes on with its own files */
+	} else {
+		do {
+			before = h.text.len;
+			r = sp_store_asset_list(s, &q, hosts_add, &h);
+			q.offset += SP_STORE_PAGE_MAX;
+		} while (r == SP_OK && h.text.len > before && !h.full);
+	}
+	if (api_store(c, r, "the assets") == SP_OK) {
+		/* As rows, one line each: a long list is sent in parts like every other. */
+		c->out = json_array();
+		for (const char *p = sp_buf_cstr(&h.text), *nl; *p; p = nl + 1) {
+			if ((nl = strchr(p, '\n')) == NULL)
+				break;
+			json_array_append_new(c->out, json_stringn(p, (size_t)(nl - p)));
+		}
+	}
+	sp_buf_release(&h.text);
+	free(a);
+}
+
+/* ---- the audit log ---- */
+
+void
+sys_audit_list(struct api_call *c, struct sp_store *s)
+{
+	struct audit_query q = { .limit = 100 };
+	char kind[65] = "", session[SP_UUID_SIZE] = "";
+	int64_t limit = 100;
+
+	(void)s;
+	if (api_int(c, "limit", 1, 10000, &limit) != SP_OK || api_time(c, "since", &q.since_us) != SP_OK ||
+	    api_str(c, "kind", 0, kind, sizeof(kind)) != SP_OK || api_str(c, "session", 0, session, sizeof(session)) != SP_OK)
+		return;
+	if (!sp_uuid_is_null(&c->caller.role_department_id) && !c->local_root) {
+		(void)api_fail(c, SP_EACCES, "the audit log is not divided by departments: it needs a role for all of them");
+		return;
+	}
+	q.limit = (size_t)limit;
+	q.kind = *kind ? kind : NULL;
+	q.session = *session ? session : NULL;
+	c->out = json_array();
+	if (audit_list(c->ctl->audit, &q, c->out) != SP_OK)
+		(void)api_fail(c, SP_EIO, "the audit log cannot be read");
+}

@@ -1,0 +1,151 @@
+/* src/control/conn_again.c - a session outlived the last control: is it still to be trusted, and with what?
+ * The session names its user, epoch and targets. None of it is believed: the login must be in the audit log under this
+ * connection's id or in session rows of this connection; the user must be active with that very epoch; each target must
+ * be a live row of this connection and user. Anything else ends it. Policy is judged again right after. */
+#include "control/conn_again.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "control/judge.h"
+
+#define AGAIN_TARGETS_MAX	64
+
+struct again_target {
+	struct sp_uuid		session_id, account_id;
+	struct sp_store_session	row;
+	struct judge_facts	facts;
+	int64_t			last_seq;
+	int			good;
+};
+struct again {
+	struct ctl_job		 job;
+	struct conn		*conn;
+	struct sp_uuid		 user_id;	/* claimed */
+	int64_t			 epoch;
+	int			 proven;	/* the audit log knows this login */
+	struct sp_store_user	 user;
+	const char		*refused;
+	size_t			 n;
+	struct again_target	 t[];
+};
+
+static void
+again_target_load(struct again *a, struct sp_store *s, struct again_target *t)
+{
+	if (sp_store_session_get(s, &t->session_id, &t->row) != SP_OK || t->row.state != SP_STORE_LIVE ||
+	    !sp_uuid_equal(&t->row.conn_id, &a->conn->id) || !sp_uuid_equal(&t->row.user_id, &a->user_id))
+		return;
+	a->proven = 1;
+	if (judge_facts_load(s, &a->user, &t->row.asset_id, &t->account_id, &t->facts) != SP_OK ||
+	    sp_store_event_last(s, &t->session_id, &t->last_seq) != SP_OK)
+		return;
+	t->good = 1;
+}
+
+static void
+again_work(struct ctl_job *j, struct sp_store *s)
+{
+	struct again *a = sp_container(j, struct again, job);
+	enum sp_err r = sp_store_user_get(s, &a->user_id, &a->user);
+
+	if (r == SP_ENOENT)
+		a->refused = "the user was deleted";
+	else if (r != SP_OK)
+		j->err = r;
+	else if (judge_user_refused(&a->user, sp_wall_us()) != NULL || a->user.epoch != a->epoch)
+		a->refused = "the user was disabled or changed";
+	for (size_t i = 0; i < a->n && a->refused == NULL && r == SP_OK; i++)
+		again_target_load(a, s, &a->t[i]);
+}
+
+static void
+again_target_bind(struct conn *cn, const struct again_target *at)
+{
+	struct target *t = target_find(cn->ctl, &at->session_id);
+	int64_t tail = boot_last_seq(cn->ctl, &at->session_id);
+
+	if (t == NULL)
+		t = target_new(cn->ctl, &at->session_id);
+	if (t == NULL || t->conn != NULL)
+		return;
+	t->row = at->row;
+	judge_facts_apply(&at->facts, t);
+	if (t->seq_seen < at->last_seq)
+		t->seq_seen = t->seq_durable = at->last_seq;
+	if (t->seq_seen < tail)
+		t->seq_seen = t->seq_durable = tail;
+	t->lost_at_us = 0;
+	t->up = 1;
+	target_bind(t, cn);
+	target_label(t);
+}
+
+static void
+again_done(struct ctl_job *j)
+{
+	struct again *a = sp_container(j, struct again, job);
+	struct conn *cn = a->conn;
+
+	cn->judging = 0;
+	if (j->err != SP_OK) {
+		conn_kill(cn, NULL, "the session could not be checked after a restart", "system");
+	} else if (a->refused != NULL || !a->proven || !conn_epoch_ok(cn->ctl, &a->user.id, a->user.epoch)) {
+		struct audit_entry e = { .kind = "conn.refused", .result = "refused", .source = cn->source_text,
+		    .conn = &cn->id, .user = &a->user_id,
+		    .text = a->refused != NULL ? a->refused : "the log knows no such login on this connection" };
+
+		audit_append(cn->ctl->audit, &e, NULL, NULL);
+		conn_kill(cn, NULL, a->refused != NULL ? a->refused : "the login could not be verified after a restart", "system");
+	} else if (!cn->dying && cn->chan != NULL) {
+		conn_logged_in(cn, &a->user);
+		for (size_t i = 0; i < a->n; i++) {
+			if (a->t[i].good)
+				again_target_bind(cn, &a->t[i]);
+			else
+				sp_warn("a session named a target that is not its own or has ended");
+		}
+		conn_welcome(cn);
+		conn_release_held(cn);
+		target_rejudge(cn->ctl);
+	}
+	conn_unref(cn);
+	free(a);
+}
+
+void
+conn_again(struct conn *cn, const Sallyport__Hello *h)
+{
+	struct again *a;
+	struct sp_uuid user;
+	int64_t epoch;
+	size_t n = h->n_targets;
+
+	if (n > AGAIN_TARGETS_MAX || (a = calloc(1, sizeof(*a) + n * sizeof(a->t[0]))) == NULL) {
+		conn_misbehaved(cn, "HELLO names too many targets");
+		return;
+	}
+	if (ctl_uuid_of(&h->user_id, &a->user_id) != SP_OK) {
+		free(a);
+		conn_misbehaved(cn, "HELLO names a malformed user");
+		return;
+	}
+	a->epoch = (int64_t)h->epoch;
+	a->n = n;
+	for (size_t i = 0; i < n; i++)
+		if (ctl_uuid_of(&h->targets[i]->session_id, &a->t[i].session_id) != SP_OK ||
+		    ctl_uuid_of(&h->targets[i]->account_id, &a->t[i].account_id) != SP_OK) {
+			free(a);
+			conn_misbehaved(cn, "HELLO names a malformed target");
+			return;
+		}
+	a->proven = boot_login_of(cn->ctl, &cn->id, &user, &epoch) == SP_OK && sp_uuid_equal(&user, &a->user_id) &&
+	    epoch == a->epoch;
+	a->conn = conn_ref(cn);
+	a->job.work = again_work;
+	a->job.done = again_done;
+	cn->judging = 1;
+	ctl_job_run(cn->ctl, CTL_READ, &a->job);
+}

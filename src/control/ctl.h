@@ -1,0 +1,246 @@
+/* src/control/ctl.h - what the files of control share: the process's state and the objects that several files handle.
+ * Process: control. Everything here belongs to the thread of the event loop; worker threads see only their job.
+ * Invariants: (1) nothing in the loop waits: disk, database and long hashes run in lanes (job.h) or in the audit
+ * thread. (2) After every wait a handler asks conn_alive() again before it grants anything. (3) An epoch in `floors` is
+ * never lowered while control runs: an answer based on an older one is refused. */
+#ifndef SP_CONTROL_CTL_H
+#define SP_CONTROL_CTL_H
+
+#include <jansson.h>
+
+#include "base/htab.h"
+#include "base/list.h"
+#include "base/netaddr.h"
+#include "base/str.h"
+#include "common/child.h"
+#include "control/audit.h"
+#include "control/job.h"
+#include "control/link.h"
+#include "sallyport.pb-c.h"
+#include "store/store.h"
+
+#define CTL_TICK_US		(250 * SP_US_PER_MS)
+#define CTL_LEASE_US		(60 * SP_US_PER_S)	/* life of a lease that nobody uses */
+#define CTL_CERT_S		300
+#define CTL_COMMAND_MAX		(60 * 1024)		/* bytes of a command kept in full in the audit log */
+#define CTL_HELD_MAX		64			/* messages of a re-attached session kept until it is judged */
+#define CTL_LOST_US		(8 * SP_US_PER_S)	/* after a start: what is not attached by then is lost */
+
+struct ctl_lanes;
+struct logins;
+struct failures;
+struct inners;
+struct api;
+struct boot;
+
+struct vault_view {			/* what the vault said last */
+	int		known, initialised, sealed;
+	uint32_t	term;
+	uint8_t		boot[32], public_key[64];
+	size_t		boot_len, public_key_len;
+	char		slots[16][160];
+	size_t		slots_n;
+	char		text[256];
+	int		rewrap_running;
+	uint64_t	rewrap_done, rewrap_total, rewrap_failed;
+};
+
+struct ctl {
+	struct sp_child		 child;
+	struct ctl_lanes	*lanes;
+	struct audit		*audit;
+	struct ctl_link		*vault, *dialer;
+	struct sp_chan		*gate, *courier;	/* NULL while there is none */
+	struct vault_view	 vault_view;
+	struct sp_htab		 conns;			/* struct conn by conn_id */
+	struct sp_htab		 targets;		/* struct target by session_id */
+	struct sp_htab		 floors;		/* struct floor by user id */
+	struct logins		*logins;
+	struct failures		*failures;
+	struct inners		*inners;
+	struct api		*api;
+	struct boot		*boot;
+	struct sp_timer		*tick;
+	struct sp_list		 leases_waiting;	/* for a vault, or for START (lease.c) */
+	int			 store_open;		/* migrated, evidence replayed */
+	int			 stopping;
+	int			 rejudge_running, rejudge_again;
+	uint64_t		 started_us;
+	char			 store_url[SP_CONF_TEXT + 16];
+};
+
+/* ---- a user's connection (conn.c) ---------------------------------------------------------------------------------- */
+
+struct held_msg {			/* arrived before the re-attached session was judged */
+	struct sp_list	link;
+	uint16_t	id;
+	uint32_t	corr;
+	size_t		len;
+	int		fds[SP_MSG_FDS], nfds;
+	uint8_t		raw[];
+};
+struct conn {
+	struct sp_hnode		 node;		/* in ctl->conns while attached */
+	unsigned		 refs;
+	struct ctl		*ctl;
+	struct sp_uuid		 id;
+	uint32_t		 pid;
+	int			 pidfd;
+	struct sp_chan		*chan;		/* NULL once it closed */
+	struct sp_netaddr	 source;
+	char			 source_text[SP_NETADDR_SIZE];
+	uint16_t		 source_port;
+	int			 again;		/* older than this control */
+	int			 hello;		/* HELLO came */
+	int			 judging;	/* re-attachment is being judged: messages are held */
+	int			 dying;		/* killed or misbehaved: nothing is granted any more */
+	int			 authed;
+	struct sp_uuid		 user_id;
+	char			 login[SP_STORE_LOGIN_MAX + 1];
+	int64_t			 epoch;
+	int64_t			 role;
+	int			 logging_in;	/* one question at a time */
+	unsigned		 failed;	/* attempts */
+	unsigned		 offered;	/* keys that would not do */
+	/* a connection inside another one */
+	int			 inner;
+	struct sp_uuid		 inner_asset;
+	char			 inner_asset_name[SP_STORE_NAME_MAX + 1];
+	struct sp_list		 targets;	/* struct target.of_conn */
+	size_t			 targets_n;
+	struct sp_list		 held;
+	size_t			 held_n;
+};
+
+struct conn	*conn_find(struct ctl *c, const struct sp_uuid *id);
+struct conn	*conn_ref(struct conn *cn);
+void		 conn_unref(struct conn *cn);		/* NULL is fine */
+int		 conn_epoch_ok(const struct ctl *c, const struct sp_uuid *user_id, int64_t epoch);
+int		 conn_alive(const struct conn *cn);	/* channel open, not killed, the user's epoch not overtaken */
+/* End it now, through the monitor. Nothing is granted afterwards. target NULL: all of it. */
+struct target;
+void		 conn_kill(struct conn *cn, struct target *t, const char *reason, const char *by);
+/* A session said what it may not: audit event, then the connection ends. */
+void		 conn_misbehaved(struct conn *cn, const char *what);
+void		 conn_send(struct conn *cn, uint16_t id, uint32_t corr, const void *body);	/* a full or closed channel kills */
+void		 conn_send_fds(struct conn *cn, uint16_t id, uint32_t corr, const void *body, int *fds, int nfds);
+void		 conn_logged_in(struct conn *cn, const struct sp_store_user *u);
+void		 conn_attach(struct ctl *c, struct sp_msg *m);
+void		 conn_gone(struct ctl *c, const Sallyport__Gone *g);
+void		 conn_release_all(struct ctl *c);
+/* The user's epoch is now at least this: connections and logins below it end in this call. reason may be NULL (no kill). */
+void		 conn_epoch(struct ctl *c, const struct sp_uuid *user_id, int64_t epoch, const char *reason, const char *by);
+/* A stable view of a conn's ProtobufCBinaryData. */
+ProtobufCBinaryData	ctl_bytes(const void *p, size_t n);
+ProtobufCBinaryData	ctl_uuid_bytes(const struct sp_uuid *u);
+enum sp_err		ctl_uuid_of(const ProtobufCBinaryData *b, struct sp_uuid *ret) SP_MUST_USE;
+/* jansson takes what it does not change as non-const. */
+json_t		*ctl_json(const json_t *j);
+/* A fixed string that protobuf-c wants non-const; it is not written to. */
+char		*ctl_str(const char *s);
+
+/* ---- one connection to one target (targets.c, target.c, event.c) ---------------------------------------------- */
+
+struct target {
+	struct sp_hnode		 node;		/* in ctl->targets */
+	struct sp_list		 of_conn;
+	unsigned		 refs;
+	struct ctl		*ctl;
+	struct conn		*conn;		/* NULL when the session process is gone or never was */
+	struct sp_chan		*scribe;	/* NULL before attachment and after the end */
+	struct sp_store_session	 row;		/* what the evidence index has, or will have */
+	struct sp_uuid		 account_id, grant_id, zone_id;
+	char			 login[SP_STORE_LOGIN_MAX + 1];	/* at the target */
+	char			 asset_address[SP_STORE_ADDR_MAX + 1];
+	uint16_t		 port;
+	char			 method[16];	/* "certificate", "key", "password", "typed" */
+	struct sp_uuid		 secret_id;
+	char			 local_ip[SP_NETADDR_SIZE];	/* of the dialled socket: certificates are bound to it */
+	int			 trust_first, pins_n;
+	int64_t			 recheck_us;	/* wall; 0: none */
+	uint32_t		 protocols;
+	uint64_t		 policy_sum;	/* what the session was told, to notice a change */
+	int			 dialing, up, ended, killed, scribe_gone, scribe_seen, loading;
+	int64_t			 seq_seen, seq_durable;
+	uint64_t		 lost_at_us;	/* boottime: END is written for it then, unless it came; 0: no */
+	char			 lost_reason[128];
+};
+struct target	*target_find(struct ctl *c, const struct sp_uuid *session_id);
+struct target	*target_of(struct conn *cn, const ProtobufCBinaryData *session_id);	/* NULL: not this connection's */
+struct target	*target_new(struct ctl *c, const struct sp_uuid *session_id);		/* NULL: no memory */
+struct target	*target_ref(struct target *t);
+void		 target_unref(struct target *t);
+void		 target_bind(struct target *t, struct conn *cn);
+void		 target_unbind(struct target *t);	/* the session process is gone */
+void		 target_forget(struct target *t);	/* out of the table: it has ended and everybody left */
+void		 target_index(struct target *t);	/* write the row to the evidence index */
+void		 target_tick(struct ctl *c, uint64_t now_us);
+void		 target_label(const struct target *t);
+size_t		 target_count(const struct ctl *c, const struct sp_uuid *user_id, const struct sp_uuid *grant_id);
+void		 target_ask(struct conn *cn, uint32_t corr, const Sallyport__TargetAsk *q);
+void		 target_state(struct conn *cn, const Sallyport__TargetState *s);
+void		 target_release_all(struct ctl *c);
+/* Judge every live target again, because something that gives access changed. Coalesced. */
+void		 target_rejudge(struct ctl *c);
+void		 menu_ask(struct conn *cn, uint32_t corr, const Sallyport__MenuAsk *q);
+
+void		 event_attach_scribe(struct ctl *c, struct sp_msg *m);
+void		 event_scribe_gone(struct target *t, const Sallyport__Gone *g);
+void		 event_write_end(struct target *t, const char *reason, const char *by);
+void		 event_session_gone(struct target *t, const Sallyport__Gone *g);
+
+void		 login_ask(struct conn *cn, uint32_t corr, const Sallyport__AuthAsk *q);
+void		 login_result(struct ctl *c, const Sallyport__PasswordCheckResult *r);
+void		 login_vault_ready(struct ctl *c);	/* a new vault: put the open checks again */
+void		 login_tick(struct ctl *c, uint64_t now_us);
+enum sp_err	 login_new(struct ctl *c) SP_MUST_USE;
+void		 login_free(struct ctl *c);
+
+enum sp_err	 failures_new(struct ctl *c) SP_MUST_USE;
+void		 failures_free(struct ctl *c);
+/* counts: towards a penalty of the source; not for the keys that an agent merely offers. */
+void		 failures_note(struct conn *cn, const char *login, const char *method, const char *why, int counts);
+void		 failures_tick(struct ctl *c, uint64_t now_us);
+
+void		 lease_ask(struct conn *cn, uint32_t corr, const Sallyport__LeaseAsk *q);
+void		 lease_drop(struct ctl *c, const struct sp_uuid *conn_id, const struct sp_uuid *session_id);
+void		 lease_retry(struct ctl *c);	/* what leases wait for may have come: the vault, START on disk */
+void		 lease_tick(struct ctl *c, uint64_t now_us);
+void		 hostkey_ask(struct conn *cn, uint32_t corr, const Sallyport__HostKeyAsk *q);
+void		 channel_ask(struct conn *cn, uint32_t corr, const Sallyport__ChannelAsk *q);
+
+enum sp_err	 inner_new(struct ctl *c, int state_dir) SP_MUST_USE;
+void		 inner_free(struct ctl *c);
+void		 inner_ask(struct conn *cn, struct sp_msg *m);
+/* The identity behind a token, once. SP_ENOENT. Fills user, login, epoch, role, inner, inner_asset of the connection. */
+enum sp_err	 inner_redeem(struct conn *cn, const ProtobufCBinaryData *token) SP_MUST_USE;
+/* Append the private key text, or the public blob, of the asset's inner host key. Any thread. */
+enum sp_err	 inner_private(const struct ctl *c, const struct sp_uuid *asset_id, struct sp_buf *ret) SP_MUST_USE;
+enum sp_err	 inner_public(const struct ctl *c, const struct sp_uuid *asset_id, struct sp_buf *ret) SP_MUST_USE;
+void		 inner_tick(struct ctl *c, uint64_t now_us);
+/* 1 if host (a name or an address) and port are this bastion itself. */
+int		 inner_is_bastion(const struct sp_config *conf, const char *host, uint32_t port);
+
+enum sp_err	 vaultlink_new(struct ctl *c) SP_MUST_USE;
+void		 vaultlink_peer(struct ctl *c, int fd);
+void		 vaultlink_rewrap(struct ctl *c);	/* wrap every secret in the newest data key, in the background */
+json_t		*vaultlink_json(const struct ctl *c);
+
+enum sp_err	 boot_new(struct ctl *c) SP_MUST_USE;		/* before the audit log is opened */
+void		 boot_scan(const json_t *line, void *arg);	/* an entry of the log's tail; arg: struct ctl */
+enum sp_err	 boot_start(struct ctl *c) SP_MUST_USE;	/* opens the store, replays the audit log's tail, then lost sessions */
+void		 boot_tick(struct ctl *c, uint64_t now_us);
+void		 boot_free(struct ctl *c);
+/* What the audit log remembers of a connection that logged in before this control started. SP_ENOENT. */
+enum sp_err	 boot_login_of(const struct ctl *c, const struct sp_uuid *conn_id, struct sp_uuid *ret_user, int64_t *ret_epoch) SP_MUST_USE;
+int64_t		 boot_last_seq(const struct ctl *c, const struct sp_uuid *session_id);	/* -1: not in the tail */
+void		 boot_carry(struct ctl *c);	/* a new audit segment begins: repeat who is logged in */
+
+enum sp_err	 api_new(struct ctl *c, int listen_fd) SP_MUST_USE;
+void		 api_free(struct ctl *c);
+void		 api_session_call(struct conn *cn, uint32_t corr, const Sallyport__CallAsk *q);
+
+/* Why new sessions are refused just now, or NULL. */
+const char	*ctl_refusal(const struct ctl *c);
+
+#endif

@@ -1,0 +1,159 @@
+/* src/control/hostkey.c - HOSTKEY_ASK: a target showed a key that the session did not have among its pins.
+ * A first key is pinned when that is allowed; any other unknown key is refused and is an event. The rows decide, not what
+ * the session was told: two sessions that meet a new target at once pin one key. Process: control. */
+#include "control/ctl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "crypto/hash.h"
+#include "wire/sshkey.h"
+
+struct showing {
+	struct ctl_job			 job;
+	struct conn			*conn;
+	struct target			*target;
+	uint32_t			 corr;
+	int				 trust_first, pins, same, disabled, pinned;
+	char				 fingerprint[SP_FINGERPRINT_SIZE];
+	char				 user[SP_STORE_LOGIN_MAX + 1];
+	struct sp_uuid			 asset_id;
+	struct sp_store_host_key	 key;
+};
+
+static int
+showing_look(const struct sp_store_host_key *k, void *arg)
+{
+	struct showing *h = arg;
+
+	if (k->blob.len == h->key.blob.len && memcmp(k->blob.b, h->key.blob.b, k->blob.len) == 0) {
+		if (k->state == SP_STORE_ACTIVE)
+			h->same = 1;
+		else
+			h->disabled = 1;
+	}
+	if (k->state == SP_STORE_ACTIVE)
+		h->pins++;
+	return 0;
+}
+
+/* In the writer: looking and pinning are one step, so that two first keys cannot both be first. */
+static void
+showing_work(struct ctl_job *j, struct sp_store *s)
+{
+	struct showing *h = sp_container(j, struct showing, job);
+	struct sp_store_query q = { .of = h->asset_id };
+	enum sp_err r = sp_store_host_key_list(s, &q, showing_look, h);
+
+	if (r == SP_OK && !h->same && !h->disabled && h->pins == 0 && h->trust_first) {
+		sp_snprintf(h->key.pinned_by, sizeof(h->key.pinned_by), "first use by %s", h->user);
+		h->key.state = SP_STORE_ACTIVE;
+		h->key.asset_id = h->asset_id;
+		r = sp_store_host_key_add(s, &h->key);
+		h->pinned = r == SP_OK;
+	}
+	j->err = r;
+}
+
+static void
+showing_reply(struct showing *h, int accept, const char *text)
+{
+	Sallyport__HostKeyReply r = SALLYPORT__HOST_KEY_REPLY__INIT;
+
+	if (conn_alive(h->conn)) {
+		r.session_id = ctl_uuid_bytes(&h->target->row.id);
+		r.accept = accept;
+		r.text = ctl_str(text);
+		conn_send(h->conn, SP_MSG_HOSTKEY_REPLY, h->corr, &r);
+	}
+	target_unref(h->target);
+	conn_unref(h->conn);
+	free(h);
+}
+
+static void
+showing_durable(void *arg, enum sp_err err, uint64_t seq)
+{
+	struct showing *h = arg;
+
+	(void)seq;
+	showing_reply(h, err == SP_OK, err == SP_OK ? "" : "The host key cannot be recorded just now; try again.");
+}
+
+static void
+showing_log(struct showing *h, const char *kind, const char *result, const char *text, audit_fn *durable)
+{
+	json_t *more = json_pack("{s:s, s:s}", "fingerprint", h->fingerprint, "type", h->key.type);
+	struct audit_entry e = { .kind = kind, .actor = h->conn->login, .result = result, .source = h->conn->source_text,
+	    .conn = &h->conn->id, .session = &h->target->row.id, .user = &h->conn->user_id, .asset = &h->asset_id,
+	    .object = h->pinned ? &h->key.id : NULL, .text = text, .more = more };
+
+	audit_append(h->conn->ctl->audit, &e, durable, durable != NULL ? h : NULL);
+	json_decref(more);
+}
+
+static void
+showing_done(struct ctl_job *j)
+{
+	struct showing *h = sp_container(j, struct showing, job);
+	char text[400];
+
+	if (j->err != SP_OK) {
+		sp_snprintf(text, sizeof(text), "The host key of %s cannot be checked just now (%s).", h->target->row.asset_name,
+		    sp_err_text(j->err));
+		showing_reply(h, 0, text);
+	} else if (h->same) {
+		showing_reply(h, 1, "");
+	} else if (h->pinned) {
+		showing_log(h, "hostkey.pinned", "ok", "first use", showing_durable);
+	} else if (h->disabled) {
+		showing_log(h, "hostkey.refused", "refused", "the key is disabled", NULL);
+		sp_snprintf(text, sizeof(text), "The host key of %s (%s) was disabled by an administrator.",
+		    h->target->row.asset_name, h->fingerprint);
+		showing_reply(h, 0, text);
+	} else if (h->pins > 0) {
+		showing_log(h, "hostkey.mismatch", "refused", "the target shows another key than the pinned one", NULL);
+		sp_snprintf(text, sizeof(text), "The host key of %s has changed (now %s): refused. Ask an administrator.",
+		    h->target->row.asset_name, h->fingerprint);
+		showing_reply(h, 0, text);
+	} else {
+		showing_log(h, "hostkey.unknown", "refused", "no key is pinned and first use is not trusted", NULL);
+		sp_snprintf(text, sizeof(text), "The host key of %s (%s) is not known; ask an administrator to pin it.",
+		    h->target->row.asset_name, h->fingerprint);
+		showing_reply(h, 0, text);
+	}
+}
+
+void
+hostkey_ask(struct conn *cn, uint32_t corr, const Sallyport__HostKeyAsk *q)
+{
+	struct target *t = target_of(cn, &q->session_id);
+	struct sp_view blob = { q->blob.data, q->blob.len };
+	struct sp_sshkey key;
+	struct showing *h;
+
+	if (t == NULL)
+		return;
+	if ((h = calloc(1, sizeof(*h))) == NULL) {
+		conn_kill(cn, NULL, "out of memory", "system");
+		return;
+	}
+	h->conn = conn_ref(cn);
+	h->target = target_ref(t);
+	h->corr = corr;
+	if (blob.len > sizeof(h->key.blob.b) || sp_sshkey_decode(blob, &key) != SP_OK) {
+		showing_reply(h, 0, "The target's host key is of a kind that is not accepted.");
+		return;
+	}
+	h->asset_id = t->row.asset_id;
+	h->trust_first = cn->ctl->child.conf.trust_first_use != 0 && !q->mismatch;
+	(void)sp_strlcpy(h->user, cn->login, sizeof(h->user));
+	(void)sp_strlcpy(h->key.type, sp_sshkey_type_name(key.type), sizeof(h->key.type));
+	sp_sshkey_fingerprint(blob, sp_sha256, h->fingerprint);
+	h->key.blob.len = (uint32_t)blob.len;
+	memcpy(h->key.blob.b, blob.p, blob.len);
+	h->job.work = showing_work;
+	h->job.done = showing_done;
+	ctl_job_run(cn->ctl, CTL_WRITE, &h->job);
+}

@@ -1,0 +1,251 @@
+/* src/control/job.c - see job.h. One lane is one thread with one store handle, made and closed in that thread's turn.
+ * A database that is away: the writer tries again once a second, jobs that waited control_wait fail with SP_EUNAVAIL. */
+#include "control/ctl.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#define LANE_READERS	2
+#define LANE_QUEUE	4096
+#define LANE_WAITING	8192		/* jobs kept while the store is not open */
+#define LANE_RETRY_US	SP_US_PER_S
+
+struct lane {
+	struct ctl_lanes *of;
+	struct sp_pool	 *pool;
+	struct sp_store	 *store;	/* touched by the lane's thread only, while the pool lives */
+	size_t		  pending;	/* jobs submitted and not done */
+};
+struct opening {			/* the writer's first job: open, migrate, then the caller's */
+	struct sp_job	 job;
+	struct ctl_lanes *of;
+	struct ctl_job	*first;
+	enum sp_err	 err;
+	char		 detail[256];
+	int		 running;
+	uint64_t	 next_us;
+};
+struct ctl_lanes {
+	struct ctl	*ctl;
+	struct lane	 writer, reader[LANE_READERS];
+	struct opening	 opening;
+	int		 open, closing;
+	struct sp_list	 waiting, refused;
+	size_t		 waiting_n;
+	struct sp_timer	*now;		/* delivers refused jobs outside of the caller */
+};
+
+static enum sp_err
+lane_open(struct lane *ln)
+{
+	return ln->store != NULL ? SP_OK : sp_store_open(ln->of->ctl->store_url, NULL, &ln->store);
+}
+
+static void
+lane_work(struct sp_job *sj)
+{
+	struct ctl_job *j = sp_container(sj, struct ctl_job, job);
+	struct lane *ln = j->lane;
+
+	if ((j->err = lane_open(ln)) == SP_OK)
+		j->work(j, ln->store);
+}
+
+static void
+lane_done(struct sp_job *sj)
+{
+	struct ctl_job *j = sp_container(sj, struct ctl_job, job);
+
+	((struct lane *)j->lane)->pending--;
+	j->done(j);
+}
+
+static void
+lanes_refuse(struct ctl_lanes *l, struct ctl_job *j, enum sp_err why)
+{
+	j->err = why;
+	sp_list_add_tail(&l->refused, &j->wait);
+	if (!l->closing)
+		sp_timer_in(l->now, 0);
+}
+
+static void
+lanes_deliver_refused(struct sp_timer *t, void *arg)
+{
+	struct ctl_lanes *l = arg;
+
+	(void)t;
+	while (!sp_list_empty(&l->refused)) {
+		struct ctl_job *j = sp_container(l->refused.next, struct ctl_job, wait);
+
+		sp_list_remove(&j->wait);
+		j->done(j);
+	}
+}
+
+static void
+lanes_submit(struct ctl_lanes *l, struct ctl_job *j)
+{
+	struct lane *ln = &l->writer;
+
+	if (j->kind == CTL_READ) {
+		ln = &l->reader[0];
+		for (size_t i = 1; i < LANE_READERS; i++)
+			if (l->reader[i].pending < ln->pending)
+				ln = &l->reader[i];
+	}
+	j->lane = ln;
+	j->job.work = lane_work;
+	j->job.done = lane_done;
+	if (sp_pool_submit(ln->pool, &j->job) == SP_OK)
+		ln->pending++;
+	else
+		lanes_refuse(l, j, SP_EBUSY);
+}
+
+void
+ctl_job_run(struct ctl *c, enum ctl_lane kind, struct ctl_job *j)
+{
+	struct ctl_lanes *l = c->lanes;
+
+	j->ctl = c;
+	j->kind = kind;
+	j->asked_us = sp_now_us();
+	if (l->open) {
+		lanes_submit(l, j);
+	} else if (l->closing || l->waiting_n >= LANE_WAITING) {
+		lanes_refuse(l, j, SP_EUNAVAIL);
+	} else {
+		sp_list_add_tail(&l->waiting, &j->wait);
+		l->waiting_n++;
+	}
+}
+
+static void
+opening_work(struct sp_job *sj)
+{
+	struct opening *o = sp_container(sj, struct opening, job);
+	struct lane *ln = &o->of->writer;
+
+	o->detail[0] = '\0';
+	if ((o->err = lane_open(ln)) == SP_OK && (o->err = sp_store_migrate(ln->store)) != SP_OK)
+		(void)sp_strlcpy(o->detail, sp_store_detail(ln->store), sizeof(o->detail));
+	if (o->err == SP_OK) {
+		o->first->err = SP_OK;
+		o->first->work(o->first, ln->store);
+	}
+}
+
+static void
+opening_done(struct sp_job *sj)
+{
+	struct opening *o = sp_container(sj, struct opening, job);
+	struct ctl_lanes *l = o->of;
+
+	o->running = 0;
+	if (o->err == SP_EVERSION || o->err == SP_EINVAL)
+		sp_die(sp_err_exit(o->err), "the store cannot be used: %s %s", sp_err_text(o->err), o->detail);
+	if (o->err != SP_OK) {
+		sp_warn("the store is not available, trying again: %s %s", sp_err_text(o->err), o->detail);
+		o->next_us = sp_now_us() + LANE_RETRY_US;
+		return;
+	}
+	l->open = 1;
+	o->first->done(o->first);
+	while (!sp_list_empty(&l->waiting)) {
+		struct ctl_job *j = sp_container(l->waiting.next, struct ctl_job, wait);
+
+		sp_list_remove(&j->wait);
+		l->waiting_n--;
+		lanes_submit(l, j);
+	}
+}
+
+static void
+lanes_try_open(struct ctl_lanes *l)
+{
+	struct opening *o = &l->opening;
+
+	o->job.work = opening_work;
+	o->job.done = opening_done;
+	o->running = sp_pool_submit(l->writer.pool, &o->job) == SP_OK;
+}
+
+void
+ctl_lanes_tick(struct ctl_lanes *l, uint64_t now_us)
+{
+	if (l->open)
+		return;
+	if (!l->opening.running && now_us >= l->opening.next_us)
+		lanes_try_open(l);
+	sp_list_each(it, &l->waiting) {
+		struct ctl_job *j = sp_container(it, struct ctl_job, wait);
+
+		if (now_us < j->asked_us + l->ctl->child.conf.control_wait)
+			break;
+		sp_list_remove(&j->wait);
+		l->waiting_n--;
+		lanes_refuse(l, j, SP_EUNAVAIL);
+	}
+}
+
+static enum sp_err
+lane_init(struct ctl_lanes *l, struct lane *ln)
+{
+	ln->of = l;
+	return sp_pool_new(l->ctl->child.loop, 1, LANE_QUEUE, &ln->pool);
+}
+
+enum sp_err
+ctl_lanes_new(struct ctl *c, struct ctl_job *first, struct ctl_lanes **ret)
+{
+	struct ctl_lanes *l = calloc(1, sizeof(*l));
+	enum sp_err r;
+
+	if (l == NULL)
+		return SP_ENOMEM;
+	l->ctl = c;
+	sp_list_init(&l->waiting);
+	sp_list_init(&l->refused);
+	first->ctl = c;
+	l->opening.of = l;
+	l->opening.first = first;
+	r = sp_timer_new(c->child.loop, lanes_deliver_refused, l, &l->now);
+	if (r == SP_OK)
+		r = lane_init(l, &l->writer);
+	for (size_t i = 0; i < LANE_READERS && r == SP_OK; i++)
+		r = lane_init(l, &l->reader[i]);
+	if (r != SP_OK) {
+		ctl_lanes_free(l);
+		return r;
+	}
+	lanes_try_open(l);
+	*ret = l;
+	return SP_OK;
+}
+
+void
+ctl_lanes_free(struct ctl_lanes *l)
+{
+	if (l == NULL)
+		return;
+	l->closing = 1;
+	l->open = 0;
+	while (!sp_list_empty(&l->waiting)) {
+		struct ctl_job *j = sp_container(l->waiting.next, struct ctl_job, wait);
+
+		sp_list_remove(&j->wait);
+		lanes_refuse(l, j, SP_ECLOSED);
+	}
+	for (size_t i = 0; i < LANE_READERS; i++)
+		sp_pool_free(l->reader[i].pool);
+	sp_pool_free(l->writer.pool);
+	lanes_deliver_refused(NULL, l);
+	for (size_t i = 0; i < LANE_READERS; i++)
+		sp_store_close(l->reader[i].store);
+	sp_store_close(l->writer.store);
+	sp_timer_free(l->now);
+	free(l);
+}

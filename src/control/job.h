@@ -1,0 +1,33 @@
+/* src/control/job.h - an operation on the store: work() in a worker thread with a handle of its own, then done() in the
+ * event loop. Invariants: done() is called exactly once for every job, never from inside ctl_job_run; writes run one
+ * after another in the order of their submission; a read that is submitted after a write's done() sees the write. */
+#ifndef SP_CONTROL_JOB_H
+#define SP_CONTROL_JOB_H
+
+#include "base/pool.h"
+#include "store/store.h"
+
+struct ctl;
+struct ctl_lanes;
+
+enum ctl_lane { CTL_READ, CTL_WRITE };
+struct ctl_job {
+	struct sp_job	 job;
+	struct sp_list	 wait;		/* until the store is open */
+	struct ctl	*ctl;
+	void		*lane;
+	enum ctl_lane	 kind;
+	uint64_t	 asked_us;
+	enum sp_err	 err;		/* SP_OK: work() ran; else why it could not */
+	void		(*work)(struct ctl_job *j, struct sp_store *s);
+	void		(*done)(struct ctl_job *j);	/* owns the job */
+};
+
+/* Lanes start closed: jobs wait, at most control_wait. `first` runs in the writer with an open, migrated store, in
+ * `opened` (loop) the caller learns of it; then the lanes open. */
+enum sp_err	 ctl_lanes_new(struct ctl *c, struct ctl_job *first, struct ctl_lanes **ret) SP_MUST_USE;
+void		 ctl_lanes_free(struct ctl_lanes *l);		/* waits for what runs; closes the handles */
+void		 ctl_job_run(struct ctl *c, enum ctl_lane kind, struct ctl_job *j);
+void		 ctl_lanes_tick(struct ctl_lanes *l, uint64_t now_us);
+
+#endif

@@ -1,0 +1,441 @@
+/* src/control/login.c - AUTH_ASK: who is it? Process: control, event loop; rows are read in a reader.
+ * Every refusal reads the same; the reason is in the audit log only. An unknown user costs the same time as a known one:
+ * a key is looked up either way, a password is hashed against an empty hash in the vault.
+ * A login is answered OK after its entry is durable (what a restarted control believes about this connection stands
+ * there), and after one more look at the user's epoch: a disable that came meanwhile wins. */
+#include "control/ctl.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "control/judge.h"
+
+#define CHECK_LIFE_US	(120 * SP_US_PER_S)	/* typing a password */
+#define OFFERED_MAX	32			/* keys of an agent on one connection */
+#define CHECKS_MAX	10000
+
+struct auth {
+	struct ctl_job		 job;
+	struct sp_hnode		 node;		/* in logins.checks while a password is being typed or checked */
+	struct conn		*conn;
+	uint32_t		 corr;
+	struct sp_uuid		 check_id;
+	uint64_t		 deadline_us;
+	int			 is_password, recheck, signature_ok, in_table;
+	char			 login[SP_STORE_LOGIN_MAX + 1];
+	char			 client[128];
+	uint8_t			 key[SP_STORE_KEY_MAX];
+	size_t			 key_len;
+	char			 fingerprint[64 + 1];
+	int			 known;		/* the user exists */
+	struct sp_store_user	 user;
+	const char		*refused;	/* for the audit log; NULL: may log in */
+};
+struct logins {
+	struct sp_htab	checks;
+};
+
+static void
+auth_free(struct auth *a)
+{
+	conn_unref(a->conn);
+	explicit_bzero(a->user.password_hash, sizeof(a->user.password_hash));
+	free(a);
+}
+
+static void
+auth_methods(const struct ctl *c, Sallyport__AuthReply *r)
+{
+	static char publickey[] = "publickey", password[] = "password";
+	static char *methods[] = { publickey, password };
+
+	r->methods = methods;
+	r->n_methods = c->child.conf.password_login ? 2 : 1;
+}
+
+static void
+auth_fail(struct conn *cn, uint32_t corr)
+{
+	Sallyport__AuthReply r = SALLYPORT__AUTH_REPLY__INIT;
+
+	r.verdict = SALLYPORT__AUTH_REPLY__VERDICT__FAIL;
+	r.text = ctl_str("Permission denied");
+	if (cn->failed >= (unsigned)cn->ctl->child.conf.auth_tries)
+		r.verdict = SALLYPORT__AUTH_REPLY__VERDICT__DISCONNECT;
+	auth_methods(cn->ctl, &r);
+	conn_send(cn, SP_MSG_AUTH_REPLY, corr, &r);
+}
+
+/* A counted failure. */
+static void
+auth_refuse(struct auth *a, const char *why)
+{
+	struct conn *cn = a->conn;
+
+	cn->logging_in = 0;
+	if (conn_alive(cn)) {
+		cn->failed++;
+		failures_note(cn, a->login, a->is_password ? "password" : "publickey", why, 1);
+		auth_fail(cn, a->corr);
+	}
+	auth_free(a);
+}
+
+/* ---- OK ---- */
+
+struct seen_job {
+	struct ctl_job	job;
+	struct sp_uuid	user_id;
+	int64_t		at_us;
+};
+
+static void
+seen_work(struct ctl_job *j, struct sp_store *s)
+{
+	struct seen_job *k = sp_container(j, struct seen_job, job);
+
+	j->err = sp_store_user_seen(s, &k->user_id, k->at_us);
+}
+
+static void
+seen_done(struct ctl_job *j)
+{
+	free(sp_container(j, struct seen_job, job));
+}
+
+static void
+auth_seen(struct ctl *c, const struct sp_uuid *user_id)
+{
+	struct seen_job *k = calloc(1, sizeof(*k));
+
+	if (k == NULL)
+		return;
+	k->user_id = *user_id;
+	k->at_us = sp_wall_us();
+	k->job.work = seen_work;
+	k->job.done = seen_done;
+	ctl_job_run(c, CTL_WRITE, &k->job);
+}
+
+static void
+auth_durable(void *arg, enum sp_err err, uint64_t seq)
+{
+	static const char *const roles[] = { "user", "user", "auditor", "admin" };
+	struct auth *a = arg;
+	struct conn *cn = a->conn;
+	Sallyport__AuthReply r = SALLYPORT__AUTH_REPLY__INIT;
+	char notice[256] = "", at[SP_RFC3339_SIZE];
+
+	(void)seq;
+	if (err != SP_OK || !conn_epoch_ok(cn->ctl, &a->user.id, a->user.epoch)) {
+		auth_refuse(a, "the user was disabled or changed during the login");
+		return;
+	}
+	cn->logging_in = 0;
+	if (!conn_alive(cn)) {
+		auth_free(a);
+		return;
+	}
+	r.verdict = SALLYPORT__AUTH_REPLY__VERDICT__OK;
+	r.user_id = ctl_uuid_bytes(&a->user.id);
+	r.login = a->user.login;
+	r.epoch = (uint64_t)a->user.epoch;
+	r.full_name = a->user.full_name;
+	r.role = ctl_str(roles[a->user.role & 3]);
+	if (a->user.last_login_us != 0)
+		sp_snprintf(notice, sizeof(notice), "Last login: %s", sp_rfc3339(a->user.last_login_us, at, sizeof(at)));
+	r.notice = notice;
+	/* AUTH_REPLY belongs to the state before the login: send, then change. */
+	conn_send(cn, SP_MSG_AUTH_REPLY, a->corr, &r);
+	if (conn_alive(cn)) {
+		conn_logged_in(cn, &a->user);
+		auth_seen(cn->ctl, &a->user.id);
+	}
+	auth_free(a);
+}
+
+static void
+auth_accept(struct auth *a)
+{
+	struct conn *cn = a->conn;
+	json_t *more = json_pack("{s:I, s:s}", "epoch", (json_int_t)a->user.epoch, "method",
+	    a->is_password ? "password" : "publickey");
+	struct audit_entry e = { .kind = "login.ok", .actor = a->user.login, .result = "ok", .source = cn->source_text,
+	    .conn = &cn->id, .user = &a->user.id, .more = more };
+
+	if (*a->fingerprint)
+		json_object_set_new(more, "key", json_string(a->fingerprint));
+	if (*a->client)
+		json_object_set_new(more, "client", json_string(a->client));
+	audit_append(cn->ctl->audit, &e, auth_durable, a);
+	json_decref(more);
+}
+
+/* ---- the rows ---- */
+
+static void
+auth_work(struct ctl_job *j, struct sp_store *s)
+{
+	struct auth *a = sp_container(j, struct auth, job);
+	struct sp_store_user_key *k = calloc(1, sizeof(*k));
+	enum sp_err r = k == NULL ? SP_ENOMEM : sp_store_user_by_login(s, a->login, &a->user), rk = SP_ENOENT;
+	int64_t now = sp_wall_us();
+
+	a->known = r == SP_OK;
+	if (r == SP_ENOENT || r == SP_EINVAL) {
+		a->refused = "no such user";
+		r = SP_OK;
+	}
+	if (r == SP_OK && !a->is_password) {
+		rk = sp_store_user_key_by_blob(s, a->key, a->key_len, k);	/* for unknown users too: same time */
+		if (rk != SP_OK && rk != SP_ENOENT && rk != SP_EINVAL)
+			r = rk;
+		else if (a->refused == NULL && (rk != SP_OK || !sp_uuid_equal(&k->user_id, &a->user.id)))
+			a->refused = "the key is not registered for this user";
+		else if (a->refused == NULL && k->state != SP_STORE_ACTIVE)
+			a->refused = "the key is disabled";
+		else if (a->refused == NULL && k->valid_until_us != 0 && now >= k->valid_until_us)
+			a->refused = "the key has expired";
+		if (rk == SP_OK)
+			(void)sp_strlcpy(a->fingerprint, k->fingerprint, sizeof(a->fingerprint));
+	}
+	if (r == SP_OK && a->refused == NULL)
+		a->refused = judge_user_refused(&a->user, now);
+	j->err = r;
+	free(k);
+}
+
+static void
+auth_key_done(struct auth *a)
+{
+	struct conn *cn = a->conn;
+	Sallyport__AuthReply r = SALLYPORT__AUTH_REPLY__INIT;
+
+	if (a->refused == NULL && !conn_epoch_ok(cn->ctl, &a->user.id, a->user.epoch))
+		a->refused = "the user was disabled or changed during the login";
+	if (a->refused != NULL) {
+		/* "Would this key do?" is asked for every key of an agent: not a failure to count, and never a lock. */
+		if (a->signature_ok) {
+			auth_refuse(a, a->refused);
+		} else {
+			int flood = ++cn->offered > OFFERED_MAX;
+
+			if (flood)
+				cn->failed = UINT_MAX;
+			failures_note(cn, a->login, "publickey", a->refused, flood);
+			cn->logging_in = 0;
+			auth_fail(cn, a->corr);
+			auth_free(a);
+		}
+		return;
+	}
+	if (a->signature_ok) {
+		auth_accept(a);
+		return;
+	}
+	r.verdict = SALLYPORT__AUTH_REPLY__VERDICT__PK_OK;
+	auth_methods(cn->ctl, &r);
+	cn->logging_in = 0;
+	conn_send(cn, SP_MSG_AUTH_REPLY, a->corr, &r);
+	auth_free(a);
+}
+
+static void
+check_put(struct auth *a)
+{
+	Sallyport__PasswordCheckPut p = SALLYPORT__PASSWORD_CHECK_PUT__INIT;
+	int nobody = a->refused != NULL || *a->user.password_hash == '\0';
+	uint64_t now = sp_now_us();
+
+	p.check_id = ctl_uuid_bytes(&a->check_id);
+	p.conn_id = ctl_uuid_bytes(&a->conn->id);
+	p.hash = nobody ? ctl_str("") : a->user.password_hash;
+	p.deadline_us = a->deadline_us;
+	if (now < a->deadline_us)
+		ctl_link_ask(a->conn->ctl->vault, SP_MSG_PWCHECK_PUT, &p, 0, a->deadline_us - now, NULL, NULL);
+}
+
+static void
+auth_password_start(struct auth *a)
+{
+	struct ctl *c = a->conn->ctl;
+	Sallyport__AuthReply r = SALLYPORT__AUTH_REPLY__INIT;
+
+	sp_uuid_make(&a->check_id);
+	a->deadline_us = sp_now_us() + CHECK_LIFE_US;
+	if (c->logins->checks.n >= CHECKS_MAX ||
+	    sp_htab_insert(&c->logins->checks, &a->node, a->check_id.b, sizeof(a->check_id.b)) != SP_OK) {
+		auth_refuse(a, "too many password checks at once");
+		return;
+	}
+	a->in_table = 1;
+	check_put(a);
+	r.verdict = SALLYPORT__AUTH_REPLY__VERDICT__CHECK_PASSWORD;
+	r.check_id = ctl_uuid_bytes(&a->check_id);
+	conn_send(a->conn, SP_MSG_AUTH_REPLY, a->corr, &r);
+}
+
+static void
+auth_done(struct ctl_job *j)
+{
+	struct auth *a = sp_container(j, struct auth, job);
+
+	if (!conn_alive(a->conn)) {
+		a->conn->logging_in = 0;
+		auth_free(a);
+	} else if (j->err != SP_OK) {
+		sp_warn("a login could not be looked up: %s", sp_err_text(j->err));
+		a->conn->logging_in = 0;
+		auth_fail(a->conn, a->corr);
+		auth_free(a);
+	} else if (!a->is_password) {
+		auth_key_done(a);
+	} else if (!a->recheck) {
+		auth_password_start(a);
+	} else if (a->refused != NULL) {
+		auth_refuse(a, a->refused);
+	} else {
+		auth_accept(a);		/* the password was right, and the rows still say yes */
+	}
+}
+
+void
+login_result(struct ctl *c, const Sallyport__PasswordCheckResult *r)
+{
+	struct sp_hnode *n = NULL;
+	struct auth *a;
+	struct sp_uuid id;
+
+	if (ctl_uuid_of(&r->check_id, &id) == SP_OK)
+		n = sp_htab_find(&c->logins->checks, id.b, sizeof(id.b));
+	if (n == NULL)
+		return;
+	a = sp_container(n, struct auth, node);
+	sp_htab_remove(&c->logins->checks, &a->node);
+	a->in_table = 0;
+	if (!r->ok) {
+		auth_refuse(a, a->refused != NULL ? a->refused : r->err == SP_EAUTH ? "wrong password" :
+		    sp_err_text((enum sp_err)r->err));
+		return;
+	}
+	if (a->refused != NULL) {
+		auth_refuse(a, a->refused);
+		return;
+	}
+	a->recheck = 1;
+	ctl_job_run(c, CTL_READ, &a->job);
+}
+
+static void
+ready_one(struct sp_hnode *n, void *arg)
+{
+	struct auth *a = sp_container(n, struct auth, node);
+
+	(void)arg;
+	check_put(a);
+}
+
+void
+login_vault_ready(struct ctl *c)
+{
+	sp_htab_each(&c->logins->checks, ready_one, NULL);
+}
+
+struct tick {
+	struct ctl	*ctl;
+	uint64_t	 now_us;
+};
+
+static void
+tick_one(struct sp_hnode *n, void *arg)
+{
+	struct auth *a = sp_container(n, struct auth, node);
+	const struct tick *t = arg;
+
+	if (t->now_us < a->deadline_us && conn_alive(a->conn))
+		return;
+	sp_htab_remove(&t->ctl->logins->checks, &a->node);
+	a->in_table = 0;
+	auth_refuse(a, "no answer to a password check");
+}
+
+void
+login_tick(struct ctl *c, uint64_t now_us)
+{
+	struct tick t = { c, now_us };
+
+	sp_htab_each(&c->logins->checks, tick_one, &t);
+}
+
+
+void
+login_ask(struct conn *cn, uint32_t corr, const Sallyport__AuthAsk *q)
+{
+	int is_key = strcmp(q->method, "publickey") == 0;
+	int is_password = strcmp(q->method, "password") == 0 || strcmp(q->method, "keyboard-interactive") == 0;
+	struct auth *a;
+
+	if (cn->authed) {
+		conn_misbehaved(cn, "a login on a connection that is logged in");
+		return;
+	}
+	if (cn->logging_in) {
+		conn_misbehaved(cn, "two logins at once");
+		return;
+	}
+	if ((!is_key && !is_password) || (is_password && !cn->ctl->child.conf.password_login) ||
+	    cn->ctl->stopping || cn->failed >= (unsigned)cn->ctl->child.conf.auth_tries) {
+		auth_fail(cn, corr);	/* "none" is how a client asks what there is */
+		return;
+	}
+	if ((a = calloc(1, sizeof(*a))) == NULL) {
+		auth_fail(cn, corr);
+		return;
+	}
+	a->conn = conn_ref(cn);
+	a->corr = corr;
+	a->is_password = is_password;
+	a->signature_ok = q->signature_ok;
+	sp_escape(q->client_version, strlen(q->client_version), a->client, sizeof(a->client));
+	a->job.work = auth_work;
+	a->job.done = auth_done;
+	cn->logging_in = 1;
+	if (!sp_text_is_plain(q->login, strlen(q->login)) || sp_strlcpy(a->login, q->login, sizeof(a->login)) != 0 ||
+	    q->key_blob.len > sizeof(a->key) || (is_key && q->key_blob.len == 0)) {
+		a->login[0] = '\0';	/* looked up all the same, and not found */
+		a->key_len = 0;
+	} else if (is_key) {
+		memcpy(a->key, q->key_blob.data, q->key_blob.len);
+		a->key_len = q->key_blob.len;
+	}
+	ctl_job_run(cn->ctl, CTL_READ, &a->job);
+}
+
+enum sp_err
+login_new(struct ctl *c)
+{
+	if ((c->logins = calloc(1, sizeof(*c->logins))) == NULL)
+		return SP_ENOMEM;
+	return sp_htab_init(&c->logins->checks);
+}
+
+static void
+free_one(struct sp_hnode *n, void *arg)
+{
+	sp_htab_remove(arg, n);
+	auth_free(sp_container(n, struct auth, node));
+}
+
+void
+login_free(struct ctl *c)
+{
+	if (c->logins == NULL)
+		return;
+	sp_htab_each(&c->logins->checks, free_one, &c->logins->checks);
+	sp_htab_release(&c->logins->checks);
+	free(c->logins);
+	c->logins = NULL;
+}

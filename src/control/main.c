@@ -1,0 +1,277 @@
+/* src/control/main.c - sallyport-control: start, what the monitor and the other processes send, orderly end.
+ * Links: store, policy, the pure key codecs, hashes and key derivation for inner host keys. It never sees a plaintext
+ * secret and parses no byte of SSH. */
+#include "control/ctl.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "crypto/secret.h"
+
+#define FILES_N		32768
+
+static struct ctl ctl;
+
+const char *
+ctl_refusal(const struct ctl *c)
+{
+	if (c->stopping)
+		return "The bastion is being stopped; new sessions are refused.";
+	if (audit_space_low(c->audit))
+		return "The bastion's disk is nearly full; new sessions are refused until there is room.";
+	return NULL;
+}
+
+/* ---- neighbours ---- */
+
+static void
+dialer_on_msg(struct sp_chan *chan, struct sp_msg *m, void *arg)
+{
+	(void)chan;		/* an answer that came after its deadline: its socket is closed with the message */
+	(void)m;
+	(void)arg;
+}
+
+static void
+plain_on_msg(struct sp_chan *chan, struct sp_msg *m, void *arg)
+{
+	(void)chan;
+	(void)m;
+	(void)arg;
+}
+
+static void
+plain_on_close(struct sp_chan *chan, enum sp_err why, const char *what, void *arg)
+{
+	struct sp_chan **slot = arg;
+
+	if (why != SP_ECLOSED)
+		sp_error("bad message %s: %s", what, sp_err_text(why));
+	*slot = NULL;
+	sp_chan_free(chan);
+}
+
+static void
+plain_peer(struct ctl *c, struct sp_chan **slot, enum sp_proc peer, int fd)
+{
+	sp_chan_free(*slot);
+	*slot = NULL;
+	if (sp_chan_new(fd, SP_PROC_CONTROL, peer, plain_on_msg, plain_on_close, slot, slot) != SP_OK) {
+		*slot = NULL;
+		return;
+	}
+	if (sp_chan_watch(*slot, c->child.loop) != SP_OK) {
+		sp_chan_free(*slot);
+		*slot = NULL;
+	}
+}
+
+static void
+on_peer(struct sp_child *child, const Sallyport__Peer *p, int fd)
+{
+	struct ctl *c = child->arg;
+
+	switch (p->kind) {
+	case SP_PROC_VAULT:
+		vaultlink_peer(c, fd);
+		break;
+	case SP_PROC_DIALER:
+		ctl_link_set(c->dialer, fd);
+		ctl_link_ready(c->dialer);
+		break;
+	case SP_PROC_GATE:
+		plain_peer(c, &c->gate, SP_PROC_GATE, fd);
+		break;
+	case SP_PROC_COURIER:
+		plain_peer(c, &c->courier, SP_PROC_COURIER, fd);
+		break;
+	default:
+		sp_warn("a channel of an unexpected kind was refused");
+		sp_closep(&fd);
+	}
+}
+
+static void
+on_message(struct sp_child *child, struct sp_msg *m)
+{
+	struct ctl *c = child->arg;
+
+	switch (m->id) {
+	case SP_MSG_ATTACH:
+		conn_attach(c, m);
+		break;
+	case SP_MSG_ATTACH_SCRIBE:
+		event_attach_scribe(c, m);
+		break;
+	case SP_MSG_GONE:
+		conn_gone(c, (Sallyport__Gone *)m->body);
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+on_reload(struct sp_child *child)
+{
+	struct ctl *c = child->arg;
+	struct audit_entry e = { .kind = "config.reloaded", .actor = "system", .result = "ok" };
+
+	audit_set_reserve(c->audit, (uint64_t)child->conf.reserve_mb << 20);
+	audit_append(c->audit, &e, NULL, NULL);
+	target_rejudge(c);
+}
+
+static void
+on_shutdown(struct sp_child *child, uint64_t grace_us)
+{
+	struct ctl *c = child->arg;
+
+	/* New sessions are refused; what lives is served until the monitor closes the channel. */
+	c->stopping = 1;
+	if (grace_us == 0)
+		sp_loop_stop(child->loop);
+}
+
+static const struct sp_child_ops ops = { .peer = on_peer, .reload = on_reload, .shutdown = on_shutdown,
+	.message = on_message };
+
+/* ---- time ---- */
+
+static void
+on_tick(struct sp_timer *t, void *arg)
+{
+	struct ctl *c = arg;
+	uint64_t now = sp_now_us();
+
+	ctl_lanes_tick(c->lanes, now);
+	ctl_link_tick(c->vault, now);
+	ctl_link_tick(c->dialer, now);
+	login_tick(c, now);
+	failures_tick(c, now);
+	lease_tick(c, now);
+	inner_tick(c, now);
+	target_tick(c, now);
+	boot_tick(c, now);
+	sp_timer_in(t, CTL_TICK_US);
+}
+
+static void
+on_rotated(void *arg)
+{
+	boot_carry(arg);
+}
+
+/* ---- start and end ---- */
+
+static void
+must(enum sp_err r, const char *what)
+{
+	if (r != SP_OK)
+		sp_die(sp_err_exit(r), "%s: %s", what, sp_err_text(r));
+}
+
+static void
+store_url(struct ctl *c)
+{
+	if (strcmp(c->child.conf.store, "sqlite") == 0)
+		sp_snprintf(c->store_url, sizeof(c->store_url), "sqlite:%s/store", c->child.conf.state_dir);
+	else
+		(void)sp_strlcpy(c->store_url, c->child.conf.store, sizeof(c->store_url));
+}
+
+static void
+open_audit(struct ctl *c)
+{
+	char why[256] = "";
+	int fd = sp_child_take_fd(&c->child, "audit-dir");
+	enum sp_err r;
+
+	if (fd == -1)
+		sp_die(78, "the monitor passed no audit directory");
+	r = audit_open(c->child.loop, fd, c->child.boot_id, (uint64_t)c->child.conf.reserve_mb << 20, boot_scan, on_rotated, c,
+	    why, sizeof(why), &c->audit);
+	if (r != SP_OK)
+		sp_die(sp_err_exit(r), "the audit log cannot be opened: %s (%s)", sp_err_text(r), why);
+}
+
+static void
+start(struct ctl *c)
+{
+	int state_dir = sp_child_take_fd(&c->child, "state-dir"), admin = sp_child_take_fd(&c->child, "admin-socket");
+	struct audit_entry e = { .kind = "control.start", .actor = "system", .result = "ok",
+	    .text = c->child.restarted ? "restarted" : "started" };
+
+	if (state_dir == -1 || admin == -1)
+		sp_die(78, "the monitor passed no state directory or no admin socket");
+	must(sp_htab_init(&c->conns), "start");
+	must(sp_htab_init(&c->targets), "start");
+	must(sp_htab_init(&c->floors), "start");
+	sp_list_init(&c->leases_waiting);
+	must(boot_new(c), "start");
+	open_audit(c);
+	must(inner_new(c, state_dir), "the seed of the inner host keys");
+	sp_closep(&state_dir);
+	must(vaultlink_new(c), "start");
+	must(ctl_link_new(c, SP_PROC_DIALER, dialer_on_msg, &c->dialer), "start");
+	must(login_new(c), "start");
+	must(failures_new(c), "start");
+	store_url(c);
+	must(boot_start(c), "the store");
+	must(api_new(c, admin), "the admin socket");
+	must(sp_timer_new(c->child.loop, on_tick, c, &c->tick), "start");
+	sp_timer_in(c->tick, CTL_TICK_US);
+	c->started_us = sp_now_us();
+	audit_append(c->audit, &e, NULL, NULL);
+}
+
+/* Worker threads first: what they still deliver finds everything in its place. */
+static void
+finish(struct ctl *c)
+{
+	struct audit_entry e = { .kind = "control.stop", .actor = "system", .result = "ok" };
+
+	c->stopping = 1;
+	ctl_lanes_free(c->lanes);
+	api_free(c);
+	lease_tick(c, UINT64_MAX);
+	login_free(c);
+	failures_free(c);
+	ctl_link_free(c->vault);
+	ctl_link_free(c->dialer);
+	audit_append(c->audit, &e, NULL, NULL);
+	audit_close(c->audit);
+	inner_free(c);
+	conn_release_all(c);
+	target_release_all(c);
+	boot_free(c);
+	sp_chan_free(c->gate);
+	sp_chan_free(c->courier);
+	sp_timer_free(c->tick);
+}
+
+int
+main(void)
+{
+	struct ctl *c = &ctl;
+	static const char *const ro[] = { "/proc", "/etc", NULL };	/* who calls the admin socket; time zone, names */
+	const char *rw[2] = { NULL, NULL };
+	struct sp_sandbox box = { .may = SP_MAY_ACCEPT | SP_MAY_FILES | SP_MAY_THREADS | SP_MAY_SQL | SP_MAY_SOCKETPAIR,
+	    .rw = rw, .ro = ro, .files_n = FILES_N };
+	int status;
+
+	sp_child_init(&c->child, SP_PROC_CONTROL, &ops, c);
+	must(sp_crypto_init(), "random numbers");
+	json_object_seed(0);		/* before there are threads */
+	rw[0] = c->child.conf.state_dir;
+	box.user = sp_proc_user(SP_PROC_CONTROL);
+	sp_child_ready(&c->child, &box);
+	start(c);
+	status = sp_child_run(&c->child);
+	finish(c);
+	return status;
+}

@@ -1,0 +1,22 @@
+/* src/control/methods.h - the functions that methods.def names. */
+#ifndef SP_CONTROL_METHODS_H
+#define SP_CONTROL_METHODS_H
+
+#include "control/api.h"
+
+api_fn		access_explain, access_who, account_create, account_delete, account_list, account_show,
+		account_update, asset_create, asset_delete, asset_group_create, asset_group_delete,
+		asset_group_list, asset_list, asset_member_add, asset_member_remove, asset_show, asset_update,
+		ca_create, ca_list, ca_show, department_create, department_delete, department_list,
+		department_show, department_update, grant_create, grant_delete, grant_list, grant_show,
+		group_create, group_delete, group_list, group_member_add, group_member_remove, group_show,
+		hostkey_list, hostkey_remove, hostkey_set, secret_reveal, session_find, session_kill,
+		session_list, session_lock, session_show, sys_audit_list, sys_doctor, sys_known_hosts,
+		sys_outbox_list, sys_settings_get, sys_settings_set, sys_status, user_create, user_delete,
+		user_disable, user_enable, user_key_add, user_key_list, user_key_remove, user_list, user_password,
+		user_show, user_update, vault_init, vault_rekey, vault_rotate, vault_seal, vault_slot_add,
+		vault_slot_remove, vault_unseal;
+api_loop_fn	session_kill_loop, session_message_loop, session_watch_loop, sys_doctor_loop, sys_status_loop, vault_status_loop,
+		vault_rotated_loop;
+
+#endif
