@@ -23,6 +23,7 @@
 #define PROC_STEADY_US	(30 * SP_US_PER_S)	/* a child that lived so long died for a new reason */
 #define PROC_PAUSE_US	(100 * SP_US_PER_MS)	/* after the second death in a row; doubles */
 #define PROC_PAUSE_MAX_US (5 * SP_US_PER_S)
+#define PROC_RENEW_US	(5 * SP_US_PER_S)	/* for a child that is replaced, between SHUTDOWN and SIGKILL */
 #define PROC_DRAIN	64			/* reads of a dead child's last words */
 
 /* Who is started, in this order: a process is up before those that ask it. */
@@ -241,6 +242,7 @@ proc_retry(struct mon_proc *p, const char *why)
 static void
 proc_started(struct mon_proc *p)
 {
+	sp_timer_stop(p->again);
 	p->started_us = sp_now_us();
 	p->ready = 0;
 	p->renew = 0;
@@ -294,11 +296,19 @@ proc_start(struct mon_proc *p)
 	proc_started(p);
 }
 
+/* Time to start it again, or to end one that was asked to go and did not. */
 static void
 proc_on_again(struct sp_timer *t, void *arg)
 {
+	struct mon_proc *p = arg;
+
 	(void)t;
-	proc_start(arg);
+	if (p->pid == 0)
+		proc_start(p);
+	else if (p->renew) {
+		sp_warn("%s (pid %d) does not go: killed", sp_proc_name(p->what), (int)p->pid);
+		proc_kill(p);
+	}
 }
 
 void
@@ -388,7 +398,10 @@ mon_proc_shutdown(struct mon *m, enum sp_proc what, uint64_t grace_us)
 void
 mon_proc_renew(struct mon *m, enum sp_proc what)
 {
+	if (m->proc[what].pid == 0)
+		return;		/* what is started next is fresh */
 	m->proc[what].renew = 1;
+	sp_timer_in(m->proc[what].again, PROC_RENEW_US);
 	mon_proc_shutdown(m, what, 0);
 }
 

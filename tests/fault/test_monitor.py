@@ -367,6 +367,14 @@ def test_a_good_configuration_reaches_every_child(house):
     house.connect()
 
 
+def test_a_zygote_that_hangs_is_replaced_at_reload(house):
+    os.kill(house.pid("zygote"), signal.SIGSTOP)
+    house.process.send_signal(signal.SIGHUP)
+    house.wait(r"zygote \d+ boot restarted 1")
+    assert "does not go: killed" in house.log.read_text()
+    house.connect()
+
+
 def test_a_new_listening_address_is_taken_at_reload(house):
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
