@@ -2,7 +2,8 @@
  * and the real gate can be watched while these die. Its role is its name. What happens to it goes, a line each, to
  * state_dir/trace; control takes orders on its admin socket, one packet each:
  *   spawn CONN SESSION | label CONN SESSION USER (none: ended) | kill CONN SESSION|- REASON | inner CONN | lie | penalty IP
- * A session that finds state_dir/deaf ignores KILL. */
+ * With state_dir/deaf sessions ignore KILL, with state_dir/chatty they write to the monitor, with state_dir/lie the zygote
+ * names the monitor itself as the session that it forked. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -20,7 +21,7 @@
 
 static struct sp_child child;
 static const char *role;
-static int trace_fd = -1, deaf_dir = -1;
+static int trace_fd = -1, state_fd = -1;
 static int held[4096], n_held;	/* descriptors kept open */
 
 static void __attribute__((format(printf, 1, 2)))
@@ -58,9 +59,9 @@ id_text(ProtobufCBinaryData b, char dst[SP_UUID_SIZE])
 /* ---- a session, and a scribe: forked, with one channel to the monitor */
 
 static int
-is_deaf(void)
+flag(const char *name)
 {
-	return faccessat(deaf_dir, "deaf", F_OK, 0) == 0;
+	return faccessat(state_fd, name, F_OK, 0) == 0;
 }
 
 static void
@@ -80,7 +81,7 @@ forked_on_msg(struct sp_chan *c, struct sp_msg *m, void *arg)
 		const Sallyport__Kill *k = (const Sallyport__Kill *)m->body;
 
 		trace("kill %s by %s: %s", id_text(k->session_id, id), k->by, k->reason);
-		if (strcmp(role, "session") == 0 && !is_deaf())
+		if (strcmp(role, "session") == 0 && !flag("deaf"))
 			exit(0);
 	}
 }
@@ -105,6 +106,18 @@ scribe_on_session(struct sp_source *s, uint32_t events, void *arg)
 	exit(0);
 }
 
+/* CALL_ASK: the table has it for a session and for the monitor, in different rows of life. */
+static void
+chatter(int fd)
+{
+	const struct {
+		uint16_t	protocol, id;
+		uint32_t	corr;
+	} h = { SP_IPC_PROTOCOL, SP_MSG_CALL_ASK, 1 };
+
+	(void)!write(fd, &h, sizeof(h));
+}
+
 static void SP_NORETURN
 forked_run(const char *name, enum sp_proc self, int monitor, int session)
 {
@@ -119,6 +132,8 @@ forked_run(const char *name, enum sp_proc self, int monitor, int session)
 	    (session != -1 && sp_loop_add(l, session, EPOLLIN | EPOLLHUP, scribe_on_session, NULL, &s) != SP_OK))
 		_exit(98);
 	trace("up");
+	if (self == SP_PROC_SESSION && flag("chatty"))
+		chatter(sp_chan_fd(c));
 	(void)!sp_loop_run(l);
 	_exit(97);
 }
@@ -193,6 +208,11 @@ zygote_on_conn(struct sp_msg *m)
 	trace("conn %s %s%s", id_text(conn->conn_id, id), conn->source_ip, conn->inner_token.len > 0 ? " inner" : "");
 	b.conn_id = conn->conn_id;
 	b.pid = (uint32_t)pid;
+	if (flag("lie")) {
+		close(fds[0]);
+		fds[0] = (int)syscall(SYS_pidfd_open, getppid(), 0);
+		b.pid = (uint32_t)getppid();
+	}
 	b.source_ip = conn->source_ip;
 	b.source_port = conn->source_port;
 	b.inner_token = conn->inner_token;
@@ -474,8 +494,8 @@ main(int argc, char **argv)
 
 	sp_child_init(&child, self, &ops, NULL);
 	role = sp_proc_name(self);
-	deaf_dir = open(child.conf.state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	trace_fd = openat(deaf_dir, "trace", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	state_fd = open(child.conf.state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	trace_fd = openat(state_fd, "trace", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
 	trace("boot restarted %d", child.restarted);
 	if ((fd = sp_child_take_fd(&child, "admin-socket")) != -1 &&
 	    sp_loop_add(child.loop, fd, EPOLLIN, control_on_accept, NULL, &s) != SP_OK)

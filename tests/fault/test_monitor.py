@@ -316,6 +316,23 @@ def test_a_process_that_lies_is_killed_and_started_again(house):
     assert "bad message DIED" in house.log.read_text()
 
 
+def test_a_zygote_that_names_another_process_as_its_child_is_not_believed(house):
+    (house.state / "lie").touch()
+    house.clients.append(socket.create_connection(("127.0.0.1", house.port)))
+    wait_for(lambda: "zygote sent a false BORN" in house.log.read_text())
+    house.wait(r"zygote \d+ boot restarted 1")
+    (house.state / "lie").unlink()
+    house.connect()
+    assert house.process.poll() is None
+
+
+def test_a_session_that_writes_on_its_one_way_channel_is_killed(house):
+    (house.state / "chatty").touch()
+    conn, pid = house.connect()
+    house.wait(rf"control \d+ gone {conn} - status 9 killed 0 .*")
+    assert f"session {pid} wrote CALL_ASK on its one-way channel: killed" in house.log.read_text()
+
+
 def test_an_inner_connection_is_born_like_every_other(house):
     conn, _ = house.connect()
     house.order("inner", conn)
