@@ -189,7 +189,44 @@ hosts_add(const struct sp_store_asset *a, void *arg)
 	return h->full;
 }
 
-/* One line for each asset, or for the one that is named. Public keys only: anybody may ask. */
+/* The bastion's own keys under a name that a client uses for it. The comment of a key file is dropped. */
+static void
+hosts_add_bastion(struct hosts *h, const char *name)
+{
+	for (size_t i = 0; i < h->c->ctl->hostkeys_n; i++) {
+		const char *line = h->c->ctl->hostkeys[i];
+		size_t n = strcspn(line, " ");
+
+		n += line[n] == ' ' ? 1 + strcspn(line + n + 1, " ") : 0;
+		if (sp_buf_printf(&h->text, "%s %.*s\n", name, (int)n, line) != SP_OK)
+			h->full = 1;
+	}
+}
+
+/* Under the bastion's name and every address that it listens on (a wildcard names nothing). */
+static void
+hosts_add_own_names(struct hosts *h)
+{
+	const struct sp_config *conf = &h->c->ctl->child.conf;
+	char name[SP_CONF_TEXT + 16], ip[SP_NETADDR_SIZE];
+
+	for (size_t i = 0; i < conf->listen.n; i++) {
+		struct sp_netaddr a;
+
+		if (sp_netaddr_parse_hostport(conf->listen.v[i], 22, &a) != SP_OK)
+			continue;
+		sp_snprintf(name, sizeof(name), a.port == 22 ? "%s" : "[%s]:%u", conf->bastion_name, a.port);
+		hosts_add_bastion(h, name);
+		sp_netaddr_text(&a, ip);
+		if (strcmp(ip, "0.0.0.0") == 0 || strcmp(ip, "::") == 0)
+			continue;
+		sp_snprintf(name, sizeof(name), a.port == 22 ? "%s" : "[%s]:%u", ip, a.port);
+		hosts_add_bastion(h, name);
+	}
+}
+
+/* One line for each key of the bastion and for each asset; or for the host that is named: an asset's inner key, else the
+ * bastion's keys under the name that was asked for. Public keys only: anybody may ask. */
 void
 sys_known_hosts(struct api_call *c, struct sp_store *s)
 {
@@ -212,9 +249,13 @@ sys_known_hosts(struct api_call *c, struct sp_store *s)
 			r = sp_store_asset_by_address(s, name, 0, a);
 		if (r == SP_OK)
 			hosts_add(a, &h);
-		else if (r == SP_ENOENT || r == SP_EINVAL || r == SP_ECONFLICT)
-			r = SP_OK;	/* no line: ssh goes on with its own files */
+		else if (r == SP_ENOENT || r == SP_EINVAL || r == SP_ECONFLICT) {
+			r = SP_OK;
+			if (strpbrk(name, " ,*?!@|#") == NULL && sp_text_is_plain(name, strlen(name)))
+				hosts_add_bastion(&h, name);
+		}
 	} else {
+		hosts_add_own_names(&h);
 		do {
 			before = h.text.len;
 			r = sp_store_asset_list(s, &q, hosts_add, &h);

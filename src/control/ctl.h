@@ -67,6 +67,8 @@ struct ctl {
 	int			 rejudge_running, rejudge_again;
 	uint64_t		 started_us;
 	char			 store_url[SP_CONF_TEXT + 16];
+	char			 hostkeys[4][1024];	/* public lines "type base64" of the bastion itself */
+	size_t			 hostkeys_n;
 };
 
 /* ---- a user's connection (conn.c) ---------------------------------------------------------------------------------- */

@@ -199,6 +199,29 @@ open_audit(struct ctl *c)
 		sp_die(sp_err_exit(r), "the audit log cannot be opened: %s (%s)", sp_err_text(r), why);
 }
 
+/* The bastion's own public keys, to be published; a damaged or missing file is left out and said. */
+static void
+load_hostkeys(struct ctl *c)
+{
+	for (size_t i = 0; i < SP_NELEMS(c->hostkeys); i++) {
+		char name[32], *line = c->hostkeys[c->hostkeys_n];
+		ssize_t n;
+		int fd;
+
+		sp_snprintf(name, sizeof(name), "hostkey.pub:%zu", i);
+		if ((fd = sp_child_take_fd(&c->child, name)) == -1)
+			continue;
+		n = read(fd, line, sizeof(c->hostkeys[0]) - 1);
+		sp_closep(&fd);
+		if (n <= 0 || memchr(line, '\n', (size_t)n) == NULL) {
+			sp_warn("%s cannot be read: known-hosts leaves it out", name);
+			continue;
+		}
+		line[strcspn(line, "\n")] = '\0';
+		c->hostkeys_n++;
+	}
+}
+
 static void
 start(struct ctl *c)
 {
@@ -214,6 +237,7 @@ start(struct ctl *c)
 	sp_list_init(&c->leases_waiting);
 	must(boot_new(c), "start");
 	open_audit(c);
+	load_hostkeys(c);
 	must(inner_new(c, state_dir), "the seed of the inner host keys");
 	sp_closep(&state_dir);
 	must(vaultlink_new(c), "start");

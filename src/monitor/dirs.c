@@ -166,6 +166,19 @@ fds_of_zygote(struct mon *m, struct mon_fds *f)
 	fds_give_file(f, m->conf.consent, "consent");
 }
 
+/* The public halves of the host keys: control publishes them as known_hosts lines. */
+static void
+fds_of_public_keys(struct mon *m, struct mon_fds *ret)
+{
+	for (size_t i = 0; i < MON_HOSTKEYS; i++) {
+		char path[sizeof(m->hostkey[i]) + 8], name[32];
+
+		sp_snprintf(path, sizeof(path), "%s.pub", m->hostkey[i]);
+		sp_snprintf(name, sizeof(name), "hostkey.pub:%zu", i);
+		fds_give_file(ret, path, name);
+	}
+}
+
 void
 mon_boot_fds(struct mon *m, enum sp_proc what, struct mon_fds *ret)
 {
@@ -181,6 +194,7 @@ mon_boot_fds(struct mon *m, enum sp_proc what, struct mon_fds *ret)
 		fds_give_dup(ret, m->admin_fd, "admin-socket");
 		fds_give_dup(ret, m->state_fd, "state-dir");
 		fds_give_dup(ret, m->dir_fd[MON_AUDIT], "audit-dir");
+		fds_of_public_keys(m, ret);
 	} else if (what == SP_PROC_SCRIBE) {
 		fds_give_dup(ret, m->dir_fd[MON_RECORDINGS], "recordings");
 		fds_give_dup(ret, m->dir_fd[MON_SPOOL], "spool");

@@ -267,10 +267,13 @@ class Lab:
     # -- clients
     def trust(self):
         """Write a known_hosts file from what the installation itself publishes."""
-        r = self.ctl_run("known-hosts", "--name", "127.0.0.1", "--port", self.port)
-        if r.returncode != 0:
-            raise RuntimeError("sallyport known-hosts: " + r.stderr)
-        self.known_hosts.write_text(r.stdout)
+        text = ""
+        for host in (["[127.0.0.1]:%d" % self.port], []):
+            r = self.ctl_run("known-hosts", *host)
+            if r.returncode != 0:
+                raise RuntimeError("sallyport known-hosts: " + r.stderr)
+            text += r.stdout
+        self.known_hosts.write_text("".join(dict.fromkeys(text.splitlines(keepends=True))))
 
     def ssh_options(self, key=None):
         o = ["-F", "/dev/null", "-o", "UserKnownHostsFile=%s" % self.known_hosts, "-o", "GlobalKnownHostsFile=/dev/null",
