@@ -1,0 +1,78 @@
+/* tests/unit/src/control/harness.h - the real sallyport-control with a monitor, vault, dialer, sessions, scribes and
+ * callers of the admin socket played by the test. */
+#ifndef TEST_CONTROL_HARNESS_H
+#define TEST_CONTROL_HARNESS_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "base/buf.h"
+#include "base/str.h"
+#include "ipc/chan.h"
+#include "sallyport.pb-c.h"
+
+#define INBOX_MAX	512
+#define WAIT_MS		20000
+
+struct rig;
+struct peer {			/* one channel of the test to control */
+	struct rig		*rig;
+	struct sp_chan		*chan;
+	struct sp_uuid		 conn, session;
+	int			 closed;
+	struct { uint16_t id; uint32_t corr; ProtobufCMessage *body; int fd; } in[INBOX_MAX];
+	size_t			 n;
+	ProtobufCMessage	*last;		/* what peer_wait gave; freed by the next one */
+	int			 last_fd;
+	uint32_t		 last_corr;
+};
+struct rig {
+	pid_t		 pid;
+	char		 dir[64];
+	int		 admin_listen;
+	struct peer	 monitor, vault, dialer, gate, ctl;
+	int		 vault_plays;	/* answer SECRET_PUT and HASH_PASSWORD by itself */
+	uint8_t		 user_key[51];	/* blob of alice's key */
+	size_t		 user_key_len;
+};
+
+void	rig_create(struct rig *r);
+void	rig_destroy(struct rig *r);
+void	rig_start(struct rig *r);	/* start the process; BOOT, peers, an unsealed vault; connect to the admin socket */
+void	rig_stop(struct rig *r, int signo);	/* 0: close the monitor's channel and expect exit status 0 */
+/* start, then: alice with a key, asset web1 with account root (password), a grant for everything */
+void	rig_up(struct rig *r);
+void	rig_down(struct rig *r);
+
+void	peer_close(struct peer *p);
+uint32_t peer_send(struct peer *p, uint16_t id, uint32_t corr, const void *body);	/* corr 0: a fresh one for a question */
+/* The next message of that kind (corr 0: whatever), borrowed until the next wait on this peer; fails after WAIT_MS. */
+void	*peer_wait(struct peer *p, uint16_t id, uint32_t corr);
+void	*peer_ask(struct peer *p, uint16_t id, const void *body, uint16_t reply);
+int	 peer_poll(struct peer *p, int timeout_ms);
+int	 peer_has(struct peer *p, uint16_t id);	/* among what arrived so far */
+void	 peer_expect_closed(struct peer *p);
+
+/* A new connection: ATTACH, HELLO, WELCOME. */
+void	 session_born(struct rig *r, struct peer *p);
+/* The same process after control was restarted. */
+void	 session_again(struct rig *r, struct peer *p, const struct sp_uuid *user, uint64_t epoch,
+	    const struct sp_uuid *sessions, const struct sp_uuid *accounts, size_t n);
+Sallyport__AuthReply *session_auth(struct peer *p, const char *login, const uint8_t *key, size_t n, int signature_ok);
+void	 session_login(struct rig *r, struct peer *p);		/* alice by key; expects OK */
+Sallyport__TargetReply *session_target(struct peer *p, const char *account, const char *asset);
+void	 scribe_born(struct rig *r, struct peer *p, const struct sp_uuid *conn, const struct sp_uuid *session, int again);
+void	 scribe_event(struct peer *p, uint64_t seq, const char *kind, const char *json);
+void	 session_gone(struct rig *r, const struct sp_uuid *conn);
+
+/* A call on the admin socket: the body (new reference; all parts of a listing joined), with *ret_err (NULL: must be 0). */
+json_t	*call(struct rig *r, const char *method, json_t *params /* taken */, uint32_t *ret_err);
+size_t	 audit_count(struct rig *r, const char *kind, const struct sp_uuid *session);
+
+#endif

@@ -1,0 +1,637 @@
+/* tests/unit/src/control/test_control.c - the process as its neighbours meet it. */
+#include "harness.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static ProtobufCBinaryData
+id_bytes(const struct sp_uuid *u)
+{
+	ProtobufCBinaryData b = { .len = sizeof(u->b) };
+	const uint8_t *p = u->b;
+
+	memcpy(&b.data, &p, sizeof(p));
+	return b;
+}
+
+static struct sp_uuid
+uuid_of(const ProtobufCBinaryData *b)
+{
+	struct sp_uuid u;
+
+	assert_int_equal(sp_uuid_from(b->data, b->len, &u), SP_OK);
+	return u;
+}
+
+/* alice on root@web1, recorded, with START on disk. */
+struct live {
+	struct peer	session, scribe;
+	struct sp_uuid	user, id, account;
+	uint64_t	epoch;
+};
+
+static void
+live_up(struct rig *r, struct live *l)
+{
+	Sallyport__AuthReply *a;
+	Sallyport__TargetReply *t;
+
+	session_born(r, &l->session);
+	a = session_auth(&l->session, "alice", r->user_key, r->user_key_len, 1);
+	assert_int_equal(a->verdict, SALLYPORT__AUTH_REPLY__VERDICT__OK);
+	l->user = uuid_of(&a->user_id);
+	l->epoch = a->epoch;
+	t = session_target(&l->session, "root", "web1");
+	assert_string_equal(t->text, "");
+	assert_int_equal(t->err, 0);
+	l->id = uuid_of(&t->session_id);
+	l->account = uuid_of(&t->account_id);
+	scribe_born(r, &l->scribe, &l->session.conn, &l->id, 0);
+	scribe_event(&l->scribe, 1, "start", "{\"recording\":\"2026/x\"}");
+	assert_int_equal(((Sallyport__EventAck *)peer_wait(&l->scribe, SP_MSG_EVENT_ACK, 0))->seq, 1);
+}
+
+static void
+live_down(struct live *l)
+{
+	peer_close(&l->session);
+	peer_close(&l->scribe);
+}
+
+static Sallyport__ChannelReply *
+channel(struct live *l, const char *type, const char *detail)
+{
+	Sallyport__ChannelAsk q = SALLYPORT__CHANNEL_ASK__INIT;
+	char t[64], d[256];
+
+	(void)sp_strlcpy(t, type, sizeof(t));
+	(void)sp_strlcpy(d, detail, sizeof(d));
+	q.session_id = id_bytes(&l->id);
+	q.type = t;
+	q.detail = d;
+	return peer_ask(&l->session, SP_MSG_CHANNEL_ASK, &q, SP_MSG_CHANNEL_REPLY);
+}
+
+/* ---- tests ---- */
+
+static void
+a_key_logs_in_and_a_session_is_recorded_from_start_to_end(void **state)
+{
+	struct rig r;
+	struct live l = { 0 };
+	json_t *rows;
+
+	(void)state;
+	rig_up(&r);
+	live_up(&r, &l);
+	peer_wait(&r.monitor, SP_MSG_SCRIBE_SPAWN, 0);
+	scribe_event(&l.scribe, 2, "end", "{\"reason\":\"closed by the user\",\"by\":\"alice\",\"bytes_in\":3,\"bytes_out\":5}");
+	assert_int_equal(((Sallyport__EventAck *)peer_wait(&l.scribe, SP_MSG_EVENT_ACK, 0))->seq, 2);
+	rows = call(&r, "session.list", json_object(), NULL);
+	assert_int_equal(json_array_size(rows), 1);
+	assert_string_equal(json_string_value(json_object_get(json_array_get(rows, 0), "state")), "ended");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(rows, 0), "reason")), "closed by the user");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(rows, 0), "recording")), "2026/x");
+	json_decref(rows);
+	assert_int_equal(audit_count(&r, "session.request", &l.id), 1);
+	assert_int_equal(audit_count(&r, "session.start", &l.id), 1);
+	assert_int_equal(audit_count(&r, "session.end", &l.id), 1);
+	live_down(&l);
+	rig_down(&r);
+}
+
+static void
+the_dialled_socket_reaches_the_session(void **state)
+{
+	struct rig r;
+	struct live l = { 0 };
+	Sallyport__DialAsk *q;
+	Sallyport__DialResult a = SALLYPORT__DIAL_RESULT__INIT;
+	Sallyport__DialReply *d;
+	int sv[2];
+
+	(void)state;
+	rig_up(&r);
+	live_up(&r, &l);
+	q = peer_wait(&r.dialer, SP_MSG_DIAL_ASK, 0);
+	assert_string_equal(q->host, "192.0.2.10");
+	assert_int_equal(q->port, 22);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	assert_int_equal(sp_chan_send(r.dialer.chan, SP_MSG_DIAL_RESULT, r.dialer.last_corr, &a, &sv[0], 1), SP_OK);
+	d = peer_wait(&l.session, SP_MSG_DIAL_REPLY, 0);
+	assert_int_equal(d->err, 0);
+	assert_true(l.session.last_fd >= 0);
+	close(sv[1]);
+	live_down(&l);
+	rig_down(&r);
+}
+
+static void
+refused_logins_all_read_the_same(void **state)
+{
+	struct rig r;
+	struct peer s = { 0 };
+	uint8_t other[51];
+	Sallyport__AuthReply *a;
+
+	(void)state;
+	rig_up(&r);
+	memcpy(other, r.user_key, sizeof(other));
+	other[50] ^= 1;
+	session_born(&r, &s);
+	a = session_auth(&s, "nobody", r.user_key, r.user_key_len, 1);
+	assert_int_equal(a->verdict, SALLYPORT__AUTH_REPLY__VERDICT__FAIL);
+	assert_string_equal(a->text, "Permission denied");
+	a = session_auth(&s, "alice", other, sizeof(other), 1);
+	assert_int_equal(a->verdict, SALLYPORT__AUTH_REPLY__VERDICT__FAIL);
+	assert_string_equal(a->text, "Permission denied");
+	json_decref(call(&r, "user.disable", json_pack("{s:s}", "login", "alice"), NULL));
+	a = session_auth(&s, "alice", r.user_key, r.user_key_len, 1);
+	assert_int_equal(a->verdict, SALLYPORT__AUTH_REPLY__VERDICT__FAIL);
+	assert_string_equal(a->text, "Permission denied");
+	json_decref(call(&r, "user.enable", json_pack("{s:s}", "login", "alice"), NULL));
+	a = session_auth(&s, "alice", r.user_key, r.user_key_len, 0);
+	assert_int_equal(a->verdict, SALLYPORT__AUTH_REPLY__VERDICT__PK_OK);
+	assert_true(audit_count(&r, "login.failed", NULL) >= 2);
+	peer_close(&s);
+	rig_down(&r);
+}
+
+static void
+a_password_is_checked_by_the_vault_and_an_unknown_user_costs_the_same(void **state)
+{
+	struct rig r;
+	struct peer s = { 0 };
+	char method[] = "password", login[] = "nobody";
+	Sallyport__AuthAsk q = SALLYPORT__AUTH_ASK__INIT;
+	Sallyport__AuthReply *a;
+	Sallyport__PasswordCheckPut *p;
+	Sallyport__PasswordCheckResult res = SALLYPORT__PASSWORD_CHECK_RESULT__INIT;
+	struct sp_uuid check;
+	uint32_t corr;
+
+	(void)state;
+	rig_up(&r);
+	json_decref(call(&r, "user.password", json_pack("{s:s, s:s}", "login", "alice", "password_sealed", "c2VhbGVk"), NULL));
+	session_born(&r, &s);
+	for (int known = 0; known < 2; known++) {
+		if (known)
+			(void)sp_strlcpy(login, "alice", sizeof(login));
+		q.method = method;
+		q.login = login;
+		corr = peer_send(&s, SP_MSG_AUTH_ASK, 0, &q);
+		a = peer_wait(&s, SP_MSG_AUTH_REPLY, corr);
+		assert_int_equal(a->verdict, SALLYPORT__AUTH_REPLY__VERDICT__CHECK_PASSWORD);
+		p = peer_wait(&r.vault, SP_MSG_PWCHECK_PUT, 0);
+		assert_string_equal(p->hash, known ? "$hash$" : "");
+		check = uuid_of(&p->check_id);
+		res.check_id = id_bytes(&check);
+		res.ok = 1;	/* even if the vault said yes: an unknown user is nobody */
+		assert_int_equal(sp_chan_send(r.vault.chan, SP_MSG_PWCHECK_RESULT, 0, &res, NULL, 0), SP_OK);
+		a = peer_wait(&s, SP_MSG_AUTH_REPLY, corr);
+		assert_int_equal(a->verdict, known ? SALLYPORT__AUTH_REPLY__VERDICT__OK : SALLYPORT__AUTH_REPLY__VERDICT__FAIL);
+	}
+	peer_close(&s);
+	rig_down(&r);
+}
+
+static void
+a_disable_that_races_a_login_wins(void **state)
+{
+	struct rig r;
+	struct peer s = { 0 };
+	char method[] = "password", login[] = "alice";
+	Sallyport__AuthAsk q = SALLYPORT__AUTH_ASK__INIT;
+	Sallyport__PasswordCheckResult res = SALLYPORT__PASSWORD_CHECK_RESULT__INIT;
+	Sallyport__PasswordCheckPut *p;
+	struct sp_uuid check;
+	uint32_t corr;
+
+	(void)state;
+	rig_up(&r);
+	json_decref(call(&r, "user.password", json_pack("{s:s, s:s}", "login", "alice", "password_sealed", "c2VhbGVk"), NULL));
+	session_born(&r, &s);
+	q.method = method;
+	q.login = login;
+	corr = peer_send(&s, SP_MSG_AUTH_ASK, 0, &q);
+	p = peer_wait(&r.vault, SP_MSG_PWCHECK_PUT, 0);
+	check = uuid_of(&p->check_id);
+	json_decref(call(&r, "user.disable", json_pack("{s:s}", "login", "alice"), NULL));
+	res.check_id = id_bytes(&check);
+	res.ok = 1;
+	assert_int_equal(sp_chan_send(r.vault.chan, SP_MSG_PWCHECK_RESULT, 0, &res, NULL, 0), SP_OK);
+	(void)((Sallyport__AuthReply *)peer_wait(&s, SP_MSG_AUTH_REPLY, corr));
+	assert_int_equal(((Sallyport__AuthReply *)peer_wait(&s, SP_MSG_AUTH_REPLY, corr))->verdict,
+	    SALLYPORT__AUTH_REPLY__VERDICT__FAIL);
+	peer_close(&s);
+	rig_down(&r);
+}
+
+static void
+disabling_a_user_kills_his_connections_in_the_same_act(void **state)
+{
+	struct rig r;
+	struct live l = { 0 };
+	Sallyport__Kill *k;
+	Sallyport__TargetAsk t = SALLYPORT__TARGET_ASK__INIT;
+
+	(void)state;
+	rig_up(&r);
+	live_up(&r, &l);
+	json_decref(call(&r, "user.disable", json_pack("{s:s}", "login", "alice"), NULL));
+	/* The kill is under way before the administrator reads the answer. */
+	assert_true(peer_has(&r.monitor, SP_MSG_KILL));
+	k = peer_wait(&r.monitor, SP_MSG_KILL, 0);
+	assert_memory_equal(k->conn_id.data, l.session.conn.b, 16);
+	assert_int_equal(k->session_id.len, 0);
+	/* And nothing is granted to what still lives. */
+	peer_send(&l.session, SP_MSG_TARGET_ASK, 0, &t);
+	json_decref(call(&r, "system.status", json_object(), NULL));
+	assert_false(peer_has(&l.session, SP_MSG_TARGET_REPLY));
+	live_down(&l);
+	rig_down(&r);
+}
+
+static void
+an_asset_without_a_grant_does_not_exist_for_the_user(void **state)
+{
+	struct rig r;
+	struct peer s = { 0 };
+	Sallyport__TargetReply *t;
+	char missing[512];
+
+	(void)state;
+	rig_up(&r);
+	json_decref(call(&r, "asset.create", json_pack("{s:s, s:s}", "name", "secret", "address", "192.0.2.11"), NULL));
+	session_born(&r, &s);
+	session_login(&r, &s);
+	t = session_target(&s, "root", "absent");
+	assert_int_not_equal(t->err, 0);
+	assert_string_equal(t->text, "No such asset, or you have no access to it: absent. Type 'ssh -t gate.test' for the list.");
+	(void)sp_strlcpy(missing, t->text, sizeof(missing));
+	t = session_target(&s, "root", "secret");
+	assert_int_not_equal(t->err, 0);
+	memcpy(strstr(missing, "absent"), "secret", 6);
+	assert_string_equal(t->text, missing);
+	t = session_target(&s, "", "web1");		/* the only account is taken */
+	assert_int_equal(t->err, 0);
+	assert_string_equal(t->account, "root");
+	peer_close(&s);
+	rig_down(&r);
+}
+
+static void
+a_lease_needs_the_intent_and_the_start_on_disk(void **state)
+{
+	struct rig r;
+	struct peer s = { 0 }, scribe = { 0 };
+	struct sp_uuid id;
+	Sallyport__TargetReply *t;
+	Sallyport__LeaseAsk q = SALLYPORT__LEASE_ASK__INIT;
+	Sallyport__LeaseReply *a;
+	Sallyport__LeasePut *p;
+	char op[] = "password";
+	uint32_t corr;
+
+	(void)state;
+	rig_up(&r);
+	session_born(&r, &s);
+	session_login(&r, &s);
+	t = session_target(&s, "root", "web1");
+	assert_int_equal(t->err, 0);
+	assert_string_equal(t->methods[0]->kind, "password");
+	id = uuid_of(&t->session_id);
+	q.session_id = id_bytes(&id);
+	q.op = op;
+	corr = peer_send(&s, SP_MSG_LEASE_ASK, 0, &q);
+	while (audit_count(&r, "credential.use", &id) == 0)
+		;
+	assert_false(peer_has(&s, SP_MSG_LEASE_REPLY));	/* nothing is recorded yet */
+	assert_false(peer_has(&r.vault, SP_MSG_LEASE_PUT));
+	scribe_born(&r, &scribe, &s.conn, &id, 0);
+	scribe_event(&scribe, 1, "start", "{}");
+	a = peer_wait(&s, SP_MSG_LEASE_REPLY, corr);
+	assert_int_equal(a->err, 0);
+	p = peer_wait(&r.vault, SP_MSG_LEASE_PUT, 0);
+	assert_memory_equal(p->conn_id.data, s.conn.b, 16);
+	assert_string_equal(p->secret_kind, "password");
+	assert_memory_equal(p->sealed.data, "wrapped", 7);
+	assert_int_equal(p->uses, 1);
+	assert_int_equal(p->lease.len, ((Sallyport__LeaseReply *)s.last)->lease.len);
+	assert_memory_equal(p->lease.data, ((Sallyport__LeaseReply *)s.last)->lease.data, p->lease.len);
+	peer_close(&s);
+	peer_close(&scribe);
+	rig_down(&r);
+}
+
+static void
+every_channel_is_judged_and_unknown_ones_are_refused(void **state)
+{
+	static const struct { const char *type, *detail; int ok; } cases[] = {
+		{ "shell", "", 1 }, { "exec", "id", 1 }, { "subsystem", "sftp", 0 }, { "subsystem", "netconf", 0 },
+		{ "x11", "", 0 }, { "agent", "", 0 }, { "tun", "", 0 }, { "", "", 0 },
+		{ "forward-local", "10.1.2.3:5432", 1 }, { "forward-local", "10.1.2.3:22", 0 },
+		{ "forward-local", "127.0.0.1:5432", 0 }, { "forward-local", "[::1]:5432", 0 },
+		{ "forward-local", "169.254.169.254:80", 0 }, { "forward-local", "nonsense", 0 },
+		{ "forward-remote", "0.0.0.0:8080", 0 },
+	};
+	struct rig r;
+	struct live l = { 0 };
+
+	(void)state;
+	rig_up(&r);
+	live_up(&r, &l);
+	for (size_t i = 0; i < SP_NELEMS(cases); i++) {
+		Sallyport__ChannelReply *a = channel(&l, cases[i].type, cases[i].detail);
+
+		if ((a->err == 0) != cases[i].ok)
+			fail_msg("%s %s: %s", cases[i].type, cases[i].detail, a->text);
+	}
+	assert_string_equal(channel(&l, "forward-local", "10.1.2.3:5432")->address, "10.1.2.3");
+	assert_int_equal(audit_count(&r, "channel.open", &l.id), SP_NELEMS(cases) + 1);
+	live_down(&l);
+	rig_down(&r);
+}
+
+static void
+taking_a_grant_back_ends_the_session(void **state)
+{
+	struct rig r;
+	struct live l = { 0 };
+	Sallyport__Kill *k;
+
+	(void)state;
+	rig_up(&r);
+	live_up(&r, &l);
+	json_decref(call(&r, "grant.delete", json_pack("{s:s}", "id", "g1"), NULL));
+	k = peer_wait(&r.monitor, SP_MSG_KILL, 0);
+	assert_memory_equal(k->session_id.data, l.id.b, 16);
+	assert_int_equal(audit_count(&r, "session.revoked", &l.id), 1);
+	live_down(&l);
+	rig_down(&r);
+}
+
+static void
+a_repeated_event_is_acknowledged_and_written_once(void **state)
+{
+	struct rig r;
+	struct live l = { 0 };
+
+	(void)state;
+	rig_up(&r);
+	live_up(&r, &l);
+	for (int i = 0; i < 3; i++)
+		scribe_event(&l.scribe, 2, "command", "{\"text\":\"id\"}");
+	scribe_event(&l.scribe, 1, "start", "{}");
+	while (((Sallyport__EventAck *)peer_wait(&l.scribe, SP_MSG_EVENT_ACK, 0))->seq != 2)
+		;
+	assert_int_equal(audit_count(&r, "session.event", &l.id), 1);
+	assert_int_equal(audit_count(&r, "session.start", &l.id), 1);
+	live_down(&l);
+	rig_down(&r);
+}
+
+static void
+a_session_that_names_another_session_is_ended_and_control_lives(void **state)
+{
+	struct rig r;
+	struct live l = { 0 };
+	struct peer liar = { 0 };
+	Sallyport__ChannelAsk q = SALLYPORT__CHANNEL_ASK__INIT;
+	char shell[] = "shell";
+
+	(void)state;
+	rig_up(&r);
+	live_up(&r, &l);
+	session_born(&r, &liar);
+	session_login(&r, &liar);
+	q.session_id = id_bytes(&l.id);
+	q.type = shell;
+	peer_send(&liar, SP_MSG_CHANNEL_ASK, 0, &q);
+	peer_expect_closed(&liar);
+	assert_memory_equal(((Sallyport__Kill *)peer_wait(&r.monitor, SP_MSG_KILL, 0))->conn_id.data, liar.conn.b, 16);
+	assert_int_equal(audit_count(&r, "session.misbehaved", NULL), 1);
+	assert_int_equal(channel(&l, "shell", "")->err, 0);
+	peer_close(&liar);
+	live_down(&l);
+	rig_down(&r);
+}
+
+static void
+a_message_out_of_its_state_ends_that_connection_only(void **state)
+{
+	struct rig r;
+	struct peer s = { 0 }, t = { 0 };
+	Sallyport__TargetAsk q = SALLYPORT__TARGET_ASK__INIT;
+
+	(void)state;
+	rig_up(&r);
+	session_born(&r, &s);
+	sp_chan_set_state(s.chan, SP_ST_AUTHED);		/* so it believes */
+	peer_send(&s, SP_MSG_TARGET_ASK, 0, &q);
+	peer_expect_closed(&s);
+	assert_int_equal(audit_count(&r, "session.misbehaved", NULL), 1);
+	session_born(&r, &t);
+	session_login(&r, &t);
+	peer_close(&s);
+	peer_close(&t);
+	rig_down(&r);
+}
+
+static void
+a_live_session_survives_the_death_of_control(void **state)
+{
+	struct rig r;
+	struct live l = { 0 };
+
+	(void)state;
+	rig_up(&r);
+	live_up(&r, &l);
+	assert_int_equal(channel(&l, "shell", "")->err, 0);
+	rig_stop(&r, SIGKILL);
+	peer_close(&l.session);
+	peer_close(&l.scribe);
+	rig_start(&r);
+	session_again(&r, &l.session, &l.user, l.epoch, &l.id, &l.account, 1);
+	peer_wait(&l.session, SP_MSG_WELCOME, 0);
+	scribe_born(&r, &l.scribe, &l.session.conn, &l.id, 1);
+	scribe_event(&l.scribe, 1, "start", "{}");		/* it does not know that it was taken */
+	scribe_event(&l.scribe, 2, "command", "{\"text\":\"id\"}");
+	while (((Sallyport__EventAck *)peer_wait(&l.scribe, SP_MSG_EVENT_ACK, 0))->seq != 2)
+		;
+	assert_int_equal(channel(&l, "exec", "true")->err, 0);
+	assert_int_equal(audit_count(&r, "session.start", &l.id), 1);
+	assert_int_equal(audit_count(&r, "session.event", &l.id), 1);
+	assert_false(peer_has(&r.monitor, SP_MSG_KILL));
+	live_down(&l);
+	rig_down(&r);
+}
+
+static void
+a_reattached_session_is_not_believed_about_its_user(void **state)
+{
+	struct rig r;
+	struct peer s = { 0 };
+	struct live l = { 0 };
+
+	(void)state;
+	rig_up(&r);
+	live_up(&r, &l);
+	session_born(&r, &s);		/* nobody logged in here */
+	rig_stop(&r, SIGKILL);
+	peer_close(&s);
+	rig_start(&r);
+	session_again(&r, &s, &l.user, l.epoch, NULL, NULL, 0);
+	assert_memory_equal(((Sallyport__Kill *)peer_wait(&r.monitor, SP_MSG_KILL, 0))->conn_id.data, s.conn.b, 16);
+	assert_int_equal(audit_count(&r, "conn.refused", NULL), 1);
+	peer_close(&s);
+	live_down(&l);
+	rig_down(&r);
+}
+
+static void
+a_user_disabled_before_reattachment_is_killed(void **state)
+{
+	struct rig r;
+	struct live l = { 0 };
+
+	(void)state;
+	rig_up(&r);
+	live_up(&r, &l);
+	rig_stop(&r, SIGKILL);
+	peer_close(&l.session);
+	rig_start(&r);
+	json_decref(call(&r, "user.disable", json_pack("{s:s}", "login", "alice"), NULL));
+	session_again(&r, &l.session, &l.user, l.epoch, &l.id, &l.account, 1);
+	assert_memory_equal(((Sallyport__Kill *)peer_wait(&r.monitor, SP_MSG_KILL, 0))->conn_id.data, l.session.conn.b, 16);
+	live_down(&l);
+	rig_down(&r);
+}
+
+static void
+a_session_that_nobody_brings_back_is_ended_as_lost(void **state)
+{
+	struct rig r;
+	struct live l = { 0 };
+	json_t *rows = NULL;
+	const char *how = "live";
+
+	(void)state;
+	rig_up(&r);
+	live_up(&r, &l);
+	rig_stop(&r, SIGKILL);
+	live_down(&l);
+	rig_start(&r);
+	for (int i = 0; i < 300 && strcmp(how, "ended") != 0; i++) {
+		json_decref(rows);
+		peer_poll(&r.monitor, 50);
+		rows = call(&r, "session.list", json_object(), NULL);
+		how = json_string_value(json_object_get(json_array_get(rows, 0), "state"));
+	}
+	assert_string_equal(how, "ended");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(rows, 0), "reason")),
+	    "lost: control was away and no recorder answered");
+	json_decref(rows);
+	rig_down(&r);
+}
+
+static void
+a_torn_last_line_of_the_audit_log_is_cut_and_counting_goes_on(void **state)
+{
+	struct rig r;
+	char path[160];
+	json_t *rows;
+	json_int_t last;
+	FILE *f;
+
+	(void)state;
+	rig_up(&r);
+	rig_stop(&r, SIGKILL);
+	sp_snprintf(path, sizeof(path), "%s/audit/audit-0000000000000001.log", r.dir);
+	assert_non_null(f = fopen(path, "a"));
+	fputs("{\"seq\":99,\"kind\":\"to", f);
+	fclose(f);
+	rig_start(&r);
+	rows = call(&r, "audit.list", json_pack("{s:i}", "limit", 10000), NULL);
+	last = json_integer_value(json_object_get(json_array_get(rows, 0), "seq"));
+	for (size_t i = 0; i < json_array_size(rows); i++)
+		assert_int_equal(json_integer_value(json_object_get(json_array_get(rows, i), "seq")), last - (json_int_t)i);
+	assert_int_equal(last, json_array_size(rows));
+	json_decref(rows);
+	rig_down(&r);
+}
+
+static void
+a_refused_change_changes_nothing_and_is_in_the_log(void **state)
+{
+	struct rig r;
+	uint32_t err = 0;
+
+	(void)state;
+	rig_up(&r);
+	json_decref(call(&r, "user.create", json_pack("{s:s}", "login", "alice"), &err));
+	assert_int_equal(err, SP_EEXIST);
+	json_decref(call(&r, "user.create", json_pack("{s:s, s:[s]}", "login", "bob", "keys", "ssh-dss nonsense"), &err));
+	assert_int_not_equal(err, 0);
+	json_decref(call(&r, "user.show", json_pack("{s:s}", "login", "bob"), &err));
+	assert_int_equal(err, SP_ENOENT);
+	json_decref(call(&r, "no.such.method", json_object(), &err));
+	assert_int_equal(err, SP_ENOENT);
+	json_decref(call(&r, "asset.create", json_pack("{s:s, s:s}", "name", "../etc", "address", "192.0.2.1"), &err));
+	assert_int_not_equal(err, 0);
+	json_decref(call(&r, "asset.create", json_pack("{s:s, s:s, s:i}", "name", "self", "address", "127.0.0.1", "port", 2222), &err));
+	assert_int_equal(err, SP_EDENIED);
+	assert_int_equal(audit_count(&r, "user.create", NULL), 3);	/* alice, alice again, bob */
+	rig_down(&r);
+}
+
+static void
+explain_says_which_grant_allows_and_why_not(void **state)
+{
+	struct rig r;
+	json_t *o;
+
+	(void)state;
+	rig_up(&r);
+	o = call(&r, "access.explain", json_pack("{s:s, s:s, s:s}", "user", "alice", "asset", "web1", "account", "root"), NULL);
+	assert_true(json_is_true(json_object_get(o, "allowed")));
+	assert_string_equal(json_string_value(json_object_get(o, "grant")), "g1");
+	json_decref(o);
+	o = call(&r, "access.explain", json_pack("{s:s, s:s, s:s, s:s}", "user", "alice", "asset", "web1", "account", "root",
+	    "protocol", "sftp"), NULL);
+	assert_true(json_is_false(json_object_get(o, "allowed")));
+	assert_true(json_array_size(json_object_get(o, "reasons")) > 0);
+	json_decref(o);
+	rig_down(&r);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_key_logs_in_and_a_session_is_recorded_from_start_to_end),
+		cmocka_unit_test(the_dialled_socket_reaches_the_session),
+		cmocka_unit_test(refused_logins_all_read_the_same),
+		cmocka_unit_test(a_password_is_checked_by_the_vault_and_an_unknown_user_costs_the_same),
+		cmocka_unit_test(a_disable_that_races_a_login_wins),
+		cmocka_unit_test(disabling_a_user_kills_his_connections_in_the_same_act),
+		cmocka_unit_test(an_asset_without_a_grant_does_not_exist_for_the_user),
+		cmocka_unit_test(a_lease_needs_the_intent_and_the_start_on_disk),
+		cmocka_unit_test(every_channel_is_judged_and_unknown_ones_are_refused),
+		cmocka_unit_test(taking_a_grant_back_ends_the_session),
+		cmocka_unit_test(a_repeated_event_is_acknowledged_and_written_once),
+		cmocka_unit_test(a_session_that_names_another_session_is_ended_and_control_lives),
+		cmocka_unit_test(a_message_out_of_its_state_ends_that_connection_only),
+		cmocka_unit_test(a_live_session_survives_the_death_of_control),
+		cmocka_unit_test(a_reattached_session_is_not_believed_about_its_user),
+		cmocka_unit_test(a_user_disabled_before_reattachment_is_killed),
+		cmocka_unit_test(a_session_that_nobody_brings_back_is_ended_as_lost),
+		cmocka_unit_test(a_torn_last_line_of_the_audit_log_is_cut_and_counting_goes_on),
+		cmocka_unit_test(a_refused_change_changes_nothing_and_is_in_the_log),
+		cmocka_unit_test(explain_says_which_grant_allows_and_why_not),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
