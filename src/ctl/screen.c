@@ -10,6 +10,8 @@
 #include "ctl/table.h"
 
 #define SCREEN_ROW_MAX	((size_t)CTL_SCREEN_COLS * 96)	/* bytes of one painted row */
+#define SCREEN_REPLAY_MAX	((size_t)1 << 20)	/* bytes of output kept to paint a screen of another size */
+#define SCREEN_LEAST	8				/* columns and rows of the emulation, at least */
 #define SCREEN_UNKNOWN	"\xef\xbf\xbd"			/* U+FFFD */
 #define TRY(expr)	do { enum sp_err try__r = (expr); if (try__r != SP_OK) return try__r; } while (0)
 
@@ -17,6 +19,7 @@ struct ctl_screen {
 	VTerm		*vt;
 	VTermScreen	*screen;
 	struct ctl_guard guard;
+	struct sp_buf	 replay;			/* the last output, as it was fed */
 	struct sp_buf	 drawn[CTL_SCREEN_ROWS];	/* what the watcher's terminal shows */
 	struct sp_buf	 said[CTL_SCREEN_ROWS];		/* what ctl_screen_text gave last */
 	int		 cursor_visible;
@@ -26,7 +29,7 @@ struct ctl_screen {
 static unsigned
 screen_clamp(unsigned n, unsigned most)
 {
-	return n < 2 ? 2 : n > most ? most : n;
+	return n < SCREEN_LEAST ? SCREEN_LEAST : n > most ? most : n;
 }
 
 static void
@@ -47,6 +50,28 @@ screen_on_prop(VTermProp prop, VTermValue *v, void *user)
 
 static const VTermScreenCallbacks screen_callbacks = { .settermprop = screen_on_prop };
 
+/* A new emulation. libvterm 0.1.4 loses its place when a screen shrinks (cursor and margins outside, then a write there),
+ * so a size is for life: another size is another emulation that reads the last output again. */
+static enum sp_err
+screen_start(struct ctl_screen *s, unsigned cols, unsigned rows)
+{
+	VTerm *vt = vterm_new((int)screen_clamp(rows, CTL_SCREEN_ROWS), (int)screen_clamp(cols, CTL_SCREEN_COLS));
+
+	if (vt == NULL)
+		return SP_ENOMEM;
+	if (s->vt != NULL)
+		vterm_free(s->vt);
+	s->vt = vt;
+	s->cursor_visible = s->fresh = 1;
+	vterm_set_utf8(vt, 1);
+	vterm_output_set_callback(vt, screen_drop_output, s);
+	s->screen = vterm_obtain_screen(vt);
+	vterm_screen_set_callbacks(s->screen, &screen_callbacks, s);
+	vterm_screen_enable_altscreen(s->screen, 1);
+	vterm_screen_reset(s->screen, 1);
+	return SP_OK;
+}
+
 enum sp_err
 ctl_screen_new(unsigned cols, unsigned rows, struct ctl_screen **ret)
 {
@@ -54,21 +79,15 @@ ctl_screen_new(unsigned cols, unsigned rows, struct ctl_screen **ret)
 
 	if (s == NULL)
 		return SP_ENOMEM;
-	if ((s->vt = vterm_new((int)screen_clamp(rows, CTL_SCREEN_ROWS), (int)screen_clamp(cols, CTL_SCREEN_COLS))) == NULL) {
+	if (screen_start(s, cols, rows) != SP_OK) {
 		free(s);
 		return SP_ENOMEM;
 	}
+	sp_buf_init(&s->replay, SCREEN_REPLAY_MAX * 2);
 	for (size_t i = 0; i < CTL_SCREEN_ROWS; i++) {
 		sp_buf_init(&s->drawn[i], SCREEN_ROW_MAX);
 		sp_buf_init(&s->said[i], SCREEN_ROW_MAX);
 	}
-	s->cursor_visible = s->fresh = 1;
-	vterm_set_utf8(s->vt, 1);
-	vterm_output_set_callback(s->vt, screen_drop_output, s);
-	s->screen = vterm_obtain_screen(s->vt);
-	vterm_screen_set_callbacks(s->screen, &screen_callbacks, s);
-	vterm_screen_enable_altscreen(s->screen, 1);
-	vterm_screen_reset(s->screen, 1);
 	*ret = s;
 	return SP_OK;
 }
@@ -83,19 +102,41 @@ ctl_screen_free(struct ctl_screen *s)
 		sp_buf_release(&s->drawn[i]);
 		sp_buf_release(&s->said[i]);
 	}
+	sp_buf_release(&s->replay);
 	free(s);
+}
+
+/* Keep what was fed: between one and two times SCREEN_REPLAY_MAX, cut at a line, where sequences rarely reach across. */
+static void
+screen_remember(struct ctl_screen *s, const uint8_t *p, size_t n)
+{
+	if (s->replay.len + n > s->replay.max) {
+		size_t drop = s->replay.len - SCREEN_REPLAY_MAX;
+		const uint8_t *nl = memchr(s->replay.p + drop, '\n', s->replay.len - drop);
+
+		sp_buf_consume(&s->replay, nl != NULL ? (size_t)(nl + 1 - s->replay.p) : drop);
+	}
+	(void)!sp_buf_append(&s->replay, p, n);	/* without memory the next size starts empty */
+}
+
+static void
+screen_pass(struct ctl_screen *s, struct ctl_guard *g, const uint8_t *p, size_t n, int remember)
+{
+	uint8_t safe[4096 + GUARD_HELD];
+
+	for (size_t k, m; n > 0; p += k, n -= k) {
+		k = n < sizeof(safe) - GUARD_HELD ? n : sizeof(safe) - GUARD_HELD;
+		m = ctl_guard_pass(g, p, k, safe);
+		vterm_input_write(s->vt, (const char *)safe, m);
+		if (remember)
+			screen_remember(s, safe, m);
+	}
 }
 
 void
 ctl_screen_feed(struct ctl_screen *s, const void *bytes, size_t n)
 {
-	const uint8_t *p = bytes;
-	uint8_t safe[4096 + 1];
-
-	for (size_t k; n > 0; p += k, n -= k) {
-		k = n < sizeof(safe) - 1 ? n : sizeof(safe) - 1;
-		vterm_input_write(s->vt, (const char *)safe, ctl_guard_pass(&s->guard, p, k, safe));
-	}
+	screen_pass(s, &s->guard, bytes, n, 1);
 }
 
 void
@@ -105,8 +146,11 @@ ctl_screen_resize(struct ctl_screen *s, unsigned cols, unsigned rows)
 	rows = screen_clamp(rows, CTL_SCREEN_ROWS);
 	if (cols == ctl_screen_cols(s) && rows == ctl_screen_rows(s))
 		return;
-	vterm_set_size(s->vt, (int)rows, (int)cols);
-	s->fresh = 1;
+	if (screen_start(s, cols, rows) == SP_OK) {
+		struct ctl_guard fresh = { 0 };		/* the kept output may begin anywhere */
+
+		screen_pass(s, &fresh, s->replay.p, s->replay.len, 0);
+	}
 }
 
 unsigned
