@@ -65,7 +65,7 @@ struct sp_leg {
 	enum leg_state		 state;
 	struct sp_buf		 in;		/* an incomplete packet */
 	struct { uint8_t *p; size_t off, len, cap; } out;
-	int			 was_high;
+	int			 starved;	/* somebody was told to wait: drained() is owed */
 	uint64_t		 heard_us;
 	char			 why[256];
 	/* server */
@@ -630,10 +630,8 @@ leg_flush(struct sp_leg *leg)
 		return;
 	}
 	sp_source_events(leg->source, (leg->closing ? 0 : EPOLLIN) | (leg->out.len > 0 ? (uint32_t)EPOLLOUT : 0));
-	if (leg->out.len - leg->out.off >= SP_LEG_HIGH)
-		leg->was_high = 1;
-	else if (leg->was_high && leg->out.len - leg->out.off <= SP_LEG_LOW) {
-		leg->was_high = 0;
+	if (leg->starved && leg->out.len - leg->out.off <= SP_LEG_LOW) {
+		leg->starved = 0;
 		leg->ops->drained(leg->arg);
 	}
 }
@@ -773,7 +771,7 @@ sp_leg_flush_all(void)
 	sp_list_each(jt, &leg_all) {
 		struct sp_leg *leg = sp_container(jt, struct sp_leg, link);
 
-		if (!leg->closed && leg->out.len > 0 && !leg->was_high)
+		if (!leg->closed && leg->out.len > 0)
 			leg_flush(leg);
 	}
 }
@@ -1281,9 +1279,11 @@ leg_login_step(struct sp_leg *leg)
 /* ---- questions */
 
 int
-sp_leg_writable(const struct sp_leg *leg)
+sp_leg_writable(struct sp_leg *leg)
 {
-	return !leg->was_high && leg->out.len - leg->out.off < SP_LEG_HIGH;
+	if (leg->out.len - leg->out.off >= SP_LEG_HIGH)
+		leg->starved = 1;
+	return !leg->starved;
 }
 
 int

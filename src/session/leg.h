@@ -16,7 +16,7 @@
 #include "base/err.h"
 #include "base/loop.h"
 
-#define SP_LEG_HIGH	((size_t)512 * 1024)	/* queued bytes above which sp_leg_writable is false */
+#define SP_LEG_HIGH	((size_t)512 * 1024)	/* queued bytes from which sp_leg_writable is false */
 #define SP_LEG_LOW	((size_t)128 * 1024)	/* and below which drained() is called again */
 #define SP_LEG_PACKET	((size_t)33 * 1024)	/* most payload that we send in one packet */
 #define SP_LEG_LOGIN_MAX 512			/* bytes of a login name that are looked at; longer ones are refused */
@@ -76,7 +76,7 @@ enum sp_err	 sp_leg_login_password(struct sp_leg *leg, const char *password) SP_
 
 /* One packet of the connection protocol, in two parts (copied). The payload is at most SP_LEG_PACKET bytes. */
 void		 sp_leg_send(struct sp_leg *leg, const void *head, size_t head_len, const void *data, size_t len);
-int		 sp_leg_writable(const struct sp_leg *leg);
+int		 sp_leg_writable(struct sp_leg *leg);	/* false: drained() follows */
 int		 sp_leg_is_closed(const struct sp_leg *leg);
 const char	*sp_leg_peer_version(const struct sp_leg *leg);	/* escaped by who prints it */
 const char	*sp_leg_algorithms(struct sp_leg *leg, char *dst, size_t size);	/* "kex cipher", for the record */

@@ -674,8 +674,7 @@ target_no_login(struct target *t)
 {
 	char line[SESSION_TEXT];
 
-	(void)sp_snprintf(line, sizeof(line), "%s refused the login of %s with the stored credential", target_name(t),
-	    t->login);
+	(void)sp_snprintf(line, sizeof(line), "%s refused the login of %s", target_name(t), t->login);
 	target_fail(t, line, "login refused by the target");
 }
 
