@@ -400,9 +400,7 @@ call_finish(struct api_call *c)
 		return;
 	}
 	call_entry(c, &e);
-	audit_append(c->ctl->audit, &e, c->err == SP_OK ? call_durable : NULL, c);
-	if (c->err != SP_OK)
-		call_answer(c);
+	audit_append(c->ctl->audit, &e, call_durable, c);
 }
 
 static void

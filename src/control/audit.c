@@ -101,10 +101,10 @@ entry_json(const struct audit *a, const struct audit_entry *e)
 	add_text(o, "text", e->text, AUDIT_TEXT_MAX);
 	add_id(o, "conn", e->conn);
 	add_id(o, "session", e->session);
-	add_id(o, "user", e->user);
-	add_id(o, "asset", e->asset);
-	add_id(o, "account", e->account);
-	add_id(o, "object", e->object);
+	add_id(o, "user_id", e->user);
+	add_id(o, "asset_id", e->asset);
+	add_id(o, "account_id", e->account);
+	add_id(o, "object_id", e->object);
 	if (e->more != NULL)
 		json_object_set(o, "more", e->more);
 	return o;

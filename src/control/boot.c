@@ -46,7 +46,7 @@ scan_login(struct boot *b, const json_t *o)
 	struct known_login *k;
 	struct sp_hnode *n;
 
-	if (id_of(o, "conn", &conn) != SP_OK || id_of(o, "user", &user) != SP_OK)
+	if (id_of(o, "conn", &conn) != SP_OK || id_of(o, "user_id", &user) != SP_OK)
 		return;
 	if ((n = sp_htab_find(&b->logins, conn.b, sizeof(conn.b))) == NULL) {
 		if ((k = calloc(1, sizeof(*k))) == NULL)
@@ -150,8 +150,8 @@ replay_request(const json_t *o, struct sp_store_session *r)
 	r->state = SP_STORE_LIVE;
 	r->started_us = wall_of(o);
 	(void)!id_of(o, "conn", &r->conn_id);
-	(void)!id_of(o, "user", &r->user_id);
-	(void)!id_of(o, "asset", &r->asset_id);
+	(void)!id_of(o, "user_id", &r->user_id);
+	(void)!id_of(o, "asset_id", &r->asset_id);
 	take_text(r->user_login, sizeof(r->user_login), o, "actor");
 	take_text(r->source, sizeof(r->source), o, "source");
 	take_text(r->asset_name, sizeof(r->asset_name), more, "asset_name");

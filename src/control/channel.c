@@ -81,11 +81,17 @@ static void
 opening_log(struct opening *o, const char *result, const char *text, audit_fn *durable)
 {
 	const struct target *t = o->target;
+	char line[300] = "";
 	json_t *more = json_pack("{s:s, s:I}", "type", o->type, "channel", (json_int_t)o->channel);
 	struct audit_entry e = { .kind = "channel.open", .actor = o->conn->login, .result = result,
 	    .source = o->conn->source_text, .conn = &o->conn->id, .session = &t->row.id, .user = &o->user_id,
 	    .asset = &o->asset_id, .account = &t->account_id, .text = text, .more = more };
 
+	if (text == NULL) {	/* one line for people; the whole is in `detail` */
+		sp_escape(o->detail, o->detail_len, line + (size_t)snprintf(line, sizeof(line), "%s%s", o->type,
+		    o->detail_len > 0 ? ": " : ""), sizeof(line) - sizeof(o->type) - 2);
+		e.text = line;
+	}
 	if (o->detail_len > 0)
 		json_object_set_new(more, "detail", opening_text(o));
 	if (o->cut) {
