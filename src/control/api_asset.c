@@ -68,6 +68,7 @@ static enum sp_err
 asset_fields(struct api_call *c, struct sp_store *s, struct sp_store_asset *a)
 {
 	char zone[SP_STORE_NAME_MAX + 1] = "", state[16] = "";
+	struct sp_config conf;
 	struct sp_store_zone z;
 	enum sp_err r;
 
@@ -85,8 +86,8 @@ asset_fields(struct api_call *c, struct sp_store *s, struct sp_store_asset *a)
 		a->state = *state == 'a' ? SP_STORE_ACTIVE : SP_STORE_DISABLED;
 		c->rejudge = 1;
 	}
-	if (inner_is_bastion(&c->ctl->child.conf, a->address, (uint32_t)a->port) ||
-	    strcasecmp(a->name, c->ctl->child.conf.bastion_name) == 0)
+	ctl_conf_copy(c->ctl, &conf);
+	if (inner_is_bastion(&conf, a->address, (uint32_t)a->port) || strcasecmp(a->name, conf.bastion_name) == 0)
 		return api_fail(c, SP_EDENIED, "the bastion itself is never an asset");
 	if (*zone != '\0') {
 		if ((r = sp_store_zone_by_name(s, zone, &z)) != SP_OK)

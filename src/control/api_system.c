@@ -207,15 +207,16 @@ hosts_add_bastion(struct hosts *h, const char *name)
 static void
 hosts_add_own_names(struct hosts *h)
 {
-	const struct sp_config *conf = &h->c->ctl->child.conf;
+	struct sp_config conf;
 	char name[SP_CONF_TEXT + 16], ip[SP_NETADDR_SIZE];
 
-	for (size_t i = 0; i < conf->listen.n; i++) {
+	ctl_conf_copy(h->c->ctl, &conf);
+	for (size_t i = 0; i < conf.listen.n; i++) {
 		struct sp_netaddr a;
 
-		if (sp_netaddr_parse_hostport(conf->listen.v[i], 22, &a) != SP_OK)
+		if (sp_netaddr_parse_hostport(conf.listen.v[i], 22, &a) != SP_OK)
 			continue;
-		sp_snprintf(name, sizeof(name), a.port == 22 ? "%s" : "[%s]:%u", conf->bastion_name, a.port);
+		sp_snprintf(name, sizeof(name), a.port == 22 ? "%s" : "[%s]:%u", conf.bastion_name, a.port);
 		hosts_add_bastion(h, name);
 		sp_netaddr_text(&a, ip);
 		if (strcmp(ip, "0.0.0.0") == 0 || strcmp(ip, "::") == 0)

@@ -138,6 +138,7 @@ audit_queue(struct audit *a, const struct audit_entry *e, audit_fn *durable, voi
 
 	pthread_mutex_lock(&a->mu);
 	it = item_make(a, o);
+	json_decref(o);
 	it->durable = durable;
 	it->arg = arg;
 	it->waiter = w;

@@ -242,6 +242,8 @@ enum sp_err	 api_new(struct ctl *c, int listen_fd) SP_MUST_USE;
 void		 api_free(struct ctl *c);
 void		 api_session_call(struct conn *cn, uint32_t corr, const Sallyport__CallAsk *q);
 
+/* The settings in force, for worker threads: a reload replaces child.conf under their feet. */
+void		 ctl_conf_copy(const struct ctl *c, struct sp_config *ret);
 /* Why new sessions are refused just now, or NULL. */
 const char	*ctl_refusal(const struct ctl *c);
 

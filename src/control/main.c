@@ -4,6 +4,7 @@
 #include "control/ctl.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,6 +16,25 @@
 #define FILES_N		32768
 
 static struct ctl ctl;
+static struct sp_config shared_conf;	/* under shared_mu: what worker threads read */
+static pthread_mutex_t shared_mu = PTHREAD_MUTEX_INITIALIZER;
+
+void
+ctl_conf_copy(const struct ctl *c, struct sp_config *ret)
+{
+	(void)c;
+	pthread_mutex_lock(&shared_mu);
+	*ret = shared_conf;
+	pthread_mutex_unlock(&shared_mu);
+}
+
+static void
+share_conf(const struct ctl *c)
+{
+	pthread_mutex_lock(&shared_mu);
+	shared_conf = c->child.conf;
+	pthread_mutex_unlock(&shared_mu);
+}
 
 const char *
 ctl_refusal(const struct ctl *c)
@@ -121,6 +141,7 @@ on_reload(struct sp_child *child)
 	struct ctl *c = child->arg;
 	struct audit_entry e = { .kind = "config.reloaded", .actor = "system", .result = "ok" };
 
+	share_conf(c);
 	audit_set_reserve(c->audit, (uint64_t)child->conf.reserve_mb << 20);
 	audit_append(c->audit, &e, NULL, NULL);
 	target_rejudge(c);
@@ -245,6 +266,7 @@ start(struct ctl *c)
 	must(login_new(c), "start");
 	must(failures_new(c), "start");
 	store_url(c);
+	share_conf(c);
 	must(boot_start(c), "the store");
 	must(api_new(c, admin), "the admin socket");
 	must(sp_timer_new(c->child.loop, on_tick, c, &c->tick), "start");

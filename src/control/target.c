@@ -82,8 +82,10 @@ static void
 asking_work(struct ctl_job *cj, struct sp_store *s)
 {
 	struct asking *a = sp_container(cj, struct asking, job);
+	struct sp_config conf;
 
-	judge_run(s, &cj->ctl->child.conf, &a->j);
+	ctl_conf_copy(cj->ctl, &conf);
+	judge_run(s, &conf, &a->j);
 }
 
 /* What control knows and the rows do not. NULL: go on. */
