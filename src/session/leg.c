@@ -122,6 +122,7 @@ ssh_string __wrap_ssh_pki_do_sign(ssh_session session, struct ssh_buffer_struct 
 ssh_string __wrap_ssh_agent_sign_data(ssh_session session, const ssh_key pubkey, struct ssh_buffer_struct *data);
 
 static void leg_fail(struct sp_leg *leg, const char *why);
+static void leg_advance(struct sp_leg *leg);
 static void leg_login_step(struct sp_leg *leg);
 
 /* ---- what libssh calls instead of its own */
@@ -395,7 +396,9 @@ leg_packet_service(ssh_session session, uint8_t type, ssh_buffer packet, void *u
 
 	(void)session;
 	(void)type;
-	if (sp_view_string(&v, &name) != SP_OK || !sp_view_equal_str(name, "ssh-userauth") || leg->state == LEG_KEX) {
+	if (leg->state == LEG_KEX)
+		leg_advance(leg);	/* this packet came with the one that ended the key exchange */
+	if (sp_view_string(&v, &name) != SP_OK || !sp_view_equal_str(name, "ssh-userauth") || leg->state != LEG_AUTH) {
 		leg_fail(leg, "unknown service");
 		return SSH_PACKET_USED;
 	}
