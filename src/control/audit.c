@@ -28,6 +28,7 @@
 #include "control/audit_read.h"
 
 #define AUDIT_RESERVE	"reserve"
+#define AUDIT_LIST_WAIT_S 2
 #define AUDIT_CHECK_US	(2 * SP_US_PER_S)	/* between looks at the free space */
 
 struct item {
@@ -53,7 +54,7 @@ struct audit {
 	pthread_mutex_t		 mu;
 	pthread_cond_t		 work, waiters;
 	struct sp_list		 todo, finished;	/* under mu */
-	uint64_t		 next_seq;		/* under mu */
+	uint64_t		 next_seq, written_seq;	/* under mu; written: durable up to and with it */
 	int			 closing, rotated;	/* under mu */
 	_Atomic int		 low;
 	_Atomic uint64_t	 reserve_bytes;
@@ -308,6 +309,7 @@ hand_back(struct audit *a, struct sp_list *done)
 		struct item *it = sp_container(done->next, struct item, link);
 
 		sp_list_remove(&it->link);
+		a->written_seq = it->seq;
 		if (it->waiter != NULL) {
 			*it->waiter = (struct waiter){ 1, it->err };
 			free(it);
@@ -439,6 +441,17 @@ audit_set_reserve(struct audit *a, uint64_t bytes)
 enum sp_err
 audit_list(struct audit *a, const struct audit_query *q, json_t *out)
 {
+	struct timespec until;
+	uint64_t upto;
+
+	/* What was appended before the question is part of the answer. On a disk without any room: what there is. */
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += AUDIT_LIST_WAIT_S;
+	pthread_mutex_lock(&a->mu);
+	upto = a->next_seq - 1;
+	while (a->written_seq < upto && pthread_cond_timedwait(&a->waiters, &a->mu, &until) == 0)
+		;
+	pthread_mutex_unlock(&a->mu);
 	return audit_read_list(a->dirfd, q, out);
 }
 
@@ -467,8 +480,10 @@ audit_open(struct sp_loop *l, int dirfd, const uint8_t boot[16], uint64_t reserv
 	a->evfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (a->evfd == -1)
 		r = SP_ESYS;
-	else if ((r = audit_read_tail(dirfd, scan, arg, &a->fd, &a->seg_bytes, &a->next_seq, why, why_size)) == SP_OK)
+	else if ((r = audit_read_tail(dirfd, scan, arg, &a->fd, &a->seg_bytes, &a->next_seq, why, why_size)) == SP_OK) {
+		a->written_seq = a->next_seq - 1;
 		r = sp_loop_add(l, a->evfd, EPOLLIN, audit_on_event, a, &a->source);
+	}
 	if (r == SP_OK) {
 		sigset_t all, old;
 
