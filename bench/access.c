@@ -1,12 +1,19 @@
 /* bench/access.c - what one access decision costs: the indexed fetch (lib/store) and the judgement (lib/policy), with
- * 10,000 users, 50,000 assets and 1,000, 100,000 and 1,000,000 grants in the same store. Prints a table and JSON.
- *	bench_access [--pg] [--grants N]
+ * 10,000 users, 50,000 assets and 1,000, 100,000 and 1,000,000 grants in the same store. Prints a table, or
+ * with --json one JSON document and nothing else.
+ *	bench_access [--pg] [--json] [--grants N] [--limit SECONDS]
  * "direct": a random user with a grant of his own on a random asset. "nested": a user in 20 groups and an asset under
- * 10 levels of asset groups, each of these groups carrying its share of all grants. */
+ * 10 levels of asset groups, each of these groups carrying its share of all grants. Four grants of five are to a user,
+ * four of five on an asset; one of a hundred is from group to group, so that a decision finds about as many rows at
+ * every size ("rows" says how many) and the figures compare the store, not the length of the answer.
+ * Grants are loaded in transactions of TX rows, as an import does. SIGINT, SIGTERM and the limit (SIGALRM; 900 s if not
+ * given) end the run at its next operation, with the temporary directories removed. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../tests/unit/lib/store/fixture.h"
 #include "policy/access.h"
@@ -18,11 +25,14 @@
 #define IN_GROUPS	20
 #define LEVELS		10
 #define CHUNK		10000
+#define TX		100000
+#define LIMIT_S		900
 #define SAMPLES		20000
 #define FETCH_MAX	4096
 
 struct world {
 	struct fx		 fx;
+	struct fx_server	 server;
 	struct sp_uuid		*user, *asset, group[GROUPS], asset_group[ASSET_GROUPS], deep_user, deep_asset;
 	struct sp_uuid		 level[LEVELS];
 	struct { int user, asset; } *direct;		/* pairs that have a grant of their own */
@@ -31,8 +41,16 @@ struct world {
 };
 struct result {
 	size_t	grants;
-	double	load_s, direct_p50, direct_p99, nested_p50, nested_p99, rows;
+	double	load_s, direct_p50, direct_p99, nested_p50, nested_p99, direct_rows, nested_rows;
 };
+
+static volatile sig_atomic_t stopped_by;
+
+static void
+on_signal(int sig)
+{
+	stopped_by = sig;
+}
 
 static double
 now_s(void)
@@ -43,13 +61,36 @@ now_s(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+/* The only way out: nothing of ours stays behind. */
+static _Noreturn void
+leave(struct world *w, int status)
+{
+	fx_close(&w->fx);
+	fx_server_stop(&w->server);
+	exit(status);
+}
+
+/* Every operation passes here, so a signal is heard at the next one. */
 static void
 must(struct world *w, enum sp_err e, const char *what)
 {
+	if (stopped_by != 0) {
+		fprintf(stderr, "stopped by signal %d\n", (int)stopped_by);
+		leave(w, 128 + stopped_by);
+	}
 	if (e == SP_OK)
 		return;
 	fprintf(stderr, "%s: %s: %s\n", what, sp_err_text(e), w->fx.s != NULL ? sp_store_detail(w->fx.s) : "");
-	exit(1);
+	leave(w, 1);
+}
+
+static void *
+need(struct world *w, size_t n, size_t size)
+{
+	void *p = calloc(n, size);
+
+	must(w, p != NULL ? SP_OK : SP_ENOMEM, "memory");
+	return p;
 }
 
 static int
@@ -132,7 +173,7 @@ make_assets(struct world *w)
 static void
 make_grant(struct world *w, struct sp_store_grant *g)
 {
-	int to_group = pick(w, 10) < 2, on_group = pick(w, 10) < 2, user = pick(w, USERS), asset = pick(w, ASSETS);
+	int kind = pick(w, 100), to_group = kind < 20, on_group = kind < 1 || kind >= 81, user = pick(w, USERS), asset = pick(w, ASSETS);
 
 	sp_strlcpy(g->accounts, "root,deploy", sizeof(g->accounts));
 	g->protocols = SP_STORE_P_SHELL | SP_STORE_P_EXEC | SP_STORE_P_SFTP;
@@ -170,19 +211,22 @@ nested_grants(struct world *w)
 static void
 load_grants(struct world *w, size_t upto)
 {
-	struct sp_store_grant *g = calloc(CHUNK, sizeof(*g));
+	struct sp_store_grant *g = need(w, CHUNK, sizeof(*g));
 
-	if (g == NULL)
-		exit(1);
-	while (w->grants < upto) {
+	for (size_t done = 0; w->grants < upto; ) {
 		size_t n = upto - w->grants < CHUNK ? upto - w->grants : CHUNK;
 
+		if (done % TX == 0)
+			must(w, sp_store_begin(w->fx.s, SP_STORE_MAIN), "begin");
 		for (size_t i = 0; i < n; i++) {
 			g[i].id = (struct sp_uuid){ 0 };	/* all else is the same in every row, or written */
 			make_grant(w, &g[i]);
 		}
 		must(w, sp_store_grant_add_many(w->fx.s, g, n, NULL), "grants");
 		w->grants += n;
+		done += n;
+		if (done % TX == 0 || w->grants == upto)
+			must(w, sp_store_commit(w->fx.s), "commit");
 	}
 	free(g);
 }
@@ -226,7 +270,7 @@ decide(struct world *w, struct fetch *f, const struct sp_uuid *user, const struc
 	t = now_s() - t;
 	if (!d.allowed) {
 		fprintf(stderr, "a granted access was refused\n");
-		exit(1);
+		leave(w, 1);
 	}
 	return t * 1e6;
 }
@@ -250,40 +294,96 @@ percentiles(double *us, size_t n, double *p50, double *p99)
 static void
 measure(struct world *w, struct result *r)
 {
-	double *us = calloc(SAMPLES, sizeof(*us));
-	struct fetch *f = calloc(1, sizeof(*f));
+	double *us = need(w, SAMPLES, sizeof(*us));
+	struct fetch *f = need(w, 1, sizeof(*f));
+	size_t rows = 0;
 
-	if (us == NULL || f == NULL)
-		exit(1);
 	r->grants = w->grants;
 	for (int i = 0; i < SAMPLES; i++) {
 		size_t k = (size_t)pick(w, (int)w->direct_n);
 
 		us[i] = decide(w, f, &w->user[w->direct[k].user], &w->asset[w->direct[k].asset]);
+		rows += f->n;
 	}
+	r->direct_rows = (double)rows / SAMPLES;
 	percentiles(us, SAMPLES, &r->direct_p50, &r->direct_p99);
 	for (int i = 0; i < SAMPLES / 4; i++)
 		us[i] = decide(w, f, &w->deep_user, &w->deep_asset);
-	r->rows = (double)f->n;
+	r->nested_rows = (double)f->n;
 	percentiles(us, SAMPLES / 4, &r->nested_p50, &r->nested_p99);
 	free(us);
 	free(f);
 }
 
 static void
-print(const char *driver, const struct result *r, int n)
+print_table(const char *driver, const struct result *r, int n)
 {
-	printf("\naccess decision, %s: %d users, %d assets, microseconds\n", driver, USERS, ASSETS);
-	printf("%10s %8s %12s %12s %12s %12s %6s\n", "grants", "load s", "direct p50", "direct p99", "20x10 p50", "20x10 p99", "rows");
+	printf("access decision, %s: %d users, %d assets, microseconds\n", driver, USERS, ASSETS);
+	printf("%10s %8s %12s %12s %6s %12s %12s %6s\n", "grants", "load s", "direct p50", "direct p99", "rows", "20x10 p50", "20x10 p99",
+	    "rows");
 	for (int i = 0; i < n; i++)
-		printf("%10zu %8.1f %12.1f %12.1f %12.1f %12.1f %6.0f\n", r[i].grants, r[i].load_s, r[i].direct_p50, r[i].direct_p99,
-		    r[i].nested_p50, r[i].nested_p99, r[i].rows);
+		printf("%10zu %8.1f %12.1f %12.1f %6.1f %12.1f %12.1f %6.0f\n", r[i].grants, r[i].load_s, r[i].direct_p50,
+		    r[i].direct_p99, r[i].direct_rows, r[i].nested_p50, r[i].nested_p99, r[i].nested_rows);
+}
+
+static void
+print_json(const char *driver, const struct result *r, int n)
+{
 	printf("{\"bench\":\"access\",\"driver\":\"%s\",\"users\":%d,\"assets\":%d,\"results\":[", driver, USERS, ASSETS);
 	for (int i = 0; i < n; i++)
-		printf("%s{\"grants\":%zu,\"load_s\":%.2f,\"direct_p50_us\":%.1f,\"direct_p99_us\":%.1f,\"nested_p50_us\":%.1f,"
-		    "\"nested_p99_us\":%.1f,\"nested_rows\":%.0f}", i > 0 ? "," : "", r[i].grants, r[i].load_s, r[i].direct_p50,
-		    r[i].direct_p99, r[i].nested_p50, r[i].nested_p99, r[i].rows);
+		printf("%s{\"grants\":%zu,\"load_s\":%.2f,\"direct_p50_us\":%.1f,\"direct_p99_us\":%.1f,\"direct_rows\":%.2f,"
+		    "\"nested_p50_us\":%.1f,\"nested_p99_us\":%.1f,\"nested_rows\":%.0f}", i > 0 ? "," : "", r[i].grants, r[i].load_s,
+		    r[i].direct_p50, r[i].direct_p99, r[i].direct_rows, r[i].nested_p50, r[i].nested_p99, r[i].nested_rows);
 	printf("]}\n");
+}
+
+struct options {
+	int		pg, json;
+	unsigned	limit_s;
+	size_t		max;
+};
+
+static int
+parse(int argc, char **argv, struct options *o)
+{
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], "--pg") == 0)
+			o->pg = 1;
+		else if (strcmp(argv[i], "--json") == 0)
+			o->json = 1;
+		else if (strcmp(argv[i], "--grants") == 0 && i + 1 < argc)
+			o->max = strtoul(argv[++i], NULL, 10);
+		else if (strcmp(argv[i], "--limit") == 0 && i + 1 < argc)
+			o->limit_s = (unsigned)strtoul(argv[++i], NULL, 10);
+		else
+			return fprintf(stderr, "usage: bench_access [--pg] [--json] [--grants N] [--limit SECONDS]\n"), -1;
+	return 0;
+}
+
+static void
+listen_to_signals(unsigned limit_s)
+{
+	static const int sigs[] = { SIGINT, SIGTERM, SIGHUP, SIGALRM };
+	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+
+	for (size_t i = 0; i < SP_NELEMS(sigs); i++)
+		sigaction(sigs[i], &sa, NULL);
+	alarm(limit_s);
+}
+
+static void
+make_world(struct world *w, size_t max)
+{
+	w->seed = 7;
+	w->user = need(w, USERS, sizeof(*w->user));
+	w->asset = need(w, ASSETS, sizeof(*w->asset));
+	w->direct = need(w, max + IN_GROUPS + CHUNK, sizeof(*w->direct));
+	must(w, sp_store_begin(w->fx.s, SP_STORE_MAIN), "begin");
+	make_groups(w);
+	make_users(w);
+	make_assets(w);
+	nested_grants(w);
+	must(w, sp_store_commit(w->fx.s), "commit");
 }
 
 int
@@ -291,41 +391,25 @@ main(int argc, char **argv)
 {
 	static const size_t steps[] = { 1000, 100000, 1000000 };
 	struct result r[SP_NELEMS(steps)] = { 0 };
-	struct fx_server server = { 0 };
 	struct world *w = calloc(1, sizeof(*w));
-	size_t max = steps[SP_NELEMS(steps) - 1];
-	int pg = 0, n = 0;
+	struct options o = { .limit_s = LIMIT_S, .max = steps[SP_NELEMS(steps) - 1] };
+	int n = 0;
 
-	for (int i = 1; i < argc; i++)
-		if (strcmp(argv[i], "--pg") == 0)
-			pg = 1;
-		else if (strcmp(argv[i], "--grants") == 0 && i + 1 < argc)
-			max = strtoul(argv[++i], NULL, 10);
-		else
-			return fprintf(stderr, "usage: bench_access [--pg] [--grants N]\n"), 2;
-	if (w == NULL || (pg && fx_server_start(&server) != 0) || fx_open(&w->fx, pg ? &server : NULL) != 0)
+	if (parse(argc, argv, &o) != 0)
+		return 2;
+	if (w == NULL)
 		return 1;
-	w->seed = 7;
-	w->user = calloc(USERS, sizeof(*w->user));
-	w->asset = calloc(ASSETS, sizeof(*w->asset));
-	w->direct = calloc(max + IN_GROUPS + CHUNK, sizeof(*w->direct));
-	if (w->user == NULL || w->asset == NULL || w->direct == NULL)
-		return 1;
-	must(w, sp_store_begin(w->fx.s, SP_STORE_MAIN), "begin");
-	make_groups(w);
-	make_users(w);
-	make_assets(w);
-	nested_grants(w);
-	must(w, sp_store_commit(w->fx.s), "commit");
-	for (size_t i = 0; i < SP_NELEMS(steps) && steps[i] <= max; i++, n++) {
+	listen_to_signals(o.limit_s);
+	if ((o.pg && fx_server_start(&w->server) != 0) || fx_open(&w->fx, o.pg ? &w->server : NULL) != 0)
+		leave(w, stopped_by != 0 ? 128 + stopped_by : 1);
+	make_world(w, o.max);
+	for (size_t i = 0; i < SP_NELEMS(steps) && steps[i] <= o.max; i++, n++) {
 		double t = now_s();
 
 		load_grants(w, steps[i]);
 		r[i].load_s = now_s() - t;
 		measure(w, &r[i]);
 	}
-	print(pg ? "postgresql" : "sqlite", r, n);
-	fx_close(&w->fx);
-	fx_server_stop(&server);
-	return 0;
+	(o.json ? print_json : print_table)(o.pg ? "postgresql" : "sqlite", r, n);
+	leave(w, 0);
 }

@@ -1,12 +1,25 @@
 /* lib/store/pgsql/driver.c - the cluster store, through libpq: binary parameters and results, prepared statements.
  * Both parts share one connection; the evidence tables live in a schema of their own, found by the search path.
- * A lost connection gives SP_EUNAVAIL once and is made anew by the next call outside a transaction. */
+ * A lost connection gives SP_EUNAVAIL once and is made anew by the next call outside a transaction.
+ *
+ * No call waits for ever. The server ends a statement after statement_ms; a server that cannot even do that (stopped,
+ * hung, cut off by a network that still acknowledges) is given up GRACE_MS later by our own clock, with SP_EUNAVAIL, and
+ * its connection is thrown away unread. So the socket is never waited on but in pg_wait(), with a deadline.
+ *
+ * Plans do not depend on statistics. A statement prepared on an empty table would be planned as a sequential scan and
+ * kept for the life of the connection, a million rows later too. Each of our statements has an index to go by, so the
+ * session plans once per statement, by index, nested loops, joins in the order in which they are written (as SQLite
+ * does with CROSS JOIN). A test asks the server for its plans under hostile statistics. */
 #include <endian.h>
+#include <errno.h>
 #include <libpq-fe.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
+#include "base/clock.h"
 #include "store/db.h"
 
 #define OID_BYTEA	17
@@ -14,12 +27,15 @@
 #define OID_TEXT	25
 #define PARAMS_MAX	8192
 #define STEP_PARAMS	16
+#define GRACE_MS	1000		/* for the server's own time-out to reach us */
+#define SLOW_MS		3600000		/* a migration may take this long */
 
 struct pg {
 	PGconn		*conn;
 	char		*url;
 	uint64_t	 next_name;
 	int		 broken;	/* it said that it is going, or cannot serve us: connect anew next time */
+	int		 slow;		/* the server's statement time-out is lifted */
 };
 struct pg_stmt {
 	char		 name[24];
@@ -50,10 +66,14 @@ pg_disconnect(struct sp_store *s)
 {
 	struct pg *pg = s->conn;
 
-	if (pg->conn != NULL)
+	if (pg->conn != NULL) {
+		if (pg->broken && PQsocket(pg->conn) >= 0)
+			shutdown(PQsocket(pg->conn), SHUT_RDWR);	/* no word of goodbye that could block */
 		PQfinish(pg->conn);
+	}
 	pg->conn = NULL;
 	pg->broken = 0;
+	pg->slow = 0;
 	sp_store_tx_lost(s);
 }
 
@@ -78,21 +98,74 @@ pg_err(struct sp_store *s, const PGresult *res)
 	return SP_EUNAVAIL;
 }
 
+static uint64_t
+pg_deadline(const struct sp_store *s)
+{
+	const struct pg *pg = s->conn;
+
+	return sp_now_us() + 1000 * (uint64_t)(pg->slow ? SLOW_MS : s->opts.statement_ms + GRACE_MS);
+}
+
+/* Until PQgetResult() would not block. SP_EUNAVAIL: the deadline has passed; a lost connection is told by the result. */
+static enum sp_err
+pg_wait(struct pg *pg, uint64_t deadline_us)
+{
+	for (;;) {
+		struct pollfd p = { .fd = PQsocket(pg->conn), .events = POLLIN };
+		int unsent = PQflush(pg->conn);
+		uint64_t now = sp_now_us();
+
+		if (unsent == -1 || p.fd < 0 || (unsent == 0 && !PQisBusy(pg->conn)))
+			return SP_OK;
+		if (now >= deadline_us)
+			return SP_EUNAVAIL;
+		if (unsent == 1)
+			p.events |= POLLOUT;
+		if (poll(&p, 1, (int)((deadline_us - now) / 1000) + 1) == -1 && errno != EINTR)
+			return SP_EUNAVAIL;
+		if ((p.revents & (POLLIN | POLLERR | POLLHUP)) != 0 && !PQconsumeInput(pg->conn))
+			return SP_OK;
+	}
+}
+
+/* The last result of what was sent (sent is 0 if sending failed), in *ret, which is NULL or for PQclear(). */
+static enum sp_err
+pg_answer(struct sp_store *s, int sent, uint64_t deadline_us, PGresult **ret)
+{
+	struct pg *pg = s->conn;
+	PGresult *res;
+
+	*ret = NULL;
+	while (sent) {
+		if (pg_wait(pg, deadline_us) != SP_OK) {
+			PQclear(*ret);
+			*ret = NULL;
+			pg->broken = 1;
+			return sp_store_fail(s, SP_EUNAVAIL, "postgresql: no answer in time");
+		}
+		if ((res = PQgetResult(pg->conn)) == NULL)
+			break;
+		PQclear(*ret);
+		*ret = res;
+	}
+	if (PQresultStatus(*ret) == PGRES_COMMAND_OK || PQresultStatus(*ret) == PGRES_TUPLES_OK)
+		return SP_OK;
+	return pg_err(s, *ret);
+}
+
 static enum sp_err
 pg_exec(struct sp_store *s, enum sp_store_part part, const char *script)
 {
 	struct pg *pg = s->conn;
-	enum sp_err r = SP_OK;
+	enum sp_err r;
 	PGresult *res;
 
 	(void)part;
-	if (pg->conn == NULL)
+	if (pg->conn == NULL || pg->broken)
 		return SP_EUNAVAIL;
-	res = PQexec(pg->conn, script);
-	if (PQresultStatus(res) != PGRES_COMMAND_OK && PQresultStatus(res) != PGRES_TUPLES_OK)
-		r = pg_err(s, res);
+	r = pg_answer(s, PQsendQuery(pg->conn, script), pg_deadline(s), &res);
 	/* COMMIT of a spoiled transaction says ROLLBACK and no error. */
-	else if (strcmp(script, "COMMIT") == 0 && strcmp(PQcmdStatus(res), "COMMIT") != 0)
+	if (r == SP_OK && strcmp(script, "COMMIT") == 0 && strcmp(PQcmdStatus(res), "COMMIT") != 0)
 		r = SP_ESTATE;
 	PQclear(res);
 	if (pg->broken)
@@ -110,11 +183,13 @@ pg_notice(void *arg, const char *text)
 static enum sp_err
 pg_settings(struct sp_store *s)
 {
-	char sql[512];
+	char sql[1024];
 
 	sp_snprintf(sql, sizeof(sql), "SET client_min_messages = warning; SET client_encoding = 'UTF8';"
 	    "SET statement_timeout = %u; SET lock_timeout = %u; SET idle_in_transaction_session_timeout = 60000;"
 	    "SET standard_conforming_strings = on; SET synchronous_commit = on;"
+	    "SET plan_cache_mode = force_generic_plan; SET join_collapse_limit = 1; SET jit = off; SET enable_seqscan = off;"
+	    "SET enable_hashjoin = off; SET enable_mergejoin = off;"
 	    "SELECT set_config('search_path', current_setting('search_path') || ', sallyport_evidence', false)",
 	    s->opts.statement_ms, s->opts.busy_ms);
 	return pg_exec(s, SP_STORE_MAIN, sql);
@@ -139,7 +214,7 @@ pg_connect(struct sp_store *s)
 	if ((pg->conn = PQconnectdbParams(key, value, 1)) == NULL)
 		return SP_ENOMEM;
 	PQsetNoticeProcessor(pg->conn, pg_notice, NULL);	/* not to stderr: a library does not log */
-	if (PQstatus(pg->conn) == CONNECTION_OK) {
+	if (PQstatus(pg->conn) == CONNECTION_OK && PQsetnonblocking(pg->conn, 1) == 0) {
 		if ((r = pg_settings(s)) == SP_OK)
 			return SP_OK;
 	} else {
@@ -187,9 +262,11 @@ pg_close(struct sp_store *s)
 static enum sp_err
 pg_slow(struct sp_store *s, int on)
 {
+	struct pg *pg = s->conn;
 	char sql[64];
 
 	sp_snprintf(sql, sizeof(sql), "SET statement_timeout = %u", on ? 0 : s->opts.statement_ms);
+	pg->slow = on;
 	return pg_exec(s, SP_STORE_MAIN, sql);
 }
 
@@ -337,26 +414,24 @@ pg_send(struct sp_stmt *st)
 {
 	struct pg *pg = st->s->conn;
 	struct pg_stmt *p = st->native;
+	uint64_t deadline_us = pg_deadline(st->s);	/* of both trips */
 	PGresult *res;
-	enum sp_err r = SP_OK;
+	enum sp_err r;
 
-	if (pg->conn == NULL)
+	if (pg->conn == NULL || pg->broken)
 		return SP_EUNAVAIL;
 	for (int i = 0; i < p->n; i++)
 		if (p->oid[i] == OID_INT8 && p->value[i] != NULL)
 			p->value[i] = (const char *)&p->number[i];
 	if (!p->prepared) {
-		res = PQprepare(pg->conn, p->name, p->sql, p->n, p->oid);
-		if (PQresultStatus(res) != PGRES_COMMAND_OK)
-			r = pg_err(st->s, res);
+		r = pg_answer(st->s, PQsendPrepare(pg->conn, p->name, p->sql, p->n, p->oid), deadline_us, &res);
 		PQclear(res);
 		if (r != SP_OK)
 			return r;
 		p->prepared = p->name[0] != 0;
 	}
-	res = PQexecPrepared(pg->conn, p->name, p->n, p->value, p->len, p->format, 1);
-	if (PQresultStatus(res) != PGRES_COMMAND_OK && PQresultStatus(res) != PGRES_TUPLES_OK) {
-		r = pg_err(st->s, res);
+	r = pg_answer(st->s, PQsendQueryPrepared(pg->conn, p->name, p->n, p->value, p->len, p->format, 1), deadline_us, &res);
+	if (r != SP_OK) {
 		PQclear(res);
 		return r;
 	}

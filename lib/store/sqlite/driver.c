@@ -10,7 +10,10 @@
 
 #include "store/db.h"
 
-#define CACHE_KIB	65536	/* most page cache of a connection's main part; taken as it is needed */
+/* Most page cache of a connection's main part, taken as pages are read: it holds all indexes of a million grants, so that
+ * a decision reads at most its own rows from the file. Not mmap_size, which would be shared and as fast: SQLite advises
+ * against it for a file that an attacker may have written, and a read error would be a SIGBUS instead of SP_EIO. */
+#define CACHE_KIB	196608
 
 struct lite {
 	sqlite3	*db[2];
