@@ -32,6 +32,7 @@ struct sp_store_driver {
 	int		 version;	/* SP_STORE_DRIVER_VERSION */
 	int		 parts;		/* 2: main and evidence have a connection each; 1: they share one */
 	int		 savepoints;	/* a failed statement spoils the transaction around it */
+	int		 lateral;	/* knows LATERAL, and needs it to keep to an order of probing */
 	int		 bulk_rows;	/* rows of one multi-row insert that pay off */
 	const char	*begin_sql, *has_table_sql, *lock_sql /* NULL: not needed */, *evidence_setup_sql /* may be NULL */;
 	size_t		 script_offset;	/* in struct sp_store_script */

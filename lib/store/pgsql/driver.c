@@ -518,6 +518,7 @@ const struct sp_store_driver sp_store_pgsql = {
 	.version = SP_STORE_DRIVER_VERSION,
 	.parts = 1,
 	.savepoints = 1,
+	.lateral = 1,
 	.bulk_rows = 128,
 	.begin_sql = "BEGIN",
 	.has_table_sql = "SELECT 1 WHERE to_regclass(?) IS NOT NULL",

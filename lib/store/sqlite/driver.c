@@ -231,6 +231,7 @@ const struct sp_store_driver sp_store_sqlite = {
 	.version = SP_STORE_DRIVER_VERSION,
 	.parts = 2,
 	.savepoints = 0,
+	.lateral = 0,
 	.bulk_rows = 1,
 	.begin_sql = "BEGIN IMMEDIATE",		/* a read that turns into a write could only fail */
 	.has_table_sql = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?",

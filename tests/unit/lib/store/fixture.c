@@ -20,7 +20,7 @@
 #define ARGS_MAX	32
 #define START_TRIES	400	/* of 25 ms */
 
-int64_t fx_now_us = 1000000;
+_Atomic int64_t fx_now_us = 1000000;
 
 int64_t
 fx_clock(void)

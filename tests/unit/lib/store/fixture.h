@@ -30,7 +30,7 @@ void	fx_close(struct fx *f);
 /* Run SQL behind the store's back, main part: 0 or -1. */
 int	fx_sql(struct fx *f, const char *sql);
 void	fx_remove_tree(const char *dir);
-extern int64_t	fx_now_us;			/* what the store's clock says; rises by 1 each time */
+extern _Atomic int64_t	fx_now_us;			/* what the store's clock says; rises by 1 each time */
 int64_t	fx_clock(void);
 
 #endif

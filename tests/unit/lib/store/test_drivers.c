@@ -1,5 +1,5 @@
 /* tests/unit/lib/store/test_drivers.c - what only one driver can show: SQLite's query plan, a full disk, a damaged
- * file; PostgreSQL going away and coming back. */
+ * file; PostgreSQL's query plan, and its server going away, coming back, and standing still. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,12 +10,14 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "fixture.h"
 #include "store/db.h"
 
@@ -212,6 +214,96 @@ opening_without_a_server_is_unavailable_in_bounded_time(void **state)
 	assert_null(s);
 }
 
+/* The planner is asked through the store's own session, so under the settings that real statements get. */
+static void
+pg_plan_check(struct fx *f, const char *select)
+{
+	char sql[8192], line[512];
+	struct sp_q q;
+	int nodes = 0, pair = 0;
+	enum sp_err r;
+
+	snprintf(sql, sizeof(sql), "EXPLAIN (COSTS OFF) %s", select);
+	sp_q_open(f->s, SP_STORE_MAIN, sql, &q);
+	for (int i = 0; i < 2; i++)
+		sp_q_uuid(&q, &(struct sp_uuid){ .b = { 1 } });
+	while ((r = sp_q_step(&q)) == SP_OK) {
+		assert_int_equal(sp_q_get_text(&q, 0, line, sizeof(line)), SP_OK);
+		if (strstr(line, "Seq Scan") != NULL || strstr(line, "Hash") != NULL || strstr(line, "Merge") != NULL)
+			fail_msg("the decision reads a whole table: %s", line);
+		nodes += strstr(line, "Scan using") != NULL || strstr(line, "Bitmap Index Scan on") != NULL;
+		pair += strstr(line, "Index Cond: ((subject_id = u.node_id) AND (object_id = a.node_id))") != NULL ||
+		    strstr(line, "Index Cond: ((object_id = a.node_id) AND (subject_id = u.node_id))") != NULL;
+	}
+	sp_q_close(&q);
+	assert_int_equal(r, SP_ENOENT);
+	assert_int_equal(nodes, 3);
+	assert_int_equal(pair, 1);
+}
+
+static void
+one_decision_on_postgresql_reads_indexes_whatever_the_statistics_say(void **state)
+{
+	/* every row the same to the planner, tables that seem tiny, then closures that seem huge beside few grants */
+	static const char *const lies[] = {
+		"SELECT 1",
+		"UPDATE pg_class SET reltuples = 1, relpages = 1 WHERE relname IN ('grants', 'user_closure', 'asset_closure')",
+		"UPDATE pg_class SET reltuples = 1e9, relpages = 1 WHERE relname IN ('user_closure', 'asset_closure')",
+		"UPDATE pg_class SET reltuples = 1e9, relpages = 10000000 WHERE relname = 'grants'"
+	};
+	struct fx f;
+	struct sp_uuid none;
+
+	(void)state;
+	assert_int_equal(fx_open(&f, &server), 0);
+	sp_uuid_make(&none);
+	assert_int_equal(sp_store_grants_for(f.s, &none, &none, ignore, NULL), SP_OK);
+	for (size_t i = 0; i < SP_NELEMS(lies); i++) {
+		assert_int_equal(fx_sql(&f, lies[i]), 0);
+		pg_plan_check(&f, f.s->sql_grants_for);
+	}
+	fx_close(&f);
+}
+
+#define STOPPED_MS	700	/* statement time-out of the next test */
+static void
+a_server_that_stands_still_is_unavailable_within_the_stated_bound(void **state)
+{
+	struct sp_store_opts opts = { .statement_ms = STOPPED_MS };
+	struct sp_store *s = NULL;
+	struct sp_store_user u = a_user("kept");
+	struct sp_q q;
+	int64_t backend;
+	uint64_t t;
+	struct fx f;
+
+	(void)state;
+	assert_int_equal(fx_open(&f, &server), 0);
+	assert_int_equal(sp_store_open(f.url, &opts, &s), SP_OK);
+	sp_q_open(s, SP_STORE_MAIN, "SELECT pg_backend_pid()", &q);
+	assert_int_equal(sp_q_number(&q, &backend), SP_OK);
+	assert_int_equal(sp_store_begin(s, SP_STORE_MAIN), SP_OK);
+	assert_int_equal(sp_store_user_add(s, &u), SP_OK);
+	assert_int_equal(kill(server.pid, SIGSTOP), 0);		/* accepts no more */
+	assert_int_equal(kill((pid_t)backend, SIGSTOP), 0);
+	t = sp_now_us();
+	assert_int_equal(sp_store_ping(s), SP_EUNAVAIL);
+	t = sp_now_us() - t;
+	assert_true(t >= STOPPED_MS * SP_US_PER_MS && t < (STOPPED_MS + 1500) * SP_US_PER_MS);
+	t = sp_now_us();
+	assert_int_equal(sp_store_commit(s), SP_ESTATE);	/* at once: it is known to be lost */
+	assert_true(sp_now_us() - t < 200 * SP_US_PER_MS);
+	t = sp_now_us();
+	assert_int_equal(sp_store_ping(s), SP_EUNAVAIL);	/* connecting is bounded too */
+	assert_true(sp_now_us() - t < 3 * SP_US_PER_S);
+	assert_int_equal(kill((pid_t)backend, SIGCONT), 0);
+	assert_int_equal(kill(server.pid, SIGCONT), 0);
+	assert_int_equal(sp_store_ping(s), SP_OK);
+	assert_int_equal(sp_store_user_by_login(s, "kept", &u), SP_ENOENT);	/* the transaction did not survive */
+	sp_store_close(s);
+	fx_close(&f);
+}
+
 static int
 start(void **state)
 {
@@ -236,6 +328,8 @@ main(void)
 		cmocka_unit_test(the_database_files_are_for_their_owner_only),
 		cmocka_unit_test(a_full_disk_is_enospc_and_reading_goes_on),
 		cmocka_unit_test(a_server_that_goes_away_is_unavailable_and_found_again_when_it_returns),
+		cmocka_unit_test(one_decision_on_postgresql_reads_indexes_whatever_the_statistics_say),
+		cmocka_unit_test(a_server_that_stands_still_is_unavailable_within_the_stated_bound),
 		cmocka_unit_test(opening_without_a_server_is_unavailable_in_bounded_time)
 	};
 
