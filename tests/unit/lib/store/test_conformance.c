@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include <pthread.h>
 
 #include "fixture.h"
 
@@ -1171,6 +1172,98 @@ bytes_that_break_a_bound_in_the_database_are_called_damage(void **state)
 	assert_int_equal(got.epoch, 3);
 }
 
+/* ---- several threads, each with a handle of its own ---- */
+
+#define WRITES	60
+struct crowd {
+	const char	*url;
+	struct sp_uuid	 user, asset;
+	_Atomic int	 committed, done;	/* grants that a writer's commit has made visible; the writer is through */
+};
+struct worker {
+	struct crowd	*crowd;
+	enum sp_err	 err;
+	int		 reads, behind;		/* fetches; those that saw fewer than were committed before they began */
+};
+
+/* cmocka's asserts are for the main thread: a worker says what happened, and the test judges it. */
+static void *
+crowd_write(void *arg)
+{
+	struct worker *w = arg;
+	struct sp_store *s = NULL;
+
+	w->err = sp_store_open(w->crowd->url, NULL, &s);
+	for (int i = 0; i < WRITES && w->err == SP_OK; i++) {
+		struct sp_store_grant g = { .subject_kind = SP_STORE_SUBJECT_USER, .object_kind = SP_STORE_OBJECT_ASSET,
+		    .subject_id = w->crowd->user, .object_id = w->crowd->asset, .accounts = "*", .protocols = SP_STORE_P_ALL,
+		    .effect = SP_STORE_ALLOW, .mfa_interval_s = -1, .file_direction = SP_STORE_FILE_UP,
+		    .record_mode = SP_STORE_RECORD_STRICT };
+
+		if ((w->err = sp_store_grant_add(s, &g)) == SP_OK)
+			w->crowd->committed++;
+	}
+	w->crowd->done = 1;
+	sp_store_close(s);
+	return NULL;
+}
+
+static int
+crowd_count(const struct sp_store_grant *g, void *arg)
+{
+	(void)g;
+	++*(int *)arg;
+	return 0;
+}
+
+static void *
+crowd_read(void *arg)
+{
+	struct worker *w = arg;
+	struct sp_store *s = NULL;
+	int last;
+
+	w->err = sp_store_open(w->crowd->url, NULL, &s);
+	do {
+		int before = w->crowd->committed, seen = 0;
+
+		last = w->crowd->done;
+		if (w->err != SP_OK || (w->err = sp_store_grants_for(s, &w->crowd->user, &w->crowd->asset, crowd_count, &seen)) != SP_OK)
+			break;
+		w->reads++;
+		w->behind += seen < before;
+	} while (!last);
+	sp_store_close(s);
+	return NULL;
+}
+
+static void
+readers_in_other_threads_see_each_commit_and_are_never_held_up(void **state)
+{
+	struct sp_store *s = store_of(state);
+	struct sp_store_user u = { .login = "crowd", .role = SP_STORE_ROLE_USER, .state = SP_STORE_ACTIVE, .os_uid = -1 };
+	struct sp_store_asset a = { .name = "crowded", .address = "h", .port = 22, .state = SP_STORE_ACTIVE };
+	struct crowd c = { .url = ((struct fx *)*state)->url };
+	struct worker w[3] = { { .crowd = &c }, { .crowd = &c }, { .crowd = &c } };
+	pthread_t t[3];
+
+	ok(sp_store_user_add(s, &u));
+	ok(sp_store_asset_add(s, &a));
+	c.user = u.id;
+	c.asset = a.id;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(pthread_create(&t[i], NULL, i == 0 ? crowd_write : crowd_read, &w[i]), 0);
+	for (int i = 0; i < 3; i++)
+		pthread_join(t[i], NULL);
+	for (int i = 0; i < 3; i++)
+		ok(w[i].err);
+	assert_int_equal(c.committed, WRITES);
+	for (int i = 1; i < 3; i++) {
+		assert_true(w[i].reads > 0);
+		assert_int_equal(w[i].behind, 0);
+	}
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 static const struct CMUnitTest tests[] = {
 	T(every_member_of_a_user_comes_back_as_it_was_stored),
@@ -1203,6 +1296,7 @@ static const struct CMUnitTest tests[] = {
 	T(a_repeated_event_changes_nothing),
 	T(migrating_again_changes_nothing_and_a_newer_schema_is_refused),
 	T(a_second_writer_waits_a_bounded_time_and_is_told_busy),
+	T(readers_in_other_threads_see_each_commit_and_are_never_held_up),
 	T(bytes_that_break_a_bound_in_the_database_are_called_damage)
 };
 
