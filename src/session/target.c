@@ -155,9 +155,13 @@ target_on_scribe_msg(struct sp_chan *c, struct sp_msg *m, void *arg)
 	if (m->id == SP_MSG_REC_OPENED) {
 		Sallyport__RecOpened *o = (Sallyport__RecOpened *)m->body;
 
-		if (o->err != SP_OK)
-			target_fail(t, "The recording cannot be opened, so there is no session", o->text);
-		else {
+		if (o->err != SP_OK) {
+			char line[SESSION_TEXT];
+
+			(void)sp_snprintf(line, sizeof(line), "The recording cannot be opened, so there is no session: %s",
+			    o->text[0] != '\0' ? o->text : sp_err_text((enum sp_err)o->err));
+			target_fail(t, line, o->text);
+		} else {
 			t->recording = 1;
 			target_go_on(t);
 		}
