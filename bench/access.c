@@ -1,7 +1,7 @@
 /* bench/access.c - what one access decision costs: the indexed fetch (lib/store) and the judgement (lib/policy), with
  * 10,000 users, 50,000 assets and 1,000, 100,000 and 1,000,000 grants in the same store. Prints a table, or
  * with --json one JSON document and nothing else.
- *	bench_access [--pg] [--json] [--grants N] [--limit SECONDS]
+ *	bench/access [--pg] [--json] [--grants N] [--limit SECONDS]
  * "direct": a random user with a grant of his own on a random asset. "nested": a user in 20 groups and an asset under
  * 10 levels of asset groups, each of these groups carrying its share of all grants. Four grants of five are to a user,
  * four of five on an asset; one of a hundred is from group to group, so that a decision finds about as many rows at
@@ -356,7 +356,7 @@ parse(int argc, char **argv, struct options *o)
 		else if (strcmp(argv[i], "--limit") == 0 && i + 1 < argc)
 			o->limit_s = (unsigned)strtoul(argv[++i], NULL, 10);
 		else
-			return fprintf(stderr, "usage: bench_access [--pg] [--json] [--grants N] [--limit SECONDS]\n"), -1;
+			return fprintf(stderr, "usage: access [--pg] [--json] [--grants N] [--limit SECONDS]\n"), -1;
 	return 0;
 }
 
