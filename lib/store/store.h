@@ -230,8 +230,9 @@ struct sp_store;
 struct sp_store_opts {
 	int64_t		(*wall_us)(void);	/* NULL: sp_wall_us */
 	uint32_t	busy_ms;		/* 0: 2000; SQLite lock wait, PostgreSQL lock_timeout */
-	uint32_t	statement_ms;		/* 0: 5000; PostgreSQL statement_timeout (migrations and bulk: without) */
-	uint32_t	connect_ms;		/* 0: 2000 */
+	uint32_t	statement_ms;		/* 0: 5000; PostgreSQL statement_timeout (migrations: without, 1 h at most). A
+						 * server that does not answer at all is SP_EUNAVAIL 1 s later */
+	uint32_t	connect_ms;		/* 0: 2000; rounded up to seconds, libpq takes at least 2; per host of the URL */
 };
 
 /* opts may be NULL. The directory of an sqlite: url must exist. SP_EINVAL (url), SP_EUNAVAIL, SP_EVERSION (the schema
