@@ -123,7 +123,7 @@ sp_child_ready(struct sp_child *c, const struct sp_sandbox *box)
 	if (r != SP_OK)
 		sp_die(71, "cannot enter the sandbox: %s (%s)", sp_err_text(r), in_force);
 	ready.in_force = in_force;
-	sp_info("ready: %s", in_force);
+	sp_debug("ready: %s", in_force);	/* the monitor says it to people */
 	if (sp_chan_send(c->monitor, SP_MSG_READY, 0, &ready, NULL, 0) != SP_OK)
 		sp_die(76, "the monitor is gone");
 }

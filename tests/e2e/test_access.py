@@ -73,7 +73,7 @@ def test_a_grant_outside_its_window_does_not_count(lab, me):
     lab.ctl("grant", "create", "--user", "grace", "--asset", asset, "--account", account, "--until", "2020-01-01")
     assert lab.ssh("grace@" + me.t0, "true", key=key).returncode != 0
     reasons = " ".join(map(str, lab.ctl("access", "explain", "grace", asset, account)["reasons"]))
-    assert "expired" in reasons and ("not yet" in reasons or "2099" in reasons), reasons
+    assert "not valid since 2020-01-01" in reasons and "not valid before 2099-01-01" in reasons, reasons
 
 
 def test_protocols_of_a_grant_are_kept_apart(lab, me, tmp_path):
@@ -126,6 +126,11 @@ def test_a_disable_that_races_logins_leaves_no_session(lab, me):
         L.wait_for("no session of kim", lambda: not [s for s in me.live() if s["user"] == "kim"], 5)
 
 
+def recorded(lab, asset, text):
+    """The newest session to the asset ended with the very line that its user read."""
+    return L.wait_for("the record of " + text, lambda: (lab.ctl("session", "list", "--asset", asset)[0]["reason"] or "") == text, 10)
+
+
 def test_a_changed_host_key_is_refused_and_said(lab, me):
     account, asset = asset_of(me)
     lab.ctl("asset", "hostkey", "list", asset)
@@ -136,8 +141,8 @@ def test_a_changed_host_key_is_refused_and_said(lab, me):
     try:
         r = me.ssh("echo in")
         assert r.returncode != 0 and "host key" in r.stderr.lower() and r.stdout == ""
-        s = next(s for s in lab.ctl("session", "list") if s["state"] == "ended")
-        assert "host key" in s["reason"].lower(), s
+        line = r.stderr.strip().removeprefix("sallyport: ")
+        assert recorded(lab, asset, line)
     finally:
         lab.ctl("asset", "update", asset, "--port", real)
     assert me.ssh("echo in").stdout == "in\n"
@@ -152,8 +157,7 @@ def test_an_unreachable_target_gives_one_clear_line_that_the_record_repeats(lab,
     r = lab.ssh("alice@%s@gone" % account, "true", key=me.key)
     line = r.stderr.strip()
     assert r.returncode == 255 and "refused" in line and len(line.splitlines()) == 1, r
-    s = next(s for s in lab.ctl("session", "list") if s["asset"] == "gone")
-    assert "refused" in s["reason"], s
+    assert recorded(lab, "gone", line.removeprefix("sallyport: "))
 
 
 def test_a_wrong_stored_password_gives_one_clear_line(lab, me):
@@ -164,7 +168,8 @@ def test_a_wrong_stored_password_gives_one_clear_line(lab, me):
     lab.ctl("grant", "create", "--user", "alice", "--asset", "db1-wrong", "--account", "app")
     r = lab.ssh("alice@app@db1-wrong", "true", key=me.key)
     assert r.returncode == 255 and len(r.stderr.strip().splitlines()) == 1, r
-    assert "credential" in r.stderr or "password" in r.stderr or "log in" in r.stderr
+    assert "refused the login" in r.stderr
+    assert recorded(lab, "db1-wrong", r.stderr.strip().removeprefix("sallyport: "))
 
 
 def test_users_log_in_with_every_kind_of_key(lab, me):
@@ -200,6 +205,6 @@ def test_the_asset_that_one_may_not_see_and_the_one_that_is_not_read_the_same(la
 def test_an_account_with_the_users_own_name(lab, me):
     if not L.ROOT:
         pytest.skip("needs an account named after the user")
-    lab.ctl("account", "create", "@same@web1", "--same", "--ca", "demo-ca")
-    r = lab.ssh("alice@alice@web1", "id -un", key=me.key)
+    lab.ctl("account", "create", "own@web1", "--same", "--ca", "demo-ca")
+    r = lab.ssh("alice@own@web1", "id -un", key=me.key)
     assert r.stdout == "alice\n", r

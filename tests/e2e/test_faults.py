@@ -129,7 +129,7 @@ def test_list_and_kill_work_while_control_is_down(lab, me, live):
 def test_reload_takes_a_good_file_and_keeps_the_old_one_for_a_bad_one(lab, me):
     lab.write_config(log_level="debug")
     os.kill(lab.monitor_pid(), signal.SIGHUP)
-    L.wait_for("the reload", lambda: "reload" in lab.log("sallyport").lower())
+    L.wait_for("the reload", lambda: "configuration read again" in lab.log("sallyport"))
     good = lab.conf.read_text()
     lab.conf.write_text(good + "no_such_setting 1\n")
     os.kill(lab.monitor_pid(), signal.SIGHUP)

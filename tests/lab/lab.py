@@ -317,7 +317,7 @@ def standard(lab):
         lab.ctl("account", "create", "%s@db1" % first, "--key-file", stored)
         second = "%s@db1" % first
     lab.ctl("grant", "create", "--name", "alice-web1", "--user", "alice", "--asset", "web1", "--account", "*",
-            "--forward-to", "127.0.0.1:*")
+            "--protocol", "shell,exec,sftp,scp,forward-local,forward-dynamic,forward-remote", "--forward-to", "127.0.0.1:*")
     lab.ctl("grant", "create", "--name", "alice-db1", "--user", "alice", "--asset", "db1", "--account", "*")
     lab.trust()
     return {"user": "alice", "user_key": user_key, "admin": "admin", "admin_key": admin_key, "targets": ["%s@web1" % first, second]}
