@@ -166,8 +166,8 @@ class Clients:
     def ansible_exec(self, to):
         inv = self.d / "inventory"
         inv.write_text("t ansible_host=127.0.0.1 ansible_port=%s ansible_user=%s ansible_ssh_private_key_file=%s "
-                       "ansible_python_interpreter=/usr/bin/python3 ansible_remote_tmp=/tmp/.ansible-m ansible_ssh_common_args='%s'\n" % (
-                           self.port, to, self.lab.info["user_key"], " ".join(self.opts)))
+                       "ansible_python_interpreter=/usr/bin/python3 ansible_remote_tmp=/tmp/.ansible-%s ansible_ssh_common_args='%s'\n" % (
+                           self.port, to, self.lab.info["user_key"], to.replace("@", "-"), " ".join(self.opts)))
         env = {"ANSIBLE_HOST_KEY_CHECKING": "True", "ANSIBLE_LOCAL_TEMP": str(self.d / "ansible"), "ANSIBLE_NOCOWS": "1"}
         a = self.run(["ansible", "-i", inv, "t", "-m", "ping"], env=env)
         b = self.run(["ansible", "-i", inv, "t", "-m", "copy", "-a", "src=%s/big dest=m-ansible.bin" % self.d], env=env)
