@@ -109,6 +109,38 @@ session_list(struct api_call *c, struct sp_store *s)
 	(void)api_store(c, r, "sessions");
 }
 
+/* Administrators see which processes carry a live session; the rows do not know, the loop does. */
+static void
+session_add_pids(struct api_call *c, json_t *o)
+{
+	struct sp_uuid id;
+	struct target *t;
+
+	if (c->role < SP_STORE_ROLE_ADMIN || strcmp(json_string_value(json_object_get(o, "state")), "live") != 0 ||
+	    sp_uuid_parse(json_string_value(json_object_get(o, "id")), &id) != SP_OK || (t = target_find(c->ctl, &id)) == NULL)
+		return;
+	if (t->conn != NULL)
+		json_object_set_new(o, "pid", json_integer(t->conn->pid));
+	if (t->scribe_pid != 0)
+		json_object_set_new(o, "scribe_pid", json_integer(t->scribe_pid));
+}
+
+void
+session_list_loop(struct api_call *c)
+{
+	size_t i;
+	json_t *o;
+
+	json_array_foreach(c->out, i, o)
+		session_add_pids(c, o);
+}
+
+void
+session_show_loop(struct api_call *c)
+{
+	session_add_pids(c, c->out);
+}
+
 static enum sp_err
 session_named(struct api_call *c, struct sp_store *s, struct sp_store_session *r)
 {

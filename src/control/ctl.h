@@ -64,6 +64,7 @@ struct ctl {
 	struct sp_list		 leases_waiting;	/* for a vault, or for START (lease.c) */
 	int			 store_open;		/* migrated, evidence replayed */
 	int			 stopping;
+	uint64_t		 leave_at_us;		/* asked to go once no login is half done, at the latest then; 0: no */
 	int			 rejudge_running, rejudge_again;
 	uint64_t		 started_us;
 	char			 store_url[SP_CONF_TEXT + 16];
@@ -129,6 +130,7 @@ void		 conn_send_fds(struct conn *cn, uint16_t id, uint32_t corr, const void *bo
 void		 conn_logged_in(struct conn *cn, const struct sp_store_user *u);
 void		 conn_attach(struct ctl *c, struct sp_msg *m);
 void		 conn_gone(struct ctl *c, const Sallyport__Gone *g);
+void		 conn_hush_all(struct ctl *c);	/* close every channel: sessions ask a successor what is not answered yet */
 void		 conn_release_all(struct ctl *c);
 /* The user's epoch is now at least this: connections and logins below it end in this call. reason may be NULL (no kill). */
 void		 conn_epoch(struct ctl *c, const struct sp_uuid *user_id, int64_t epoch, const char *reason, const char *by);
@@ -150,6 +152,7 @@ struct target {
 	struct ctl		*ctl;
 	struct conn		*conn;		/* NULL when the session process is gone or never was */
 	struct sp_chan		*scribe;	/* NULL before attachment and after the end */
+	uint32_t		 scribe_pid;	/* 0 before attachment and once the process is gone */
 	struct sp_store_session	 row;		/* what the evidence index has, or will have */
 	struct sp_uuid		 account_id, grant_id, zone_id;
 	char			 login[SP_STORE_LOGIN_MAX + 1];	/* at the target */
@@ -220,6 +223,7 @@ enum sp_err	 inner_redeem(struct conn *cn, const ProtobufCBinaryData *token) SP_
 enum sp_err	 inner_private(const struct ctl *c, const struct sp_uuid *asset_id, struct sp_buf *ret) SP_MUST_USE;
 enum sp_err	 inner_public(const struct ctl *c, const struct sp_uuid *asset_id, struct sp_buf *ret) SP_MUST_USE;
 void		 inner_tick(struct ctl *c, uint64_t now_us);
+int		 inner_is_pending(const struct ctl *c);	/* a connection inside another one is being born */
 /* 1 if host (a name or an address) and port are this bastion itself. */
 int		 inner_is_bastion(const struct sp_config *conf, const char *host, uint32_t port);
 

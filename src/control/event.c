@@ -355,6 +355,7 @@ event_attach_scribe(struct ctl *c, struct sp_msg *m)
 		return;
 	}
 	t->scribe_gone = 0;
+	t->scribe_pid = a->pid;
 	t->lost_at_us = 0;
 	if (fresh || (a->again && t->conn == NULL))
 		scribe_load(t);
@@ -385,6 +386,9 @@ event_write_end(struct target *t, const char *reason, const char *by)
 
 	if (t->ended)
 		return;
+	/* A session that failed before it was recorded: its record says what its user read, not that no recorder is left. */
+	if (r->error[0] != '\0' && strcmp(by, "system") == 0)
+		e.text = reason = r->error;
 	t->ended = 1;
 	t->lost_at_us = 0;
 	r->state = SP_STORE_ENDED;
@@ -408,6 +412,7 @@ event_scribe_gone(struct target *t, const Sallyport__Gone *g)
 		json_decref(more);
 	}
 	t->scribe_gone = 1;
+	t->scribe_pid = 0;
 	if (t->scribe == NULL && !t->ended && t->seq_seen == t->seq_durable)
 		event_write_end(t, g->killed && *g->kill_reason ? g->kill_reason : "recorder died",
 		    g->killed && *g->kill_by ? g->kill_by : "system");

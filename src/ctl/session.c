@@ -23,6 +23,8 @@ static const struct ctl_col session_cols[] = {
 	{ "by", "ENDED BY", .flags = CTL_COL_CARD },
 	{ "bytes_in", "BYTES IN", CTL_FMT_BYTES, CTL_COL_CARD },
 	{ "bytes_out", "BYTES OUT", CTL_FMT_BYTES, CTL_COL_CARD },
+	{ "pid", "PROCESS", .flags = CTL_COL_CARD },
+	{ "scribe_pid", "RECORDER PROCESS", .flags = CTL_COL_CARD },
 	{ "recording", "RECORDING", .flags = CTL_COL_CARD | CTL_COL_WHOLE },
 	{ NULL }
 };

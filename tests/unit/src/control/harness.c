@@ -544,6 +544,7 @@ scribe_born(struct rig *r, struct peer *p, const struct sp_uuid *conn, const str
 	peer_pair(r, p, SP_PROC_SCRIBE, &other);
 	a.conn_id = bytes(conn->b, 16);
 	a.session_id = bytes(session->b, 16);
+	a.pid = SCRIBE_PID;
 	a.again = again;
 	assert_int_equal(sp_chan_send(r->monitor.chan, SP_MSG_ATTACH_SCRIBE, 0, &a, &other, 1), SP_OK);
 }

@@ -19,6 +19,7 @@
 
 #define INBOX_MAX	512
 #define WAIT_MS		20000
+#define SCRIBE_PID	4242	/* of every scribe that the test plays */
 
 struct rig;
 struct peer {			/* one channel of the test to control */

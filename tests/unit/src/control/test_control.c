@@ -87,6 +87,10 @@ a_key_logs_in_and_a_session_is_recorded_from_start_to_end(void **state)
 	rig_up(&r);
 	live_up(&r, &l);
 	peer_wait(&r.monitor, SP_MSG_SCRIBE_SPAWN, 0);
+	rows = call(&r, "session.list", json_object(), NULL);
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(rows, 0), "pid")), getpid());
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(rows, 0), "scribe_pid")), SCRIBE_PID);
+	json_decref(rows);
 	scribe_event(&l.scribe, 2, "end", "{\"reason\":\"closed by the user\",\"by\":\"alice\",\"bytes_in\":3,\"bytes_out\":5}");
 	assert_int_equal(((Sallyport__EventAck *)peer_wait(&l.scribe, SP_MSG_EVENT_ACK, 0))->seq, 2);
 	rows = call(&r, "session.list", json_object(), NULL);
@@ -94,6 +98,7 @@ a_key_logs_in_and_a_session_is_recorded_from_start_to_end(void **state)
 	assert_string_equal(json_string_value(json_object_get(json_array_get(rows, 0), "state")), "ended");
 	assert_string_equal(json_string_value(json_object_get(json_array_get(rows, 0), "reason")), "closed by the user");
 	assert_string_equal(json_string_value(json_object_get(json_array_get(rows, 0), "recording")), "2026/x");
+	assert_null(json_object_get(json_array_get(rows, 0), "pid"));
 	json_decref(rows);
 	assert_int_equal(audit_count(&r, "session.request", &l.id), 1);
 	assert_int_equal(audit_count(&r, "session.start", &l.id), 1);
