@@ -281,7 +281,7 @@ target_end(struct target *t, const char *reason, const char *by, const char *sho
 			relay_finish(r);
 	}
 	if (t->reply != NULL) {
-		target_rec_end(t, reason, by);
+		target_rec_end(t, t->failed[0] != '\0' ? t->failed : reason, by);	/* the record says what the user reads */
 		session_tell(t->s, SP_MSG_TARGET_STATE, &st);
 	}
 	if (t->leg != NULL)
@@ -981,8 +981,11 @@ target_on_dial(struct target *t, const Sallyport__DialReply *d, struct sp_msg *m
 	if (t->dialed || t->state != TG_PREPARING)
 		return;
 	if (d->err != SP_OK || m->nfds < 1) {
-		(void)sp_snprintf(line, sizeof(line), "No connection to %s: %s", target_name(t),
-		    d->text[0] != '\0' ? d->text : sp_err_text((enum sp_err)d->err));
+		if (d->text[0] != '\0')	/* a whole sentence, by control */
+			(void)sp_strlcpy(line, d->text, sizeof(line));
+		else
+			(void)sp_snprintf(line, sizeof(line), "Cannot connect to %s: %s.", target_name(t),
+			    sp_err_text((enum sp_err)d->err));
 		target_fail(t, line, d->text);
 		return;
 	}
