@@ -146,7 +146,8 @@ auth_durable(void *arg, enum sp_err err, uint64_t seq)
 	r.full_name = a->user.full_name;
 	r.role = ctl_str(roles[a->user.role & 3]);
 	if (a->user.last_login_us != 0)
-		sp_snprintf(notice, sizeof(notice), "Last login: %s", sp_rfc3339(a->user.last_login_us, at, sizeof(at)));
+		sp_snprintf(notice, sizeof(notice), "Last login: %.10s %.8s UTC",
+		    sp_rfc3339(a->user.last_login_us, at, sizeof(at)), at + 11);
 	r.notice = notice;
 	/* AUTH_REPLY belongs to the state before the login: send, then change. */
 	conn_send(cn, SP_MSG_AUTH_REPLY, a->corr, &r);

@@ -18,6 +18,7 @@ _Static_assert(SP_MENU_LINE_MAX == SP_LINE_SIZE - 1 && SP_MENU_HISTORY == SP_LIN
 #define AROUND		6	/* lines of a page that are not rows */
 #define ESCAPED_MAX	(SP_MENU_TEXT_MAX * 4 + 8)
 #define CANDIDATES	3	/* lines of completions */
+#define MESSAGE_LINES	4
 
 #define BOLD		"\x1b[1m"
 #define DIM		"\x1b[2m"
@@ -128,14 +129,32 @@ put_prompt(struct sp_menu *m)
 		m->err = sp_line_draw(&m->line, menu_prompt(m), m->cols, m->out);
 }
 
+/* Whole words on at most MESSAGE_LINES lines; a word that is wider than the screen is broken. */
 static void
 put_message(struct sp_menu *m)
 {
+	char safe[ESCAPED_MAX];
+	const char *p = safe;
+
 	if (m->message[0] == '\0')
 		return;
-	put_text(m, m->message, (size_t)m->cols * 3, 0);
-	put(m, "\r\n");
+	(void)sp_escape(m->message, strlen(m->message), safe, sizeof(safe));
+	drop_marks(safe);
 	m->message[0] = '\0';
+	for (int i = 1; *p != '\0'; i++) {
+		size_t n = strlen(p), used, fit = sp_text_fit(p, n, m->cols - 1, &used), k = fit;
+
+		if (i == MESSAGE_LINES || fit == n || fit == 0) {
+			put(m, "%.*s%s\r\n", (int)(fit < n ? sp_text_fit(p, n, m->cols - 3, &used) : n), p, fit < n ? ".." : "");
+			return;
+		}
+		while (k > 0 && p[k] != ' ')
+			k--;
+		k = k > 0 ? k : fit;
+		put(m, "%.*s\r\n", (int)k, p);
+		for (p += k; *p == ' '; p++)
+			;
+	}
 }
 
 /* ---- the list ---- */
@@ -298,10 +317,10 @@ put_foot(struct sp_menu *m, size_t n)
 		(void)sp_snprintf(text, sizeof(text), "Nothing matches. Enter shows everything, ? helps.");
 	else if (m->total == 0)
 		(void)sp_snprintf(text, sizeof(text), "No server is open to you. Ask your administrator. q quits.");
-	else if (m->cols >= 60)
+	else
 		(void)sp_snprintf(text, sizeof(text), "%llu-%llu of %u   Enter or n: next, p: previous, ?: help, q: quit",
 		    (unsigned long long)m->offset + 1, (unsigned long long)m->offset + n, m->total);
-	else
+	if (m->total > 0 && strlen(text) >= m->cols)
 		(void)sp_snprintf(text, sizeof(text), "%llu-%llu of %u   ?: help, q: quit",
 		    (unsigned long long)m->offset + 1, (unsigned long long)m->offset + n, m->total);
 	put(m, DIM);
