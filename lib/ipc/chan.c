@@ -283,6 +283,37 @@ sp_chan_send_raw(struct sp_chan *c, uint16_t id, const void *head, size_t head_l
 	return chan_sendmsg(c->fd, iov, 3, NULL, 0);
 }
 
+void
+sp_chan_waiting(const struct sp_chan *c, sp_chan_waiting_fn *fn, void *arg)
+{
+	sp_list_each(it, &c->out) {
+		const struct chan_out *o = sp_container(it, struct chan_out, link);
+
+		fn(o->bytes, o->len, o->fds, o->nfds, o->secret, arg);
+	}
+}
+
+enum sp_err
+sp_chan_put_back(struct sp_chan *c, const uint8_t *bytes, size_t len, int *fds, int nfds, int secret)
+{
+	struct chan_out *o = len <= SP_MSG_MAX && nfds <= SP_MSG_FDS ? malloc(sizeof(*o) + len) : NULL;
+
+	if (o == NULL) {
+		chan_close_fds(fds, nfds);
+		return SP_ENOMEM;
+	}
+	o->len = len;
+	o->nfds = nfds;
+	o->secret = secret != 0;
+	memcpy(o->bytes, bytes, len);
+	for (int i = 0; i < nfds; i++)
+		o->fds[i] = sp_steal_fd(&fds[i]);
+	sp_list_add_tail(&c->out, &o->link);
+	c->out_bytes += len;
+	chan_update(c);
+	return SP_OK;
+}
+
 /* Collect descriptors; more than SP_MSG_FDS cannot arrive, the control buffer has no room for them. */
 static int
 chan_take_fds(struct msghdr *mh, int *fds)

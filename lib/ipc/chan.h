@@ -52,6 +52,11 @@ void		 sp_chan_on_io(struct sp_chan *c, int readable, int writable);
  * SP_ETIMEOUT, SP_ECLOSED. */
 enum sp_err	 sp_chan_wait(struct sp_chan *c, int timeout_ms) SP_MUST_USE;
 size_t		 sp_chan_queued(const struct sp_chan *c);	/* bytes waiting */
+/* For a process that is about to replace its own program: what waits to be sent, one call a message, oldest first, all of
+ * it borrowed; and such a message put at the end of a channel's queue (fds are taken in any case). */
+typedef void sp_chan_waiting_fn(const uint8_t *bytes, size_t len, const int *fds, int nfds, int secret, void *arg);
+void		 sp_chan_waiting(const struct sp_chan *c, sp_chan_waiting_fn *fn, void *arg);
+enum sp_err	 sp_chan_put_back(struct sp_chan *c, const uint8_t *bytes, size_t len, int *fds, int nfds, int secret) SP_MUST_USE;
 /* A connected pair, non-blocking, close-on-exec. */
 enum sp_err	 sp_chan_pair(int ret[2]) SP_MUST_USE;
 

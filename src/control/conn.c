@@ -517,6 +517,22 @@ conn_gone(struct ctl *c, const Sallyport__Gone *g)
 }
 
 static void
+conn_hush_one(struct sp_hnode *n, void *arg)
+{
+	struct conn *cn = sp_container(n, struct conn, node);
+
+	(void)arg;
+	sp_chan_free(cn->chan);
+	cn->chan = NULL;
+}
+
+void
+conn_hush_all(struct ctl *c)
+{
+	sp_htab_each(&c->conns, conn_hush_one, NULL);
+}
+
+static void
 conn_release_one(struct sp_hnode *n, void *arg)
 {
 	(void)arg;

@@ -31,6 +31,7 @@ struct logins;
 struct failures;
 struct inners;
 struct api;
+struct leftover;
 struct boot;
 
 struct vault_view {			/* what the vault said last */
@@ -59,6 +60,7 @@ struct ctl {
 	struct failures		*failures;
 	struct inners		*inners;
 	struct api		*api;
+	struct leftover		*leftover;		/* NULL before the scribe parent was there */
 	struct boot		*boot;
 	struct sp_timer		*tick;
 	struct sp_list		 leases_waiting;	/* for a vault, or for START (lease.c) */
@@ -193,6 +195,16 @@ void		 event_attach_scribe(struct ctl *c, struct sp_msg *m);
 void		 event_scribe_gone(struct target *t, const Sallyport__Gone *g);
 void		 event_write_end(struct target *t, const char *reason, const char *by);
 void		 event_session_gone(struct target *t, const Sallyport__Gone *g);
+
+/* event.c, for leftover.c: look up what is known of a target (t->loading meanwhile; leftover_loaded follows); take an event
+ * that is new (leftover_durable follows). */
+void		 event_load(struct target *t);
+void		 event_take(struct target *t, const Sallyport__Event *m);
+/* Events of recorders that ended while control was away. */
+void		 leftover_peer(struct ctl *c, int fd);	/* a channel from the scribe parent; fd is taken */
+void		 leftover_loaded(struct target *t, int known);
+void		 leftover_durable(struct target *t);
+void		 leftover_free(struct ctl *c);
 
 void		 login_ask(struct conn *cn, uint32_t corr, const Sallyport__AuthAsk *q);
 void		 login_result(struct ctl *c, const Sallyport__PasswordCheckResult *r);

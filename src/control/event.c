@@ -135,6 +135,7 @@ event_durable(void *arg, enum sp_err err, uint64_t seq)
 	event_apply(a);
 	event_to_index(a, t->ctl);
 	event_ack(t);
+	leftover_durable(t);
 	if (a->seq == 1)
 		lease_retry(t->ctl);
 	target_forget(t);
@@ -161,7 +162,7 @@ scribe_misbehaved(struct target *t, const char *what)
 	}
 }
 
-static void
+void
 event_take(struct target *t, const Sallyport__Event *m)
 {
 	struct event_arg *a;
@@ -300,19 +301,21 @@ loading_done(struct ctl_job *j)
 		if (t->seq_seen < tail)
 			t->seq_seen = t->seq_durable = tail;
 		scribe_watch(t);
+		leftover_loaded(t, 1);
 	} else {
 		/* Its events stay in the spool and come again with the next start. */
 		sp_error("a scribe of an older session could not be attached: %s", sp_err_text(j->err));
 		sp_chan_free(t->scribe);
 		t->scribe = NULL;
+		leftover_loaded(t, 0);
 		target_forget(t);
 	}
 	target_unref(t);
 	free(l);
 }
 
-static void
-scribe_load(struct target *t)
+void
+event_load(struct target *t)
 {
 	struct loading *l = calloc(1, sizeof(*l));
 
@@ -358,7 +361,7 @@ event_attach_scribe(struct ctl *c, struct sp_msg *m)
 	t->scribe_pid = a->pid;
 	t->lost_at_us = 0;
 	if (fresh || (a->again && t->conn == NULL))
-		scribe_load(t);
+		event_load(t);
 	else if (!t->loading)
 		scribe_watch(t);
 }
@@ -413,7 +416,13 @@ event_scribe_gone(struct target *t, const Sallyport__Gone *g)
 	}
 	t->scribe_gone = 1;
 	t->scribe_pid = 0;
-	if (t->scribe == NULL && !t->ended && t->seq_seen == t->seq_durable)
+	if (t->scribe == NULL && !t->ended && t->seq_seen == t->seq_durable && g->wait_status == 0 && t->ctl->leftover != NULL) {
+		/* It ended well, so END is in its spool, and comes from there. */
+		if (t->lost_at_us == 0) {
+			t->lost_at_us = sp_now_us() + CTL_LOST_US;
+			(void)sp_strlcpy(t->lost_reason, "recorder died", sizeof(t->lost_reason));
+		}
+	} else if (t->scribe == NULL && !t->ended && t->seq_seen == t->seq_durable)
 		event_write_end(t, g->killed && *g->kill_reason ? g->kill_reason : "recorder died",
 		    g->killed && *g->kill_by ? g->kill_by : "system");
 	target_forget(t);

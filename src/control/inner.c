@@ -244,6 +244,12 @@ inner_tick(struct ctl *c, uint64_t now_us)
 	sp_htab_each(&c->inners->tokens, sweep_one, &s);
 }
 
+int
+inner_is_pending(const struct ctl *c)
+{
+	return c->inners->tokens.n > 0;
+}
+
 void
 inner_free(struct ctl *c)
 {

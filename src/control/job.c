@@ -173,6 +173,16 @@ lanes_try_open(struct ctl_lanes *l)
 	o->running = sp_pool_submit(l->writer.pool, &o->job) == SP_OK;
 }
 
+int
+ctl_lanes_busy(const struct ctl_lanes *l)
+{
+	size_t n = l->waiting_n + l->writer.pending;
+
+	for (size_t i = 0; i < LANE_READERS; i++)
+		n += l->reader[i].pending;
+	return n > 0 || !sp_list_empty(&l->refused);
+}
+
 void
 ctl_lanes_tick(struct ctl_lanes *l, uint64_t now_us)
 {

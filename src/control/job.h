@@ -28,6 +28,7 @@ struct ctl_job {
 enum sp_err	 ctl_lanes_new(struct ctl *c, struct ctl_job *first, struct ctl_lanes **ret) SP_MUST_USE;
 void		 ctl_lanes_free(struct ctl_lanes *l);		/* waits for what runs; closes the handles */
 void		 ctl_job_run(struct ctl *c, enum ctl_lane kind, struct ctl_job *j);
+int		 ctl_lanes_busy(const struct ctl_lanes *l);	/* a job is not done yet */
 void		 ctl_lanes_tick(struct ctl_lanes *l, uint64_t now_us);
 
 #endif

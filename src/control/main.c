@@ -14,6 +14,7 @@
 #include "crypto/secret.h"
 
 #define FILES_N		32768
+#define CTL_LEAVE_TICK_US	(20 * SP_US_PER_MS)
 
 static struct ctl ctl;
 static struct sp_config shared_conf;	/* under shared_mu: what worker threads read */
@@ -109,6 +110,9 @@ on_peer(struct sp_child *child, const Sallyport__Peer *p, int fd)
 	case SP_PROC_COURIER:
 		plain_peer(c, &c->courier, SP_PROC_COURIER, fd);
 		break;
+	case SP_PROC_SCRIBE:
+		leftover_peer(c, fd);
+		break;
 	default:
 		sp_warn("a channel of an unexpected kind was refused");
 		sp_closep(&fd);
@@ -147,15 +151,52 @@ on_reload(struct sp_child *child)
 	target_rejudge(c);
 }
 
+/* A successor answers what nobody has answered; but a password that was handed to the vault, or a target that is being
+ * dialled, is known to us only. */
+static void
+busy_conn(struct sp_hnode *n, void *arg)
+{
+	int *busy = arg;
+
+	*busy |= sp_container(n, struct conn, node)->logging_in;
+}
+
+static void
+busy_target(struct sp_hnode *n, void *arg)
+{
+	const struct target *t = sp_container(n, struct target, node);
+	int *busy = arg;
+
+	*busy |= t->conn != NULL && !t->up && !t->ended;
+}
+
+static void
+leave_when_idle(struct ctl *c, uint64_t now_us)
+{
+	int busy = ctl_lanes_busy(c->lanes) || inner_is_pending(c);
+
+	if (c->leave_at_us == 0)
+		return;
+	sp_htab_each(&c->conns, busy_conn, &busy);
+	sp_htab_each(&c->targets, busy_target, &busy);
+	if (busy && now_us < c->leave_at_us)
+		return;
+	conn_hush_all(c);
+	sp_loop_stop(c->child.loop);
+}
+
 static void
 on_shutdown(struct sp_child *child, uint64_t grace_us)
 {
 	struct ctl *c = child->arg;
 
-	/* New sessions are refused; what lives is served until the monitor closes the channel. */
-	c->stopping = 1;
-	if (grace_us == 0)
+	if (grace_us == 0) {
+		c->stopping = 1;
 		sp_loop_stop(child->loop);
+		return;
+	}
+	c->leave_at_us = sp_now_us() + grace_us;
+	sp_timer_in(c->tick, CTL_LEAVE_TICK_US);
 }
 
 static const struct sp_child_ops ops = { .peer = on_peer, .reload = on_reload, .shutdown = on_shutdown,
@@ -178,7 +219,8 @@ on_tick(struct sp_timer *t, void *arg)
 	inner_tick(c, now);
 	target_tick(c, now);
 	boot_tick(c, now);
-	sp_timer_in(t, CTL_TICK_US);
+	leave_when_idle(c, now);
+	sp_timer_in(t, c->leave_at_us != 0 ? CTL_LEAVE_TICK_US : CTL_TICK_US);
 }
 
 static void
@@ -292,6 +334,7 @@ finish(struct ctl *c)
 	audit_append(c->audit, &e, NULL, NULL);
 	audit_close(c->audit);
 	inner_free(c);
+	leftover_free(c);
 	conn_release_all(c);
 	target_release_all(c);
 	boot_free(c);

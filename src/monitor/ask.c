@@ -3,7 +3,7 @@
  * so that the command line needs no second reader.
  * Invariants: at most ASK_CLIENTS at a time, each for at most ASK_IDLE_US; a caller that does not read loses its
  * connection, never our time. */
-#include "monitor/monitor.h"
+#include "monitor/state.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -205,6 +205,7 @@ client_on_idle(struct sp_timer *t, void *arg)
 	client_free(arg);
 }
 
+/* fd is taken. */
 static enum sp_err
 client_new(struct mon *m, int fd, const struct ucred *who)
 {
@@ -298,4 +299,37 @@ mon_ask_close(struct mon *m)
 	m->ask_source = NULL;
 	sp_closep(&m->ask_fd);
 	sp_closep(&m->admin_fd);
+}
+
+/* ---- for a successor of this program */
+
+void
+ask_save(struct mon *m, struct keep *k, SallyportState__Monitor *st)
+{
+	if ((st->callers = keep_alloc(k, m->n_ask_clients + 1, sizeof(void *))) == NULL)
+		return;
+	sp_list_each(it, &m->ask_clients)
+		st->callers[st->n_callers++] = keep_chan(k, sp_container(it, struct client, link)->chan);
+}
+
+enum sp_err
+ask_restore(struct mon *m, const SallyportState__Monitor *st)
+{
+	sp_list_init(&m->ask_clients);
+	m->admin_fd = state_fd(st->admin_fd);
+	m->ask_fd = state_fd(st->ask_fd);
+	for (size_t i = 0; i < st->n_callers; i++) {
+		struct ucred who = { .uid = (uid_t)-1 };
+		socklen_t len = sizeof(who);
+		int fd = st->callers[i]->fd;
+
+		if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == -1) {
+			close(fd);
+			continue;
+		}
+		if (client_new(m, fd, &who) != SP_OK ||
+		    state_waiting(st->callers[i], sp_container(m->ask_clients.prev, struct client, link)->chan) != SP_OK)
+			return SP_ENOMEM;
+	}
+	return sp_loop_add(m->loop, m->ask_fd, EPOLLIN, ask_on_accept, m, &m->ask_source);
 }

@@ -9,7 +9,7 @@
  * the kernel said that it belongs to the pid that was named, and that pid is none of the monitor's own children: else a
  * zygote that was taken over could have the monitor kill the vault. (4) A session or scribe that says anything on its
  * monitor channel, which is one-way, is killed. */
-#include "monitor/monitor.h"
+#include "monitor/conns.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +23,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "sallyport.pb-c.h"
 
 #define CONN_LABELS	1024u			/* sessions on one connection */
 #define CONN_KILLS	64u			/* kills under way on one connection */
@@ -31,63 +30,6 @@
 #define GONE_KEEP_US	(5 * SP_US_PER_S)	/* a control that died has not read what is younger */
 #define GONE_MAX	16384u
 #define BORN_RENEW	1000u			/* forks after which the zygote is replaced */
-#define STATUS_UNKNOWN	(-1)
-
-struct live {			/* what a session process and a scribe process have in common */
-	struct mon	*m;
-	struct sp_hnode	 node;
-	struct sp_uuid	 id;		/* connection or session */
-	int		 is_scribe;
-	pid_t		 pid;
-	int		 pidfd;		/* -1: not born yet (scribe), or over */
-	struct sp_source *source;
-	struct sp_chan	*chan;
-	struct sp_timer	*late;		/* over, the status is awaited */
-	int		 over, wait_status;
-	int		 known;		/* control was told of it */
-	int		 killed;
-	char		 reason[MON_REASON], by[MON_NAME];
-};
-struct conn {
-	struct live	 l;
-	struct sp_list	 link;		/* in mon->conn_list */
-	struct sp_list	 scribes, labels, kills;
-	unsigned	 n_labels, n_kills;
-	char		 source_ip[64], local_ip[64];
-	uint32_t	 source_port, local_port;
-	uint8_t		 inner_token[64];
-	size_t		 inner_token_len;
-	uint64_t	 born_us;
-};
-struct scribe {
-	struct live	 l;
-	struct sp_list	 link;		/* in conn->scribes or mon->orphans */
-	struct conn	*conn;		/* NULL: its connection is gone */
-	struct sp_uuid	 conn_id;
-	int		 end_session, end_control;	/* kept until it is born */
-	int		 finished;	/* it closed its monitor channel: the recording has its end */
-};
-struct label {
-	struct sp_list	 link;
-	struct sp_uuid	 session_id;
-	char		 user[MON_NAME], account[MON_NAME], asset[MON_NAME], protocol[64], source_ip[64];
-	int64_t		 started_wall_us;
-};
-struct kill {
-	struct sp_list	 link;
-	struct conn	*conn;
-	struct sp_uuid	 session_id;	/* null: the whole connection */
-	struct sp_timer	*timer;
-	char		 reason[MON_REASON], by[MON_NAME];
-};
-struct gone {
-	struct sp_list	 link;
-	Sallyport__Gone	 msg;
-	uint64_t	 made_us;
-	int		 sent;
-	struct sp_uuid	 conn_id, session_id;
-	char		 reason[MON_REASON], by[MON_NAME];
-};
 
 static void	conn_free(struct conn *c);
 static void	scribe_free(struct scribe *s);
@@ -155,15 +97,13 @@ gone_prune(struct mon *m)
 	}
 }
 
-static void
-gone_make(struct live *l, const struct sp_uuid *conn_id, const struct sp_uuid *session_id)
+struct gone *
+gone_make(struct mon *m, const struct sp_uuid *conn_id, const struct sp_uuid *session_id, const char *reason, const char *by)
 {
-	struct mon *m = l->m;
-	struct gone *g;
+	struct gone *g = calloc(1, sizeof(*g));
 
-	gone_prune(m);
-	if (!l->known || (g = calloc(1, sizeof(*g))) == NULL)
-		return;		/* control never heard of it, or reconciles later from what is attached */
+	if (g == NULL)
+		return NULL;
 	sallyport__gone__init(&g->msg);
 	g->made_us = sp_now_us();
 	g->conn_id = *conn_id;
@@ -172,16 +112,27 @@ gone_make(struct live *l, const struct sp_uuid *conn_id, const struct sp_uuid *s
 		g->session_id = *session_id;
 		g->msg.session_id = id_bytes(&g->session_id);
 	}
-	(void)sp_strlcpy(g->reason, l->reason, sizeof(g->reason));
-	(void)sp_strlcpy(g->by, l->by, sizeof(g->by));
-	g->msg.pid = (uint32_t)l->pid;
-	g->msg.wait_status = l->wait_status;
-	g->msg.killed = l->killed;
+	(void)sp_strlcpy(g->reason, reason, sizeof(g->reason));
+	(void)sp_strlcpy(g->by, by, sizeof(g->by));
 	g->msg.kill_reason = g->reason;
 	g->msg.kill_by = g->by;
 	sp_list_add_tail(&m->gone, &g->link);
 	m->n_gone++;
-	gone_send(m, g);
+	return g;
+}
+
+static void
+gone_tell(struct live *l, const struct sp_uuid *conn_id, const struct sp_uuid *session_id)
+{
+	struct gone *g;
+
+	gone_prune(l->m);
+	if (!l->known || (g = gone_make(l->m, conn_id, session_id, l->reason, l->by)) == NULL)
+		return;		/* control never heard of it, or reconciles later from what is attached */
+	g->msg.pid = (uint32_t)l->pid;
+	g->msg.wait_status = l->wait_status;
+	g->msg.killed = l->killed;
+	gone_send(l->m, g);
 }
 
 /* ---- what both kinds of process share */
@@ -224,11 +175,11 @@ live_end(struct live *l)
 	if (l->is_scribe) {
 		struct scribe *s = live_scribe(l);
 
-		gone_make(l, &s->conn_id, &l->id);
+		gone_tell(l, &s->conn_id, &l->id);
 		scribe_forget_label(s);
 		scribe_free(s);
 	} else {
-		gone_make(l, &l->id, NULL);
+		gone_tell(l, &l->id, NULL);
 		conn_free(live_conn(l));
 	}
 	mon_ended(m);
@@ -242,16 +193,12 @@ live_on_late(struct sp_timer *t, void *arg)
 }
 
 /* The pidfd is readable: the process ended. If it is our child we reap it here; else its parent says DIED in a moment. */
+/* Nobody watches its pidfd any more. If it is our child we reap it here; else its parent says DIED in a moment. */
 static void
-live_on_over(struct sp_source *s, uint32_t events, void *arg)
+live_over(struct live *l)
 {
-	struct live *l = arg;
 	int status;
 
-	(void)s;
-	(void)events;
-	sp_source_remove(l->source);
-	l->source = NULL;
 	l->over = 1;
 	if (waitpid(l->pid, &status, WNOHANG) == l->pid)
 		l->wait_status = status;
@@ -259,6 +206,19 @@ live_on_over(struct sp_source *s, uint32_t events, void *arg)
 		live_end(l);
 	else
 		sp_timer_in(l->late, STATUS_WAIT_US);
+}
+
+/* The pidfd is readable: the process ended. */
+static void
+live_on_over(struct sp_source *s, uint32_t events, void *arg)
+{
+	struct live *l = arg;
+
+	(void)s;
+	(void)events;
+	sp_source_remove(l->source);
+	l->source = NULL;
+	live_over(l);
 }
 
 static void
@@ -298,6 +258,20 @@ live_on_close(struct sp_chan *c, enum sp_err why, const char *what, void *arg)
 	live_signal_kill(l);
 }
 
+enum sp_err
+live_resume(struct live *l)
+{
+	enum sp_err r;
+
+	if (l->pidfd == -1)
+		return SP_OK;	/* a scribe that is not born yet */
+	if (!l->over)
+		return sp_loop_add(l->m->loop, l->pidfd, EPOLLIN, live_on_over, l, &l->source);
+	if ((r = sp_timer_new(l->m->loop, live_on_late, l, &l->late)) == SP_OK)
+		sp_timer_in(l->late, STATUS_WAIT_US);
+	return r;
+}
+
 /* "Pid:" in fdinfo exists for pidfds only, and names the process. */
 static int
 pidfd_is(int pidfd, pid_t pid)
@@ -329,7 +303,7 @@ live_watch(struct live *l, struct mon *m, uint32_t pid, int *pidfd)
 	return sp_loop_add(m->loop, l->pidfd, EPOLLIN, live_on_over, l, &l->source);
 }
 
-static enum sp_err
+enum sp_err
 live_open(struct live *l, int *fd, enum sp_proc peer)
 {
 	enum sp_err r = sp_chan_new(sp_steal_fd(fd), SP_PROC_MONITOR, peer, live_on_msg, live_on_close, l, &l->chan);
@@ -444,6 +418,25 @@ scribe_free(struct scribe *s)
 	free(s);
 }
 
+struct scribe *
+scribe_make(struct mon *m, const struct sp_uuid *id, const struct sp_uuid *conn_id, struct conn *c)
+{
+	struct scribe *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	s->l = (struct live){ .m = m, .id = *id, .is_scribe = 1, .pidfd = -1, .wait_status = STATUS_UNKNOWN };
+	s->conn = c;
+	s->conn_id = *conn_id;
+	s->end_session = s->end_control = -1;
+	sp_list_add_tail(c != NULL ? &c->scribes : &m->orphans, &s->link);
+	if (sp_htab_insert(&m->scribes, &s->l.node, s->l.id.b, sizeof(s->l.id.b)) != SP_OK) {
+		scribe_free(s);
+		return NULL;
+	}
+	return s;
+}
+
 /* Three pairs: our ends of the first two wait until it is born. Also used again when the parent died before it forked. */
 static enum sp_err
 scribe_order(struct scribe *s)
@@ -501,14 +494,9 @@ on_scribe_spawn(struct mon *m, struct sp_msg *msg)
 		return SP_OK;	/* it ended while control decided */
 	if (scribe_find(m, &session_id) != NULL)
 		return SP_EEXIST;
-	if ((s = calloc(1, sizeof(*s))) == NULL)
-		return SP_OK;
-	s->l = (struct live){ .m = m, .id = session_id, .is_scribe = 1, .pidfd = -1, .wait_status = STATUS_UNKNOWN };
-	s->conn = c;
-	s->conn_id = conn_id;
-	s->end_session = s->end_control = -1;
-	sp_list_add_tail(&c->scribes, &s->link);
-	if (sp_htab_insert(&m->scribes, &s->l.node, s->l.id.b, sizeof(s->l.id.b)) != SP_OK || scribe_order(s) != SP_OK) {
+	if ((s = scribe_make(m, &session_id, &conn_id, c)) == NULL)
+		sp_error("cannot order a scribe: no memory");
+	else if (scribe_order(s) != SP_OK) {
 		sp_error("cannot order a scribe: %s", strerror(errno));
 		scribe_free(s);
 	}
@@ -587,8 +575,8 @@ conn_free(struct conn *c)
 	free(c);
 }
 
-static struct conn *
-conn_new(struct mon *m, const struct sp_uuid *id, const Sallyport__Born *b)
+struct conn *
+conn_make(struct mon *m, const struct sp_uuid *id)
 {
 	struct conn *c = calloc(1, sizeof(*c));
 
@@ -599,6 +587,21 @@ conn_new(struct mon *m, const struct sp_uuid *id, const Sallyport__Born *b)
 	sp_list_init(&c->scribes);
 	sp_list_init(&c->labels);
 	sp_list_init(&c->kills);
+	if (sp_htab_insert(&m->conns, &c->l.node, c->l.id.b, sizeof(c->l.id.b)) != SP_OK) {
+		free(c);
+		return NULL;
+	}
+	sp_list_add_tail(&m->conn_list, &c->link);
+	return c;
+}
+
+static struct conn *
+conn_new(struct mon *m, const struct sp_uuid *id, const Sallyport__Born *b)
+{
+	struct conn *c = conn_make(m, id);
+
+	if (c == NULL)
+		return NULL;
 	(void)sp_strlcpy(c->source_ip, b->source_ip, sizeof(c->source_ip));
 	(void)sp_strlcpy(c->local_ip, b->local_ip, sizeof(c->local_ip));
 	c->source_port = b->source_port;
@@ -608,11 +611,6 @@ conn_new(struct mon *m, const struct sp_uuid *id, const Sallyport__Born *b)
 		memcpy(c->inner_token, b->inner_token.data, b->inner_token.len);
 		c->inner_token_len = b->inner_token.len;
 	}
-	if (sp_htab_insert(&m->conns, &c->l.node, c->l.id.b, sizeof(c->l.id.b)) != SP_OK) {
-		free(c);
-		return NULL;
-	}
-	sp_list_add_tail(&m->conn_list, &c->link);
 	return c;
 }
 
@@ -679,6 +677,19 @@ label_find(struct conn *c, const struct sp_uuid *id)
 	return NULL;
 }
 
+struct label *
+label_make(struct conn *c, const struct sp_uuid *session_id)
+{
+	struct label *b = c->n_labels < CONN_LABELS ? calloc(1, sizeof(*b)) : NULL;
+
+	if (b == NULL)
+		return NULL;
+	b->session_id = *session_id;
+	sp_list_add_tail(&c->labels, &b->link);
+	c->n_labels++;
+	return b;
+}
+
 static enum sp_err
 on_label(struct mon *m, struct sp_msg *msg)
 {
@@ -698,13 +709,8 @@ on_label(struct mon *m, struct sp_msg *msg)
 			label_free(c, l);
 		return SP_OK;
 	}
-	if (l == NULL) {
-		if (c->n_labels >= CONN_LABELS || (l = calloc(1, sizeof(*l))) == NULL)
-			return SP_OK;
-		sp_list_add_tail(&c->labels, &l->link);
-		c->n_labels++;
-	}
-	l->session_id = id;
+	if (l == NULL && (l = label_make(c, &id)) == NULL)
+		return SP_OK;
 	(void)sp_strlcpy(l->user, b->user, sizeof(l->user));
 	(void)sp_strlcpy(l->account, b->account, sizeof(l->account));
 	(void)sp_strlcpy(l->asset, b->asset, sizeof(l->asset));
@@ -804,30 +810,42 @@ kill_on_timer(struct sp_timer *t, void *arg)
 	kill_free(k);
 }
 
-static void
-kill_begin(struct conn *c, const struct sp_uuid *session, const char *reason, const char *by)
+struct kill *
+kill_make(struct conn *c, const struct sp_uuid *session_id, const char *reason, const char *by, uint64_t at_us)
 {
 	struct kill *k = c->n_kills < CONN_KILLS ? calloc(1, sizeof(*k)) : NULL;
 
 	if (k == NULL || sp_timer_new(c->l.m->loop, kill_on_timer, k, &k->timer) != SP_OK) {
 		free(k);
-		live_signal_kill(&c->l);	/* no room to be polite */
-		return;
+		return NULL;
 	}
 	k->conn = c;
-	if (session != NULL)
-		k->session_id = *session;
+	if (session_id != NULL)
+		k->session_id = *session_id;
 	(void)sp_strlcpy(k->reason, reason, sizeof(k->reason));
 	(void)sp_strlcpy(k->by, by, sizeof(k->by));
 	sp_list_add_tail(&c->kills, &k->link);
 	c->n_kills++;
+	k->at_us = at_us;
+	sp_timer_at(k->timer, at_us);
+	return k;
+}
+
+static void
+kill_begin(struct conn *c, const struct sp_uuid *session, const char *reason, const char *by)
+{
+	struct kill *k = kill_make(c, session, reason, by, sp_now_us() + (uint64_t)c->l.m->conf.kill_after_ms * SP_US_PER_MS);
+
+	if (k == NULL) {
+		live_signal_kill(&c->l);	/* no room to be polite */
+		return;
+	}
 	if (session == NULL)
 		kill_mark(&c->l, k);
 	sp_list_each(it, &c->scribes)
 		if (kill_concerns(k, sp_container(it, struct scribe, link)))
 			kill_mark(&sp_container(it, struct scribe, link)->l, k);
 	kill_tell(&c->l, k);
-	sp_timer_in(k->timer, (uint64_t)c->l.m->conf.kill_after_ms * SP_US_PER_MS);
 }
 
 static enum sp_err

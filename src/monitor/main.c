@@ -2,6 +2,7 @@
  * It reads configuration, signals, its children and monitor.sock; never a byte that came from a network.
  *
  *   SIGHUP            read the configuration again; a bad one is refused with file:line and the old one stays
+ *   SIGUSR2           the programs on disk take over, live sessions go on (upgrade.c)
  *   SIGTERM           stop: no new connections, live ones may end within `drain`, then they are ended
  *   SIGTERM again, SIGINT   end live ones now
  */
@@ -22,6 +23,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "monitor/state.h"
 
 #define STOP_SCRIBES_US	(3 * SP_US_PER_S)	/* for scribes to write their end after their session was killed */
 #define STOP_CHILD_US	(5 * SP_US_PER_S)	/* for a child between SHUTDOWN and SIGKILL */
@@ -127,17 +129,16 @@ conf_apply(struct mon *m, char *why, size_t n)
 static void
 on_hup(struct mon *m)
 {
-	char why[512] = "out of memory", text[64];
+	char why[512] = "out of memory";
 
 	if (m->phase != MON_RUN)
 		return;
-	sp_snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)sp_now_us());
-	mon_notify(text);
+	mon_notify_reloading();
 	if (conf_apply(m, why, sizeof(why)) == SP_OK)
 		sp_info("configuration read again from %s", m->conf_path);
 	else
 		sp_error("configuration refused, the old one stays: %s", why);
-	mon_notify("READY=1");
+	mon_notify_ready();
 }
 
 /* ---- orderly stop */
@@ -210,6 +211,7 @@ on_term(struct mon *m, int at_once)
 {
 	char rest[64];
 
+	mon_upgrade_step(m);
 	if (m->phase == MON_RUN) {
 		mon_notify("STOPPING=1");
 		mon_proc_shutdown(m, SP_PROC_GATE, m->conf.drain);
@@ -235,7 +237,7 @@ on_chld(struct mon *m)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		if (!mon_procs_reaped(m, pid, status))
+		if (!mon_upgrade_reaped(m, pid, status) && !mon_procs_reaped(m, pid, status))
 			(void)mon_conns_reaped(m, pid, status);
 	stop_step(m);
 }
@@ -249,6 +251,8 @@ on_signal(int signo, void *arg)
 		on_chld(m);
 	else if (signo == SIGHUP)
 		on_hup(m);
+	else if (signo == SIGUSR2)
+		mon_upgrade(m);
 	else
 		on_term(m, signo == SIGINT);
 }
@@ -262,7 +266,7 @@ mon_announce(struct mon *m)
 		return;
 	m->announced = 1;
 	sp_info("Sallyport %s is ready on %s", SP_VERSION, m->conf.listen.n > 0 ? m->conf.listen.v[0] : "no address");
-	mon_notify("READY=1\nSTATUS=ready");
+	mon_notify_ready();
 }
 
 /* Sessions lose their parents when a zygote dies; no process of ours gains rights; no core holds a host key. */
@@ -285,10 +289,13 @@ main_harden(void)
 	umask(022);	/* children have 077 */
 }
 
+/* The text stays as it is, for a successor. */
 static void
-main_libexec(struct mon *m, char *arg)
+main_libexec(struct mon *m, const char *arg)
 {
-	for (char *p = arg; p != NULL && *p != '\0' && m->n_libexec < MON_LIBEXEC;) {
+	if ((m->libexec_text = arg) == NULL)
+		return;
+	for (char *p = strdup(arg); p != NULL && *p != '\0' && m->n_libexec < MON_LIBEXEC;) {
 		char *colon = strchr(p, ':');
 
 		if (colon != NULL)
@@ -304,89 +311,166 @@ main_usage(void)
 	fputs("usage: sallyport-monitor [-t] [-f CONFIG] [-l LIBEXECDIR[:LIBEXECDIR...]]\n"
 	    "  -f  configuration (default " SP_CONFIG_PATH_DEFAULT ")\n"
 	    "  -l  where the other processes are (default: beside this one)\n"
-	    "  -t  only check the configuration\n", stderr);
+	    "  -t  only check the configuration\n"
+	    "SIGHUP reads the configuration again, SIGUSR2 starts the programs on disk under live sessions.\n", stderr);
 	exit(64);
 }
 
-static int
+struct options {
+	int	test;
+	int	state_fd;	/* -R, from a monitor whose place we take; -1: none */
+};
+
+static struct options
 main_options(struct mon *m, int argc, char **argv)
 {
-	int test = 0, ch;
+	struct options o = { .state_fd = -1 };
+	int ch;
 
 	m->conf_path = SP_CONFIG_PATH_DEFAULT;
 	m->conf_optional = 1;
-	while ((ch = getopt(argc, argv, "f:l:t")) != -1)
+	while ((ch = getopt(argc, argv, "f:l:tR:")) != -1)
 		if (ch == 'f') {
 			m->conf_path = optarg;
 			m->conf_optional = 0;
 		} else if (ch == 'l')
 			main_libexec(m, optarg);
 		else if (ch == 't')
-			test = 1;
+			o.test = 1;
+		else if (ch == 'R' && optarg[0] >= '0' && optarg[0] <= '9')
+			o.state_fd = (int)strtol(optarg, NULL, 10);
 		else
 			main_usage();
 	if (optind != argc)
 		main_usage();
-	return test;
+	return o;
 }
 
-/* Beside the running executable, wherever that is. */
+static void
+main_own_path(struct mon *m)
+{
+	ssize_t n = readlink("/proc/self/exe", m->exe, sizeof(m->exe) - 1);
+
+	if (n <= 0)
+		sp_die(71, "cannot find my own program: %s", strerror(errno));
+	m->exe[n] = '\0';
+}
+
+/* Without -l: beside the running executable, wherever that is. */
 static void
 main_own_dir(struct mon *m)
 {
 	static char self[SP_CONF_TEXT];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
-	if (n <= 0)
-		sp_die(71, "cannot find my own directory: use -l");
-	self[n] = '\0';
+	if (m->n_libexec > 0)
+		return;
+	(void)sp_strlcpy(self, m->exe, sizeof(self));
 	m->libexec[m->n_libexec++] = dirname(self);
+}
+
+static void
+main_loop(struct mon *m)
+{
+	static const int signals[] = { SIGCHLD, SIGHUP, SIGUSR2, SIGTERM, SIGINT, -1 };
+
+	if (mon_conns_init(m) != SP_OK || sp_loop_new(&m->loop) != SP_OK ||
+	    sp_timer_new(m->loop, stop_on_timer, m, &m->phase_timer) != SP_OK || mon_upgrade_init(m) != SP_OK)
+		sp_die(71, "cannot start: no memory");
+	if (sp_loop_signals(m->loop, signals, on_signal, m) != SP_OK)
+		sp_die(71, "cannot watch signals");
 }
 
 static void
 main_open(struct mon *m)
 {
-	static const int signals[] = { SIGCHLD, SIGHUP, SIGTERM, SIGINT, -1 };
 	char why[512] = "";
 
-	if (mon_conns_init(m) != SP_OK || sp_loop_new(&m->loop) != SP_OK ||
-	    sp_timer_new(m->loop, stop_on_timer, m, &m->phase_timer) != SP_OK)
-		sp_die(71, "cannot start: no memory");
+	sp_uuid_make(&m->boot_id);
 	if (mon_dirs_make(m, why, sizeof(why)) != SP_OK || mon_hostkeys_make(m, why, sizeof(why)) != SP_OK ||
 	    mon_listen_open(m, &m->conf, why, sizeof(why)) != SP_OK || mon_ask_open(m, why, sizeof(why)) != SP_OK)
 		sp_die(71, "%s", why);
-	if (sp_loop_signals(m->loop, signals, on_signal, m) != SP_OK)
-		sp_die(71, "cannot watch signals");
+}
+
+/* ---- in the place of a running monitor */
+
+static SallyportState__Monitor *
+main_read_state(struct mon *m, int fd)
+{
+	SallyportState__Monitor *st = NULL;
+	char why[512] = "";
+
+	if (state_read(fd, &st, why, sizeof(why)) != SP_OK)
+		sp_die(78, "cannot take over: %s", why);
+	if (sp_config_parse("configuration in force", st->config, strlen(st->config), &m->conf, why, sizeof(why)) != SP_OK ||
+	    (m->conf_text = strdup(st->config)) == NULL || sp_strlcpy(m->exe, st->exe, sizeof(m->exe)) != 0)
+		sp_die(78, "cannot take over: %s", why);
+	if (mon_dirs_make(m, why, sizeof(why)) != SP_OK || mon_hostkeys_make(m, why, sizeof(why)) != SP_OK)
+		sp_die(71, "cannot take over: %s", why);
+	return st;
+}
+
+static void
+main_take_over(struct mon *m, SallyportState__Monitor *st)
+{
+	enum sp_err r = state_restore(m, st);
+
+	if (r != SP_OK)
+		sp_die(71, "cannot take over: %s", sp_err_text(r));
+	sp_info("Sallyport %s takes over from %s: %zu connections go on; replacing the other processes", SP_VERSION, st->product,
+	    mon_conns_n(m));
+	sallyport_state__monitor__free_unpacked(st, NULL);
+	mon_upgrade_children(m);
+}
+
+static void
+main_read_conf(struct mon *m, int test)
+{
+	char why[512] = "";
+
+	if (conf_load(m, &m->conf, &m->conf_text, why, sizeof(why)) != SP_OK)
+		sp_die(78, "%s", why);
+	if (test) {
+		printf("%s: ok\n", m->conf_path);
+		exit(0);
+	}
+	main_own_path(m);
 }
 
 int
 main(int argc, char **argv)
 {
+	SallyportState__Monitor *st = NULL;
 	struct mon *m = &mon;
-	char why[512] = "";
-	int test;
+	struct options o;
 
 	sp_log_init("monitor", SP_LOG_INFO);
-	test = main_options(m, argc, argv);
-	if (conf_load(m, &m->conf, &m->conf_text, why, sizeof(why)) != SP_OK)
-		sp_die(78, "%s", why);
-	if (test) {
-		printf("%s: ok\n", m->conf_path);
-		return 0;
-	}
-	if (geteuid() != 0 && !m->conf.ordinary_user_ok)
-		sp_die(77, "not started as root, and ordinary_user_ok is no");
-	if (m->n_libexec == 0)
-		main_own_dir(m);
-	sp_log_init("monitor", main_level(m->conf.log_level));
+	o = main_options(m, argc, argv);
 	m->admin_fd = m->ask_fd = m->state_fd = -1;
 	for (int d = 0; d < MON_DIRS; d++)
 		m->dir_fd[d] = -1;
-	sp_uuid_make(&m->boot_id);
+	if (o.state_fd == -1)
+		main_read_conf(m, o.test);
+	else {
+		st = main_read_state(m, o.state_fd);
+		sp_closep(&o.state_fd);
+		if (o.test) {
+			sallyport_state__monitor__free_unpacked(st, NULL);
+			return 0;
+		}
+	}
+	if (geteuid() != 0 && !m->conf.ordinary_user_ok)
+		sp_die(77, "not started as root, and ordinary_user_ok is no");
+	main_own_dir(m);
+	sp_log_init("monitor", main_level(m->conf.log_level));
 	main_harden();
 	mon_procs_init(m);
-	main_open(m);
+	main_loop(m);
+	if (st != NULL)
+		main_take_over(m, st);
+	else
+		main_open(m);
 	mon_procs_start(m);
+	on_chld(m);	/* who ended in the middle of a take-over */
 	if (sp_loop_run(m->loop) != SP_OK)
 		sp_die(71, "the event loop failed");
 	mon_procs_release(m);

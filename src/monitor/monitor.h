@@ -35,6 +35,15 @@ struct mon_proc {
 	int		 ready, ever;	/* READY arrived; was started before */
 	int		 renew;		/* was asked to go so that a fresh one takes its place */
 	int		 missing;	/* no executable: said once */
+	int		 held;		/* is not started before mon_proc_unhold */
+};
+struct mon_upgrade {	/* SIGUSR2: upgrade.c */
+	struct sp_timer	*timer;
+	pid_t		 probe;		/* the new program reads our state, to see whether it could take over; 0: none */
+	int		 asked;		/* again, while one was under way */
+	unsigned	 step;		/* of replacing the children; 0: none */
+	int		 begun;		/* the order of this step is given */
+	uint64_t	 deadline_us;	/* of this step */
 };
 enum mon_dir { MON_STORE, MON_VAULT, MON_AUDIT, MON_RECORDINGS, MON_SPOOL, MON_OUTBOX, MON_KEYS, MON_DIRS };
 struct mon {
@@ -43,12 +52,15 @@ struct mon {
 	char			*conf_text;		/* what conf was parsed from */
 	const char		*conf_path;
 	int			 conf_optional;		/* the default path: may be missing */
+	char			 exe[SP_CONF_TEXT];	/* our own path, as it was when we were started */
+	const char		*libexec_text;		/* as given with -l, or NULL */
 	char			*libexec[MON_LIBEXEC];
 	int			 n_libexec;
 	struct sp_uuid		 boot_id;
 	enum mon_phase		 phase;
 	struct sp_timer		*phase_timer;
 	int			 announced;		/* READY was told to the service manager */
+	struct mon_upgrade	 upgrade;
 	struct mon_proc		 proc[SP_PROC_N];
 	/* live connections and scribes: conns.c */
 	struct sp_htab		 conns, scribes;
@@ -75,6 +87,10 @@ void		 mon_procs_release(struct mon *m);
 int		 mon_procs_reaped(struct mon *m, pid_t pid, int status);	/* 1 if it was one of ours */
 int		 mon_procs_alive(const struct mon *m);
 void		 mon_proc_renew(struct mon *m, enum sp_proc what);	/* replace it by a fresh instance */
+/* Ask it to go within grace_us and leave it away until unhold. */
+void		 mon_proc_hold(struct mon *m, enum sp_proc what, uint64_t grace_us);
+void		 mon_proc_unhold(struct mon *m, enum sp_proc what);
+int		 mon_proc_fresh(const struct mon *m, enum sp_proc what);	/* the replaced one is gone, the new one is ready */
 void		 mon_procs_reload(struct mon *m);
 void		 mon_proc_shutdown(struct mon *m, enum sp_proc what, uint64_t grace_us);
 void		 mon_procs_kill(struct mon *m);
@@ -103,6 +119,13 @@ struct mon_row {	/* one live session, for a listing; texts are borrowed for the 
 };
 void		 mon_sessions_each(struct mon *m, void (*fn)(const struct mon_row *, void *), void *arg);
 
+/* upgrade.c */
+enum sp_err	 mon_upgrade_init(struct mon *m) SP_MUST_USE;
+void		 mon_upgrade(struct mon *m);			/* SIGUSR2 */
+int		 mon_upgrade_reaped(struct mon *m, pid_t pid, int status);	/* 1 if it was the probe */
+void		 mon_upgrade_step(struct mon *m);		/* a child is ready or gone */
+void		 mon_upgrade_children(struct mon *m);		/* start to replace them, after a take-over */
+
 /* dirs.c, listen.c, hostkeys.c, ask.c, notify.c */
 enum sp_err	 mon_dirs_make(struct mon *m, char *why, size_t n) SP_MUST_USE;
 void		 mon_dirs_release(struct mon *m);
@@ -120,5 +143,7 @@ enum sp_err	 mon_hostkeys_make(struct mon *m, char *why, size_t n) SP_MUST_USE;
 enum sp_err	 mon_ask_open(struct mon *m, char *why, size_t n) SP_MUST_USE;
 void		 mon_ask_close(struct mon *m);
 void		 mon_notify(const char *text);	/* to the service manager; nothing without NOTIFY_SOCKET */
+void		 mon_notify_reloading(void);	/* until the next READY=1 */
+void		 mon_notify_ready(void);
 
 #endif

@@ -3,10 +3,12 @@
 #include "monitor/monitor.h"
 
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 void
@@ -26,4 +28,26 @@ mon_notify(const char *text)
 		return;
 	(void)sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)(void *)&un,
 	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+}
+
+/* The manager compares with its own CLOCK_MONOTONIC, which stands still during a suspend: not our usual clock. */
+void
+mon_notify_reloading(void)
+{
+	struct timespec ts = { 0 };
+	char text[96];
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	sp_snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu",
+	    (unsigned long long)ts.tv_sec * 1000000 + (unsigned long long)ts.tv_nsec / 1000);
+	mon_notify(text);
+}
+
+void
+mon_notify_ready(void)
+{
+	char text[96];
+
+	sp_snprintf(text, sizeof(text), "READY=1\nMAINPID=%d\nSTATUS=ready", (int)getpid());
+	mon_notify(text);
 }

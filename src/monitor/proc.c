@@ -2,7 +2,7 @@
  * Invariants: (1) a child has a channel exactly while it has a pid. (2) Every start gives both ends of every edge anew.
  * (3) A child that misbehaves on its channel is killed and started again like one that died. (4) Never gives up: the
  * pause between repeated deaths grows to 5 s and stays there. */
-#include "monitor/monitor.h"
+#include "monitor/state.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +32,7 @@ static const enum sp_proc procs[] = { SP_PROC_VAULT, SP_PROC_CONTROL, SP_PROC_DI
 /* Who has a socketpair with whom for life. Sessions and scribes get theirs in conns.c. */
 static const enum sp_proc edges[][2] = {
 	{ SP_PROC_CONTROL, SP_PROC_VAULT }, { SP_PROC_CONTROL, SP_PROC_GATE }, { SP_PROC_CONTROL, SP_PROC_DIALER },
-	{ SP_PROC_CONTROL, SP_PROC_COURIER }, { SP_PROC_GATE, SP_PROC_ZYGOTE },
+	{ SP_PROC_CONTROL, SP_PROC_COURIER }, { SP_PROC_CONTROL, SP_PROC_SCRIBE }, { SP_PROC_GATE, SP_PROC_ZYGOTE },
 };
 
 static void	proc_start(struct mon_proc *p);
@@ -118,6 +118,7 @@ proc_on_ready(struct mon_proc *p, const Sallyport__Ready *ready)
 	struct mon *m = p->m;
 
 	p->ready = 1;
+	mon_upgrade_step(m);
 	sp_info("%s (pid %d): %s", sp_proc_name(p->what), (int)p->pid, ready->in_force);
 	for (size_t i = 0; i < SP_NELEMS(procs); i++)
 		if (!m->proc[procs[i]].ready && !m->proc[procs[i]].missing)
@@ -264,7 +265,7 @@ proc_start(struct mon_proc *p)
 	char path[SP_CONF_TEXT * 2 + 128];
 	int sv[2];
 
-	if (p->pid != 0 || p->m->phase == MON_STOP)
+	if (p->pid != 0 || p->held || p->m->phase == MON_STOP)
 		return;
 	if (proc_find(p->m, p->what, path, sizeof(path)) != 0) {
 		if (!p->missing)
@@ -326,7 +327,10 @@ mon_procs_start(struct mon *m)
 
 		if (sp_timer_new(m->loop, proc_on_again, p, &p->again) != SP_OK)
 			sp_die(71, "no memory");
-		proc_start(p);
+		if (p->pid == 0)
+			proc_start(p);
+		else if (p->renew)
+			sp_timer_in(p->again, PROC_RENEW_US);	/* asked to go before this program took over */
 	}
 }
 
@@ -355,6 +359,9 @@ proc_died(struct mon_proc *p, int status)
 	}
 	p->pid = 0;
 	p->ready = 0;
+	mon_upgrade_step(p->m);
+	if (p->held)
+		return;
 	/* After a SHUTDOWN for good the gate stays away. */
 	if (p->m->phase == MON_STOP || (p->m->phase != MON_RUN && p->what == SP_PROC_GATE))
 		return;
@@ -395,14 +402,45 @@ mon_proc_shutdown(struct mon *m, enum sp_proc what, uint64_t grace_us)
 		proc_kill(&m->proc[what]);
 }
 
+static void
+proc_leave(struct mon_proc *p, uint64_t grace_us)
+{
+	if (p->pid == 0)
+		return;		/* what is started next is fresh */
+	p->renew = 1;
+	sp_timer_in(p->again, grace_us + PROC_RENEW_US);
+	mon_proc_shutdown(p->m, p->what, grace_us);
+}
+
 void
 mon_proc_renew(struct mon *m, enum sp_proc what)
 {
+	proc_leave(&m->proc[what], 0);
+}
+
+void
+mon_proc_hold(struct mon *m, enum sp_proc what, uint64_t grace_us)
+{
+	m->proc[what].held = 1;
+	proc_leave(&m->proc[what], grace_us);
 	if (m->proc[what].pid == 0)
-		return;		/* what is started next is fresh */
-	m->proc[what].renew = 1;
-	sp_timer_in(m->proc[what].again, PROC_RENEW_US);
-	mon_proc_shutdown(m, what, 0);
+		sp_timer_stop(m->proc[what].again);
+}
+
+void
+mon_proc_unhold(struct mon *m, enum sp_proc what)
+{
+	if (!m->proc[what].held)
+		return;
+	m->proc[what].held = 0;
+	if (m->phase == MON_RUN || (m->phase != MON_STOP && what != SP_PROC_GATE))
+		proc_start(&m->proc[what]);	/* one that still goes is started when it is gone */
+}
+
+int
+mon_proc_fresh(const struct mon *m, enum sp_proc what)
+{
+	return m->proc[what].pid != 0 && !m->proc[what].renew && m->proc[what].ready;
 }
 
 void
@@ -432,4 +470,55 @@ mon_procs_release(struct mon *m)
 		sp_closep(&m->proc[procs[i]].pidfd);
 		sp_timer_free(m->proc[procs[i]].again);
 	}
+}
+
+/* ---- for a successor of this program */
+
+void
+procs_save(struct mon *m, struct keep *k, SallyportState__Monitor *st)
+{
+	if ((st->processes = keep_alloc(k, SP_NELEMS(procs), sizeof(void *))) == NULL)
+		return;
+	for (size_t i = 0; i < SP_NELEMS(procs); i++) {
+		const struct mon_proc *p = &m->proc[procs[i]];
+		SallyportState__Process *s = keep_alloc(k, 1, sizeof(*s));
+
+		if (s == NULL)
+			return;
+		sallyport_state__process__init(s);
+		s->what = p->what;
+		s->pid = p->pid;
+		s->pidfd = keep_fd(k, p->pidfd);
+		s->channel = p->pid != 0 ? keep_chan(k, p->chan) : NULL;
+		s->ready = p->ready;
+		s->ever = p->ever;
+		s->renew = p->renew;
+		s->deaths = p->deaths;
+		s->started_us = p->started_us;
+		st->processes[st->n_processes++] = s;
+	}
+}
+
+enum sp_err
+procs_restore(struct mon *m, const SallyportState__Monitor *st)
+{
+	for (size_t i = 0; i < st->n_processes; i++) {
+		const SallyportState__Process *s = st->processes[i];
+		struct mon_proc *p = &m->proc[s->what];
+		enum sp_err r;
+
+		p->pid = s->pid;
+		p->pidfd = state_fd(s->pidfd);
+		p->ready = s->ready;
+		p->ever = s->ever;
+		p->renew = s->renew;
+		p->deaths = s->deaths;
+		p->started_us = s->started_us;
+		if (s->channel == NULL)
+			continue;	/* not running, or it has closed its channel and is about to end */
+		if ((r = sp_chan_new(s->channel->fd, SP_PROC_MONITOR, p->what, proc_on_msg, proc_on_close, p, &p->chan)) != SP_OK ||
+		    (r = sp_chan_watch(p->chan, m->loop)) != SP_OK || (r = state_waiting(s->channel, p->chan)) != SP_OK)
+			return r;
+	}
+	return SP_OK;
 }

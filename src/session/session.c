@@ -21,6 +21,7 @@ struct ask {
 	uint16_t	 id;
 	uint32_t	 corr;
 	struct sp_buf	 packed;	/* to ask control's successor again; empty when it cannot be asked twice */
+	int		 fd;		/* goes with it, while it could not be sent; -1: none */
 	ask_fn		*fn;
 	void		*arg;
 	struct sp_timer	*timer;
@@ -32,6 +33,7 @@ ask_free(struct ask *a)
 	sp_list_remove(&a->link);
 	sp_timer_free(a->timer);
 	sp_buf_release(&a->packed);
+	sp_closep(&a->fd);
 	free(a);
 }
 
@@ -87,12 +89,13 @@ session_ask(struct session *s, enum sp_proc whom, uint16_t id, const void *body,
 	a->id = id;
 	a->fn = fn;
 	a->arg = arg;
+	a->fd = -1;
 	sp_buf_init(&a->packed, SP_MSG_MAX);
-	if (whom == SP_PROC_CONTROL && fd < 0 && sp_buf_reserve(&a->packed, len + 1) == SP_OK)
+	if (whom == SP_PROC_CONTROL && (fd < 0 || c == NULL) && sp_buf_reserve(&a->packed, len + 1) == SP_OK)
 		a->packed.len = protobuf_c_message_pack(body, a->packed.p);
 	sp_timer_in(a->timer, wait_us);
 	if (c == NULL) {
-		sp_closep(&fd);
+		a->fd = fd;
 		if (a->packed.len == 0)
 			sp_timer_in(a->timer, 0);
 		return;		/* control is away: asked when it is back, or given up in time */
@@ -140,7 +143,9 @@ asks_again(struct session *s, enum sp_proc whom)
 			continue;
 		}
 		a->corr = sp_chan_corr(c);
-		if (sp_chan_send(c, a->id, a->corr, m, NULL, 0) != SP_OK)
+		if (a->fd >= 0)
+			sp_buf_reset(&a->packed);	/* the descriptor leaves with it: not a third time */
+		if (sp_chan_send(c, a->id, a->corr, m, &a->fd, a->fd >= 0) != SP_OK)
 			sp_timer_in(a->timer, 0);
 		protobuf_c_message_free_unpacked(m, NULL);
 	}

@@ -1,0 +1,78 @@
+/* src/monitor/conns.h - the objects behind conns.c, shared with the file that saves and restores them. Process: monitor. */
+#ifndef SP_MONITOR_CONNS_H
+#define SP_MONITOR_CONNS_H
+
+#include "monitor/monitor.h"
+#include "sallyport.pb-c.h"
+
+#define STATUS_UNKNOWN	(-1)
+
+struct live {			/* what a session process and a scribe process have in common */
+	struct mon	*m;
+	struct sp_hnode	 node;
+	struct sp_uuid	 id;		/* connection or session */
+	int		 is_scribe;
+	pid_t		 pid;
+	int		 pidfd;		/* -1: not born yet (scribe), or over */
+	struct sp_source *source;
+	struct sp_chan	*chan;
+	struct sp_timer	*late;		/* over, the status is awaited */
+	int		 over, wait_status;
+	int		 known;		/* control was told of it */
+	int		 killed;
+	char		 reason[MON_REASON], by[MON_NAME];
+};
+struct conn {
+	struct live	 l;
+	struct sp_list	 link;		/* in mon->conn_list */
+	struct sp_list	 scribes, labels, kills;
+	unsigned	 n_labels, n_kills;
+	char		 source_ip[64], local_ip[64];
+	uint32_t	 source_port, local_port;
+	uint8_t		 inner_token[64];
+	size_t		 inner_token_len;
+	uint64_t	 born_us;
+};
+struct scribe {
+	struct live	 l;
+	struct sp_list	 link;		/* in conn->scribes or mon->orphans */
+	struct conn	*conn;		/* NULL: its connection is gone */
+	struct sp_uuid	 conn_id;
+	int		 end_session, end_control;	/* kept until it is born */
+	int		 finished;	/* it closed its monitor channel: the recording has its end */
+};
+struct label {
+	struct sp_list	 link;
+	struct sp_uuid	 session_id;
+	char		 user[MON_NAME], account[MON_NAME], asset[MON_NAME], protocol[64], source_ip[64];
+	int64_t		 started_wall_us;
+};
+struct kill {
+	struct sp_list	 link;
+	struct conn	*conn;
+	struct sp_uuid	 session_id;	/* null: the whole connection */
+	struct sp_timer	*timer;
+	uint64_t	 at_us;		/* when the timer fires */
+	char		 reason[MON_REASON], by[MON_NAME];
+};
+struct gone {
+	struct sp_list	 link;
+	Sallyport__Gone	 msg;
+	uint64_t	 made_us;
+	int		 sent;
+	struct sp_uuid	 conn_id, session_id;
+	char		 reason[MON_REASON], by[MON_NAME];
+};
+
+/* conns.c, for conns_state.c: objects that are not new to the world. NULL, or an error: no memory, or the id is taken. */
+struct conn	*conn_make(struct mon *m, const struct sp_uuid *id);
+struct scribe	*scribe_make(struct mon *m, const struct sp_uuid *id, const struct sp_uuid *conn_id, struct conn *c);
+struct label	*label_make(struct conn *c, const struct sp_uuid *session_id);
+struct kill	*kill_make(struct conn *c, const struct sp_uuid *session_id, const char *reason, const char *by, uint64_t at_us);
+struct gone	*gone_make(struct mon *m, const struct sp_uuid *conn_id, const struct sp_uuid *session_id, const char *reason,
+		    const char *by);
+enum sp_err	 live_open(struct live *l, int *fd, enum sp_proc peer) SP_MUST_USE;	/* its monitor channel; fd is taken */
+/* Watch a process by the pidfd that it already has; one that is over gets its time to be reaped. */
+enum sp_err	 live_resume(struct live *l) SP_MUST_USE;
+
+#endif
