@@ -86,7 +86,7 @@ static const struct sp_field asset_group_fields[] = {
 static const struct sp_field account_fields[] = {
 	HEAD(C), UUID(C, asset_id, SP_FF_NEEDED), TEXT(C, name, SP_FF_NAME | SP_FF_NOLIST), TEXT(C, login, 0),
 	NUM(C, kind, SP_STORE_ACCOUNT_STORED, SP_STORE_ACCOUNT_TYPED), UUID(C, secret_id, 0), TEXT(C, auth_methods, 0),
-	NUM(C, state, SP_STORE_ACTIVE, SP_STORE_EXPIRED)
+	NUM(C, state, SP_STORE_ACTIVE, SP_STORE_EXPIRED), TEXT(C, principals, 0)
 };
 #undef C
 #define S struct sp_store_secret
@@ -840,6 +840,48 @@ sp_store_account_by_name(struct sp_store *s, const struct sp_uuid *asset_id, con
 	sp_q_uuid(&q, asset_id);
 	sp_q_text(&q, name);
 	return sp_row_first(&q, &sp_rt_account, ret);
+}
+
+enum sp_err
+sp_store_secret_by_name(struct sp_store *s, int64_t kind, const char *name, struct sp_store_secret *ret)
+{
+	struct sp_q q;
+	enum sp_err r = row_by(s, &sp_rt_secret, "kind = ? AND name = ? ORDER BY id LIMIT 1", &q);
+
+	if (r != SP_OK)
+		return r;
+	sp_q_i64(&q, kind);
+	sp_q_text(&q, name);
+	return sp_row_first(&q, &sp_rt_secret, ret);
+}
+
+enum sp_err
+sp_store_secrets_of_kind(struct sp_store *s, int64_t kind, sp_store_secret_fn fn, void *arg)
+{
+	struct sp_q q;
+	enum sp_err r = row_by(s, &sp_rt_secret, "kind = ? ORDER BY name, id", &q);
+
+	if (r != SP_OK)
+		return r;
+	sp_q_i64(&q, kind);
+	return sp_row_each(&q, &sp_rt_secret, secret_call, &(struct secret_call){ fn, arg });
+}
+
+enum sp_err
+sp_store_secrets_below_term(struct sp_store *s, int64_t term, const struct sp_uuid *after, uint32_t limit, sp_store_id_fn fn, void *arg)
+{
+	struct sp_uuid id;
+	sp_auto_q q;
+	enum sp_err r;
+
+	sp_q_open(s, SP_STORE_MAIN, "SELECT id FROM secrets WHERE term < ? AND id > ? ORDER BY id LIMIT ?", &q);
+	sp_q_i64(&q, term);
+	sp_q_blob(&q, after->b, sizeof(after->b));	/* the null id is below every other, not NULL */
+	sp_q_i64(&q, sp_page_limit(limit));
+	while ((r = sp_q_step(&q)) == SP_OK)
+		if ((r = sp_q_get_uuid(&q, 0, &id)) != SP_OK || fn(&id, arg) != 0)
+			return r;
+	return r == SP_ENOENT ? SP_OK : r;
 }
 
 struct first_two {

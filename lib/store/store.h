@@ -187,6 +187,7 @@ struct sp_store_account {
 	struct sp_uuid	secret_id;
 	char		auth_methods[SP_STORE_NAME_MAX + 1];	/* in order: "certificate,publickey,password,keyboard-interactive" */
 	int64_t		state;
+	char		principals[SP_STORE_TEXT_MAX + 1];	/* of its certificates, separated by ','; "": the login */
 };
 struct sp_store_secret {
 	SP_STORE_HEAD;
@@ -302,6 +303,10 @@ enum sp_err	 sp_store_asset_by_address(struct sp_store *s, const char *address, 
 enum sp_err	 sp_store_asset_group_by_name(struct sp_store *s, const char *name, struct sp_store_asset_group *ret) SP_MUST_USE;
 enum sp_err	 sp_store_account_by_name(struct sp_store *s, const struct sp_uuid *asset_id, const char *name, struct sp_store_account *ret) SP_MUST_USE;
 
+/* Names of secrets are not unique: the oldest of that kind and name. */
+enum sp_err	 sp_store_secret_by_name(struct sp_store *s, int64_t kind, const char *name, struct sp_store_secret *ret) SP_MUST_USE;
+enum sp_err	 sp_store_secrets_of_kind(struct sp_store *s, int64_t kind, sp_store_secret_fn fn, void *arg) SP_MUST_USE;	/* by name; unpaged */
+
 /* The user logged in; touches nothing else, neither version nor mac. */
 enum sp_err	 sp_store_user_seen(struct sp_store *s, const struct sp_uuid *id, int64_t at_us) SP_MUST_USE;
 /* Accept a TOTP step once: SP_OK only if it is later than every step before; SP_EDENIED else. Atomic among connections. */
@@ -330,6 +335,9 @@ enum sp_err	 sp_store_asset_member_delete(struct sp_store *s, const struct sp_uu
 enum sp_err	 sp_store_asset_members(struct sp_store *s, const struct sp_uuid *group_id, sp_store_member_fn fn, void *arg) SP_MUST_USE;
 /* The groups above: direct and transitive. Also "who is in it, through whatever": the leaves below. */
 typedef int (*sp_store_id_fn)(const struct sp_uuid *id, void *arg);
+/* Secrets that a data key older than `term` wraps, with an id above `after`, in order of id: a row that comes or goes
+ * meanwhile makes no page skip another. limit as in lists. */
+enum sp_err	 sp_store_secrets_below_term(struct sp_store *s, int64_t term, const struct sp_uuid *after, uint32_t limit, sp_store_id_fn fn, void *arg) SP_MUST_USE;
 enum sp_err	 sp_store_groups_of_user(struct sp_store *s, const struct sp_uuid *user_id, sp_store_group_fn fn, void *arg) SP_MUST_USE;
 enum sp_err	 sp_store_groups_of_asset(struct sp_store *s, const struct sp_uuid *asset_id, sp_store_asset_group_fn fn, void *arg) SP_MUST_USE;
 enum sp_err	 sp_store_users_of_group(struct sp_store *s, const struct sp_uuid *group_id, sp_store_id_fn fn, void *arg) SP_MUST_USE;

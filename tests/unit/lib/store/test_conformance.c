@@ -269,6 +269,7 @@ keys_secrets_accounts_and_host_keys_come_back_as_they_were_stored(void **state)
 	ok(sp_store_secret_get(s, &x[0].id, &x[1]));
 	assert_memory_equal(&x[0], &x[1], sizeof(*x));
 	a.secret_id = x->id;
+	(void)sp_strlcpy(a.principals, "root.web1,ops", sizeof(a.principals));
 	ok(sp_store_account_add(s, &a));
 	ok(sp_store_account_by_name(s, &asset, "root", &a2));
 	assert_memory_equal(&a, &a2, sizeof(a));
@@ -279,6 +280,73 @@ keys_secrets_accounts_and_host_keys_come_back_as_they_were_stored(void **state)
 	assert_int_equal(sp_store_secret_delete(s, &x->id, 1), SP_ESTATE);	/* the account uses it */
 	ok(sp_store_account_delete(s, &a.id, 1));
 	ok(sp_store_secret_delete(s, &x->id, 1));
+	free(x);
+}
+
+struct ids {
+	struct sp_uuid	id[64];
+	int		n, stop_at;
+};
+
+static int
+take_id(const struct sp_uuid *id, void *arg)
+{
+	struct ids *t = arg;
+
+	t->id[t->n++] = *id;
+	return t->n == t->stop_at;
+}
+
+static int
+take_secret_name(const struct sp_store_secret *x, void *arg)
+{
+	char *text = arg;
+
+	(void)sp_strlcpy(text + strlen(text), x->name, 16);
+	return 0;
+}
+
+static void
+secrets_are_found_by_kind_and_name_and_by_the_age_of_their_key(void **state)
+{
+	struct sp_store *s = store_of(state);
+	struct sp_store_secret *x = calloc(1, sizeof(*x));
+	struct sp_uuid none = { 0 }, ca;
+	struct ids t = { 0 };
+	char names[64] = "";
+
+	assert_non_null(x);
+	for (int i = 0; i < 20; i++) {
+		memset(x, 0, sizeof(*x));
+		x->kind = i % 10 == 0 ? SP_STORE_SECRET_SSH_CA : SP_STORE_SECRET_PASSWORD;
+		x->term = i % 4;
+		/* "19", "18" ...: the order of names is not that of ids */
+		sp_snprintf(x->name, sizeof(x->name), "%d", 19 - i);
+		ok(sp_store_secret_add(s, x));
+		if (i == 10)
+			ca = x->id;
+	}
+	ok(sp_store_secret_by_name(s, SP_STORE_SECRET_SSH_CA, "9", x));
+	assert_true(sp_uuid_equal(&x->id, &ca));
+	assert_int_equal(sp_store_secret_by_name(s, SP_STORE_SECRET_SSH_CA, "8", x), SP_ENOENT);	/* a password's name */
+	ok(sp_store_secrets_of_kind(s, SP_STORE_SECRET_SSH_CA, take_secret_name, names));
+	assert_string_equal(names, "199");
+	/* Pages of two, with a row deleted in front of the next page: nothing is skipped, nothing comes twice. */
+	for (int before = -1; before != t.n; ) {
+		before = t.n;
+		ok(sp_store_secrets_below_term(s, 3, t.n > 0 ? &t.id[t.n - 1] : &none, 2, take_id, &t));
+		if (t.n == 4)
+			ok(sp_store_secret_delete(s, &t.id[0], SP_STORE_ANY_VERSION));
+	}
+	assert_int_equal(t.n, 15);
+	for (int i = 1; i < t.n; i++)
+		assert_true(memcmp(t.id[i - 1].b, t.id[i].b, SP_UUID_LEN) < 0);
+	t = (struct ids){ .stop_at = 1 };
+	ok(sp_store_secrets_below_term(s, 1, &none, 0, take_id, &t));
+	assert_int_equal(t.n, 1);
+	t = (struct ids){ 0 };
+	ok(sp_store_secrets_below_term(s, 0, &none, 0, take_id, &t));
+	assert_int_equal(t.n, 0);
 	free(x);
 }
 
@@ -1269,6 +1337,7 @@ static const struct CMUnitTest tests[] = {
 	T(every_member_of_a_user_comes_back_as_it_was_stored),
 	T(every_member_of_a_grant_comes_back_as_it_was_stored),
 	T(keys_secrets_accounts_and_host_keys_come_back_as_they_were_stored),
+	T(secrets_are_found_by_kind_and_name_and_by_the_age_of_their_key),
 	T(a_taken_name_is_eexist_and_changes_nothing),
 	T(an_update_with_an_old_version_is_a_conflict_and_changes_nothing),
 	T(rows_out_of_bounds_are_refused_before_the_database_sees_them),
