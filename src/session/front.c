@@ -142,6 +142,8 @@ front_start(struct relay *r, const char *name, struct sp_view data, int slot)
 
 /* ---- the menu */
 
+static void front_menu_go(struct relay *r);
+
 void
 front_menu_pump(struct relay *r)
 {
@@ -171,7 +173,7 @@ front_menu_on_rows(struct session *s, struct sp_msg *m, void *arg)
 	size_t n = 0;
 
 	(void)s;
-	if (r->state == RL_DONE || r->menu == NULL)
+	if (r->state != RL_MENU || r->menu == NULL)
 		return 0;
 	for (; a != NULL && n < a->n_rows && n < SP_MENU_PAGE_MAX; n++) {
 		const Sallyport__MenuRow *w = a->rows[n];
@@ -181,6 +183,7 @@ front_menu_on_rows(struct session *s, struct sp_msg *m, void *arg)
 	}
 	front_menu_did(r, sp_menu_reply(r->menu, r->menu_ask, rows, n, a != NULL ? a->total : 0,
 	    a != NULL ? a->text : "Sallyport did not answer in time: try again", &r->menu_out));
+	front_menu_go(r);		/* a name typed in full, or keys typed ahead, may have chosen */
 	return 0;
 }
 

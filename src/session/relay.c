@@ -390,6 +390,7 @@ relay_to_menu(struct relay *r, const char *message)
 	r->far_eof = r->far_closed = r->have_exit = r->exit_told = r->allowed = r->asked = 0;
 	r->exit_code = 0;
 	r->exit_name[0] = '\0';
+	sp_buf_reset(&r->exit);
 	r->due_n = 0;
 	front_menu_again(r, message);
 	return 1;
@@ -458,7 +459,7 @@ relay_settle(struct relay *r)
 		return;
 	if (r->far_closed && !r->near_closed && relay_to_menu(r, NULL))
 		return;
-	if (r->have_exit && !r->exit_told) {
+	if (r->have_exit && !r->exit_told && r->menu == NULL) {	/* the end of a target is not the end of a menu */
 		r->exit_told = 1;
 		sp_channel_request(r->near, r->exit_signal ? "exit-signal" : "exit-status", 0, r->exit.p, r->exit.len);
 	}
@@ -552,7 +553,7 @@ far_request(void *arg, const char *name, int want_reply, struct sp_view data)
 
 	if (strcmp(name, "exit-status") == 0 || strcmp(name, "exit-signal") == 0)
 		far_take_exit(r, name, data);
-	else if (strcmp(name, "eow@openssh.com") == 0 && r->state == RL_RUN && r->near != NULL &&
+	else if (strcmp(name, "eow@openssh.com") == 0 && r->state == RL_RUN && r->near != NULL && r->menu == NULL &&
 	    strstr(sp_leg_peer_version(r->s->leg), "OpenSSH") != NULL)
 		sp_channel_request(r->near, name, 0, NULL, 0);
 	if (want_reply && r->far != NULL)
