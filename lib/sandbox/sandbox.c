@@ -46,6 +46,8 @@ box_limits(const struct sp_sandbox *s, struct sp_buf *say)
 		r = box_limit(RLIMIT_NOFILE, s->files_n, say, "open files");
 	if (r == SP_OK && s->memlock_bytes != 0)
 		r = box_limit(RLIMIT_MEMLOCK, s->memlock_bytes, say, "locked memory");
+	if (r == SP_OK && s->memory_bytes > 0 && !SP_SANDBOX_REDUCED)	/* sanitizers map terabytes */
+		r = box_limit(RLIMIT_AS, s->memory_bytes, say, "address space");
 	return r;
 }
 

@@ -29,6 +29,7 @@ struct sp_sandbox {
 	const char	*const *ro;	/* the same, to read only */
 	uint64_t	 files_n;	/* RLIMIT_NOFILE; 0: leave */
 	uint64_t	 memlock_bytes;	/* RLIMIT_MEMLOCK to ask for; 0: leave */
+	uint64_t	 memory_bytes;	/* RLIMIT_AS; 0: leave */
 };
 
 /* in_force receives one line for people, e.g. "user sallyport-net, no new privileges, seccomp (57 calls), landlock (no

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -165,8 +164,7 @@ close_others(const int *keep, size_t n)
 static void SP_NORETURN
 child_main(struct ends *e, int fd, const Sallyport__Conn *c)
 {
-	static const struct sp_sandbox box = { .may = SP_MAY_SOCKETPAIR, .files_n = SESSION_FILES };
-	const struct rlimit as = { SESSION_AS, SESSION_AS };
+	static const struct sp_sandbox box = { .may = SP_MAY_SOCKETPAIR, .files_n = SESSION_FILES, .memory_bytes = SESSION_AS };
 	int keep[] = { fd, e->monitor[1], e->control[1], e->vault[1], e->login[1] };
 	struct session_birth b = { .conf = &z.child.conf, .keys = z.keys, .banner = z.banner, .consent = z.consent,
 	    .inner = c->inner_token.len > 0, .fd = fd, .monitor = e->monitor[1], .control = e->control[1],
@@ -178,7 +176,6 @@ child_main(struct ends *e, int fd, const Sallyport__Conn *c)
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)prctl(PR_SET_NAME, "sp-session");
-	(void)setrlimit(RLIMIT_AS, &as);
 	sp_log_init("session", SP_LOG_INFO);
 	if (sp_uuid_from(c->conn_id.data, c->conn_id.len, &b.conn_id) != SP_OK)
 		_exit(70);
