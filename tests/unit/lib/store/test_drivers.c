@@ -219,6 +219,7 @@ static void
 pg_plan_check(struct fx *f, const char *select)
 {
 	char sql[8192], line[512];
+	struct sp_uuid id = { .b = { 1 } };
 	struct sp_q q;
 	int nodes = 0, pair = 0;
 	enum sp_err r;
@@ -226,7 +227,7 @@ pg_plan_check(struct fx *f, const char *select)
 	snprintf(sql, sizeof(sql), "EXPLAIN (COSTS OFF) %s", select);
 	sp_q_open(f->s, SP_STORE_MAIN, sql, &q);
 	for (int i = 0; i < 2; i++)
-		sp_q_uuid(&q, &(struct sp_uuid){ .b = { 1 } });
+		sp_q_uuid(&q, &id);	/* borrowed until the step */
 	while ((r = sp_q_step(&q)) == SP_OK) {
 		assert_int_equal(sp_q_get_text(&q, 0, line, sizeof(line)), SP_OK);
 		if (strstr(line, "Seq Scan") != NULL || strstr(line, "Hash") != NULL || strstr(line, "Merge") != NULL)

@@ -114,8 +114,15 @@ vault_play(struct rig *r)
 			Sallyport__SecretReply a = SALLYPORT__SECRET_REPLY__INIT;
 
 			a.envelope = bytes("wrapped", 7);
-			a.term = 1;
+			a.term = r->vault_term;
 			assert_int_equal(sp_chan_send(v->chan, SP_MSG_SECRET_REPLY, corr, &a, NULL, 0), SP_OK);
+		} else if (id == SP_MSG_SECRET_REWRAP) {
+			Sallyport__SecretReply a = SALLYPORT__SECRET_REPLY__INIT;
+
+			a.envelope = bytes("wrapped again", 13);
+			a.term = r->vault_term;
+			assert_int_equal(sp_chan_send(v->chan, SP_MSG_SECRET_REPLY, corr, &a, NULL, 0), SP_OK);
+			r->rewrapped++;
 		} else if (id == SP_MSG_HASH_PASSWORD) {
 			Sallyport__HashReply a = SALLYPORT__HASH_REPLY__INIT;
 
@@ -223,8 +230,8 @@ send_peer(struct rig *r, struct peer *p, enum sp_proc kind)
 	assert_int_equal(sp_chan_send(r->monitor.chan, SP_MSG_PEER, 0, &m, &other, 1), SP_OK);
 }
 
-static void
-vault_state(struct rig *r, int sealed)
+void
+rig_vault_state(struct rig *r, int sealed)
 {
 	Sallyport__VaultState s = SALLYPORT__VAULT_STATE__INIT;
 
@@ -232,8 +239,16 @@ vault_state(struct rig *r, int sealed)
 	s.sealed = sealed;
 	s.public_key = bytes("0123456789abcdef0123456789abcdef", 32);
 	s.boot = bytes("vault boot 12345", 16);
-	s.term = 1;
+	s.term = r->vault_term;
 	assert_int_equal(sp_chan_send(r->vault.chan, SP_MSG_VAULT_STATE, 0, &s, NULL, 0), SP_OK);
+}
+
+void
+rig_vault(struct rig *r, int sealed)
+{
+	peer_close(&r->vault);
+	send_peer(r, &r->vault, SP_PROC_VAULT);
+	rig_vault_state(r, sealed);
 }
 
 static void
@@ -277,6 +292,7 @@ rig_create(struct rig *r)
 	char path[128];
 
 	memset(r, 0, sizeof(*r));
+	r->vault_term = 1;
 	signal(SIGPIPE, SIG_IGN);
 	(void)sp_strlcpy(r->dir, "/tmp/sallyport-test-XXXXXX", sizeof(r->dir));
 	assert_non_null(mkdtemp(r->dir));
@@ -314,8 +330,7 @@ rig_start(struct rig *r)
 	r->vault_plays = 1;
 	send_boot(r);
 	peer_wait(&r->monitor, SP_MSG_READY, 0);
-	send_peer(r, &r->vault, SP_PROC_VAULT);
-	vault_state(r, 0);
+	rig_vault(r, 0);
 	send_peer(r, &r->dialer, SP_PROC_DIALER);
 	send_peer(r, &r->gate, SP_PROC_GATE);
 	connect_admin(r);

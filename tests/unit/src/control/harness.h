@@ -38,7 +38,9 @@ struct rig {
 	char		 dir[64];
 	int		 admin_listen;
 	struct peer	 monitor, vault, dialer, gate, ctl;
-	int		 vault_plays;	/* answer SECRET_PUT and HASH_PASSWORD by itself */
+	int		 vault_plays;	/* answer SECRET_PUT, SECRET_REWRAP and HASH_PASSWORD by itself */
+	uint32_t	 vault_term;	/* of what it wraps */
+	size_t		 rewrapped;	/* answers to SECRET_REWRAP */
 	uint8_t		 user_key[51];	/* blob of alice's key */
 	size_t		 user_key_len;
 };
@@ -46,6 +48,8 @@ struct rig {
 void	rig_create(struct rig *r);
 void	rig_destroy(struct rig *r);
 void	rig_start(struct rig *r);	/* start the process; BOOT, peers, an unsealed vault; connect to the admin socket */
+void	rig_vault(struct rig *r, int sealed);	/* another vault takes the place of the last one */
+void	rig_vault_state(struct rig *r, int sealed);
 void	rig_stop(struct rig *r, int signo);	/* 0: close the monitor's channel and expect exit status 0 */
 /* start, then: alice with a key, asset web1 with account root (password), a grant for everything */
 void	rig_up(struct rig *r);

@@ -4,7 +4,11 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/clock.h"
+#include "store/store.h"
 
 static ProtobufCBinaryData
 id_bytes(const struct sp_uuid *u)
@@ -496,6 +500,40 @@ a_reattached_session_is_not_believed_about_its_user(void **state)
 	rig_down(&r);
 }
 
+/* Another account of the same asset has another credential, which this session was never granted. */
+static void
+a_reattached_session_is_not_believed_about_its_account(void **state)
+{
+	struct rig r;
+	struct live l = { 0 };
+	Sallyport__LeaseAsk q = SALLYPORT__LEASE_ASK__INIT;
+	struct sp_uuid other;
+	char op[] = "password";
+	json_t *o;
+
+	(void)state;
+	rig_up(&r);
+	o = call(&r, "account.create", json_pack("{s:s, s:s, s:s, s:{s:s, s:s}}", "asset", "web1", "name", "other",
+	    "kind", "stored", "secret", "kind", "password", "sealed", "c2VhbGVk"), NULL);
+	assert_int_equal(sp_uuid_parse(json_string_value(json_object_get(o, "id")), &other), SP_OK);
+	json_decref(o);
+	live_up(&r, &l);
+	rig_stop(&r, SIGKILL);
+	peer_close(&l.session);
+	peer_close(&l.scribe);
+	rig_start(&r);
+	session_again(&r, &l.session, &l.user, l.epoch, &l.id, &other, 1);
+	peer_wait(&l.session, SP_MSG_WELCOME, 0);
+	q.session_id = id_bytes(&l.id);
+	q.op = op;
+	peer_send(&l.session, SP_MSG_LEASE_ASK, 0, &q);
+	assert_memory_equal(((Sallyport__Kill *)peer_wait(&r.monitor, SP_MSG_KILL, 0))->conn_id.data, l.session.conn.b, 16);
+	assert_false(peer_has(&r.vault, SP_MSG_LEASE_PUT));
+	assert_int_equal(audit_count(&r, "credential.use", &l.id), 0);
+	live_down(&l);
+	rig_down(&r);
+}
+
 static void
 a_user_disabled_before_reattachment_is_killed(void **state)
 {
@@ -612,6 +650,147 @@ explain_says_which_grant_allows_and_why_not(void **state)
 	rig_down(&r);
 }
 
+/* The rig's own store, opened by the test while control does not run. */
+static struct sp_store *
+store_open(struct rig *r)
+{
+	struct sp_store *s;
+	char url[128];
+
+	sp_snprintf(url, sizeof(url), "sqlite:%s/store", r->dir);
+	assert_int_equal(sp_store_open(url, NULL, &s), SP_OK);
+	assert_int_equal(sp_store_migrate(s), SP_OK);
+	return s;
+}
+
+/* Control may run as another user than the test. */
+static void
+store_close(struct rig *r, struct sp_store *s)
+{
+	static const char *const names[] = { "sallyport.db", "sallyport.db-wal", "sallyport.db-shm", "evidence.db",
+		"evidence.db-wal", "evidence.db-shm" };
+	char path[128];
+
+	sp_store_close(s);
+	for (size_t i = 0; i < SP_NELEMS(names); i++) {
+		sp_snprintf(path, sizeof(path), "%s/store/%s", r->dir, names[i]);
+		(void)!chmod(path, 0666);
+	}
+}
+
+static int
+count_id(const struct sp_uuid *id, void *arg)
+{
+	(void)id;
+	++*(size_t *)arg;
+	return 0;
+}
+
+static void
+secrets_make(struct rig *r, size_t n, int64_t term)
+{
+	struct sp_store_secret *x = calloc(1, sizeof(*x));
+	struct sp_store *s = store_open(r);
+
+	assert_non_null(x);
+	assert_int_equal(sp_store_begin(s, SP_STORE_MAIN), SP_OK);
+	for (size_t i = 0; i < n; i++) {
+		memset(x, 0, sizeof(*x));
+		x->kind = SP_STORE_SECRET_PASSWORD;
+		x->secret_version = 1;
+		x->term = term;
+		x->ciphertext.len = 3;
+		memcpy(x->ciphertext.b, "old", 3);
+		sp_snprintf(x->name, sizeof(x->name), "%zu", (i * 7919) % n);
+		assert_int_equal(sp_store_secret_add(s, x), SP_OK);
+	}
+	assert_int_equal(sp_store_commit(s), SP_OK);
+	store_close(r, s);
+	free(x);
+}
+
+static void
+pump_vault_until(struct rig *r, size_t rewrapped)
+{
+	uint64_t end = sp_now_us() + 120 * SP_US_PER_S;
+
+	while (r->rewrapped < rewrapped && sp_now_us() < end)
+		peer_poll(&r->vault, 20);
+	assert_true(r->rewrapped >= rewrapped);
+}
+
+/* vault.status says so. */
+static void
+wait_rewrapped(struct rig *r)
+{
+	uint64_t end = sp_now_us() + 120 * SP_US_PER_S;
+	json_t *o, *w;
+	int done = 0;
+
+	while (!done && sp_now_us() < end) {
+		o = call(r, "vault.status", json_object(), NULL);
+		w = json_object_get(o, "rewrap");
+		done = w != NULL && json_is_false(json_object_get(w, "running"));
+		if (done) {
+			assert_true(json_integer_value(json_object_get(w, "total")) > 0);
+			assert_int_equal(json_integer_value(json_object_get(w, "done")), json_integer_value(json_object_get(w, "total")));
+			assert_int_equal(json_integer_value(json_object_get(w, "failed")), 0);
+		}
+		json_decref(o);
+	}
+	assert_true(done);
+}
+
+static void
+a_rotation_reaches_every_secret_whatever_dies_meanwhile(void **state)
+{
+	static const struct sp_uuid none;
+	struct rig r;
+	struct sp_store *s;
+	size_t left = 0;
+	json_t *o;
+
+	(void)state;
+	rig_create(&r);
+	r.vault_term = 2;
+	secrets_make(&r, 1200, 1);
+	secrets_make(&r, 150, 2);	/* a whole page in which nothing is to be done must not end the run */
+	secrets_make(&r, 1300, 1);
+	rig_start(&r);
+	pump_vault_until(&r, 700);
+	o = call(&r, "vault.status", json_object(), NULL);
+	assert_true(json_is_true(json_object_get(json_object_get(o, "rewrap"), "running")));
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(o, "rewrap"), "total")), 2500);
+	json_decref(o);
+	rig_stop(&r, SIGKILL);
+	rig_start(&r);			/* control was restarted */
+	pump_vault_until(&r, 1100);
+	rig_vault(&r, 0);		/* the vault was restarted, and unsealed itself */
+	pump_vault_until(&r, 1500);
+	rig_vault(&r, 1);		/* it came back sealed: the question that was open is refused, later it goes on */
+	r.vault_plays = 0;
+	peer_wait(&r.vault, SP_MSG_SECRET_REWRAP, 0);
+	{
+		Sallyport__SecretReply a = SALLYPORT__SECRET_REPLY__INIT;
+
+		a.err = SP_ESEALED;
+		assert_int_equal(sp_chan_send(r.vault.chan, SP_MSG_SECRET_REPLY, r.vault.last_corr, &a, NULL, 0), SP_OK);
+	}
+	json_decref(call(&r, "system.status", json_object(), NULL));
+	r.vault_plays = 1;
+	rig_vault_state(&r, 0);
+	pump_vault_until(&r, 2000);
+	r.vault_term = 3;		/* rotated once more while the last rotation is being worked off */
+	rig_vault_state(&r, 0);
+	wait_rewrapped(&r);
+	rig_stop(&r, 0);
+	s = store_open(&r);
+	assert_int_equal(sp_store_secrets_below_term(s, 3, &none, 0, count_id, &left), SP_OK);
+	assert_int_equal(left, 0);
+	sp_store_close(s);
+	rig_destroy(&r);
+}
+
 int
 main(void)
 {
@@ -631,11 +810,13 @@ main(void)
 		cmocka_unit_test(a_message_out_of_its_state_ends_that_connection_only),
 		cmocka_unit_test(a_live_session_survives_the_death_of_control),
 		cmocka_unit_test(a_reattached_session_is_not_believed_about_its_user),
+		cmocka_unit_test(a_reattached_session_is_not_believed_about_its_account),
 		cmocka_unit_test(a_user_disabled_before_reattachment_is_killed),
 		cmocka_unit_test(a_session_that_nobody_brings_back_is_ended_as_lost),
 		cmocka_unit_test(a_torn_last_line_of_the_audit_log_is_cut_and_counting_goes_on),
 		cmocka_unit_test(a_refused_change_changes_nothing_and_is_in_the_log),
 		cmocka_unit_test(explain_says_which_grant_allows_and_why_not),
+		cmocka_unit_test(a_rotation_reaches_every_secret_whatever_dies_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
