@@ -167,7 +167,7 @@ class Session(unittest.TestCase):
             return f'sallyport: {text}\n'.encode()
         self.check(self.world().ssh(f'alice@{ME}@nowhere@127.0.0.1', 'true'), 255, b'', line('no such asset: nowhere'))
         self.check(self.world(target=free_port()).ssh(TO, 'true'), 255, b'',
-                   line('No connection to web1: connection refused'))
+                   line('Cannot connect to web1: connection refused'))
         self.check(self.world('refuse=exec').ssh(TO, 'true'), 255, b'', line('this is not allowed here'))
         self.check(self.world(method='password:wrong').ssh(TO, 'true'), 255, b'',
                    line(f'web1 refused the login of {ME}'))

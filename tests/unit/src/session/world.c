@@ -210,7 +210,7 @@ dial(struct conn *c)
 		close(fd);
 		fd = -1;
 		d.err = SP_EUNREACH;
-		d.text = (char *)(uintptr_t)"connection refused";
+		d.text = (char *)(uintptr_t)"Cannot connect to web1: connection refused";
 	}
 	send_to(c->control, SP_MSG_DIAL_REPLY, 0, &d, fd);
 }
