@@ -39,7 +39,9 @@ again_target_load(struct again *a, struct sp_store *s, struct again_target *t)
 	    !sp_uuid_equal(&t->row.conn_id, &a->conn->id) || !sp_uuid_equal(&t->row.user_id, &a->user_id))
 		return;
 	a->proven = 1;
+	/* The account's id is a claim too: with another one of the asset its credential would be leased under this name. */
 	if (judge_facts_load(s, &a->user, &t->row.asset_id, &t->account_id, &t->facts) != SP_OK ||
+	    strcmp(t->facts.account, t->row.account) != 0 ||
 	    sp_store_event_last(s, &t->session_id, &t->last_seq) != SP_OK)
 		return;
 	t->good = 1;
