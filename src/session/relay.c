@@ -301,8 +301,9 @@ relay_record_end(struct relay *r)
 {
 	Sallyport__RecChannelEnd e = SALLYPORT__REC_CHANNEL_END__INIT;
 
-	if (r->number == 0 || r->target == NULL)
+	if (!r->recorded || r->target == NULL)
 		return;
+	r->recorded = 0;
 	e.channel = r->number;
 	e.bytes_in = r->flow[SP_REC_IN].bytes;
 	e.bytes_out = r->flow[SP_REC_OUT].bytes;
@@ -682,6 +683,7 @@ relay_record_start(struct relay *r)
 	c.rows = r->rows;
 	c.term = r->term;
 	target_scribe(r->target, SP_MSG_REC_CHANNEL, &c);
+	r->recorded = 1;
 }
 
 /* Allowed and the target is up: open the channel there. */

@@ -171,7 +171,8 @@ struct relay {
 	enum relay_kind		 kind;
 	enum relay_state	 state;
 	struct sp_channel	*near, *far;	/* user's side, target's side */
-	uint32_t		 number;	/* in the recording; 0: not yet */
+	uint32_t		 number;	/* of control's question, and in the recording; 0: not yet */
+	int			 recorded;	/* the recorder knows the channel */
 	char			 type[32];	/* of CHANNEL_ASK */
 	struct sp_buf		 detail;
 	/* session channels */
