@@ -88,7 +88,7 @@ asset_fields(struct api_call *c, struct sp_store *s, struct sp_store_asset *a)
 	}
 	ctl_conf_copy(c->ctl, &conf);
 	if (inner_is_bastion(&conf, a->address, (uint32_t)a->port) || strcasecmp(a->name, conf.bastion_name) == 0)
-		return api_fail(c, SP_EDENIED, "the bastion itself is never an asset");
+		return api_fail(c, SP_EDENIED, "the bastion itself is never an asset: name another address, port or name");
 	if (*zone != '\0') {
 		if ((r = sp_store_zone_by_name(s, zone, &z)) != SP_OK)
 			return api_fail(c, SP_ENOENT, "there is no zone \"%s\"", zone);

@@ -404,6 +404,21 @@ account_named(const struct account_set *set, const struct sp_store_user *u, cons
 	return n == 1 ? found : NULL;
 }
 
+/* As many names as fit a line: the person must type one of them. */
+static void
+refuse_several(struct judge *j)
+{
+	char names[160] = "";
+	size_t at = 0, i;
+
+	for (i = 0; i < j->choice_n && at + strlen(j->choice[i]) + 3 < sizeof(names); i++) {
+		sp_snprintf(names + at, sizeof(names) - at, "%s%s", i > 0 ? ", " : "", j->choice[i]);
+		at = strlen(names);
+	}
+	refuse(j, SP_EUSAGE, "You have several accounts on %s (%s%s): name one, as in %s@%s.", j->asset.name, names,
+	    i < j->choice_n ? ", ..." : "", j->choice[0], j->asset.name);
+}
+
 static const struct sp_store_account *
 account_find(struct judge *j, struct sp_policy_input *in, const struct account_set *set)
 {
@@ -421,7 +436,7 @@ account_find(struct judge *j, struct sp_policy_input *in, const struct account_s
 		return only;
 	}
 	if (j->choice_n > 1)
-		refuse(j, SP_EUSAGE, "You have several accounts on %s: name one, as in account@%s.", j->asset.name, j->asset.name);
+		refuse_several(j);
 	else
 		refuse(j, SP_EACCES, "You have no account on %s that you may use now.", j->asset.name);
 	return NULL;
