@@ -452,7 +452,8 @@ leg_auth_publickey(struct sp_leg *leg, struct sp_view v, struct sp_leg_auth *a)
 			leg_auth(leg, a);
 		return SSH_PACKET_USED;
 	}
-	if (leg->auth_open || leg->pk.blob.len > 0) {
+	/* One at a time at libssh: pk.login is what is verified with pk.blob. */
+	if (leg->auth_open || leg->pk.blob.len > 0 || leg->kbdint_wait) {
 		leg_fail(leg, "login requests are not answered twice");
 		return SSH_PACKET_USED;
 	}
@@ -529,7 +530,7 @@ leg_packet_userauth(ssh_session session, uint8_t type, ssh_buffer packet, void *
 	}
 	a.method = SP_LEG_NONE;
 	if (sp_view_equal_str(method, "keyboard-interactive")) {
-		if (leg->auth_open || leg->kbdint_wait)
+		if (leg->auth_open || leg->kbdint_wait || leg->pk.blob.len > 0)
 			leg_fail(leg, "login requests are not answered twice");
 		leg->kbdint_wait = 1;
 		(void)sp_strlcpy(leg->pk.login, name, sizeof(leg->pk.login));
