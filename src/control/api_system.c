@@ -164,15 +164,28 @@ struct hosts {
 	int		 full;
 };
 
+/* The inner key of an asset under the names given. */
+static void
+hosts_add_as(struct hosts *h, const struct sp_store_asset *a, const char *names)
+{
+	struct sp_buf key, line;
+
+	sp_buf_init(&key, 256);
+	sp_buf_init(&line, SP_SSHKEY_LINE_MAX);
+	if (inner_public(h->c->ctl, &a->id, &key) == SP_OK &&
+	    sp_sshkey_line_print(names, (struct sp_view){ key.p, key.len }, NULL, &line) == SP_OK &&
+	    (sp_buf_append(&h->text, line.p, line.len) != SP_OK || sp_buf_append_str(&h->text, "\n") != SP_OK))
+		h->full = 1;
+	sp_buf_release(&key);
+	sp_buf_release(&line);
+}
+
 static int
 hosts_add(const struct sp_store_asset *a, void *arg)
 {
 	struct hosts *h = arg;
-	struct sp_buf key, line;
 	char names[SP_SSHKEY_HOSTS_MAX + 1];
 
-	sp_buf_init(&key, 256);
-	sp_buf_init(&line, SP_SSHKEY_LINE_MAX);
 	/* A name with blanks or commas cannot stand in a known_hosts file; its address still can. */
 	if (strpbrk(a->name, " ,*?!") != NULL || a->name[0] == '@' || a->name[0] == '|' || a->name[0] == '#')
 		(void)sp_strlcpy(names, a->address, sizeof(names));
@@ -180,12 +193,7 @@ hosts_add(const struct sp_store_asset *a, void *arg)
 		(void)sp_strlcpy(names, a->name, sizeof(names));
 	else
 		sp_snprintf(names, sizeof(names), "%s,%s", a->name, a->address);
-	if (inner_public(h->c->ctl, &a->id, &key) == SP_OK &&
-	    sp_sshkey_line_print(names, (struct sp_view){ key.p, key.len }, NULL, &line) == SP_OK &&
-	    (sp_buf_append(&h->text, line.p, line.len) != SP_OK || sp_buf_append_str(&h->text, "\n") != SP_OK))
-		h->full = 1;
-	sp_buf_release(&key);
-	sp_buf_release(&line);
+	hosts_add_as(h, a, names);
 	return h->full;
 }
 
@@ -226,8 +234,45 @@ hosts_add_own_names(struct hosts *h)
 	}
 }
 
-/* One line for each key of the bastion and for each asset; or for the host that is named: an asset's inner key, else the
- * bastion's keys under the name that was asked for. Public keys only: anybody may ask. */
+/* Does the bastion listen on this port? Without one it may be reached under any name that is no asset's. */
+static int
+hosts_is_own_port(const struct hosts *h, int64_t port)
+{
+	struct sp_config conf;
+	struct sp_netaddr a;
+
+	ctl_conf_copy(h->c->ctl, &conf);
+	for (size_t i = 0; i < conf.listen.n; i++)
+		if (sp_netaddr_parse_hostport(conf.listen.v[i], 22, &a) == SP_OK && a.port == port)
+			return 1;
+	return 0;
+}
+
+/* For one host, as known_hosts names it: the inner key of the asset of that name; else the bastion's keys, if the port
+ * is one of its own; else the inner key of the asset with that address; else the bastion's, which may have any name. */
+static enum sp_err
+hosts_add_one(struct hosts *h, struct sp_store *s, const char *name, int64_t port, struct sp_store_asset *a)
+{
+	char shown[SP_STORE_NAME_MAX + 16];
+	enum sp_err r;
+
+	if (strpbrk(name, " ,*?!@|#[]") != NULL || !sp_text_is_plain(name, strlen(name)))
+		return SP_OK;
+	sp_snprintf(shown, sizeof(shown), port == 22 ? "%s" : "[%s]:%lld", name, (long long)port);
+	r = sp_store_asset_by_name(s, name, a);
+	if (r == SP_ENOENT && (port == 22 || !hosts_is_own_port(h, port)))
+		r = sp_store_asset_by_address(s, name, 0, a);
+	if (r == SP_OK)
+		hosts_add_as(h, a, shown);
+	else if (r == SP_ENOENT || r == SP_EINVAL || r == SP_ECONFLICT) {
+		r = SP_OK;
+		hosts_add_bastion(h, shown);
+	}
+	return r;
+}
+
+/* One line for each key of the bastion and for each asset, or those of the host that is named. Public keys only: anybody
+ * may ask. */
 void
 sys_known_hosts(struct api_call *c, struct sp_store *s)
 {
@@ -235,26 +280,19 @@ sys_known_hosts(struct api_call *c, struct sp_store *s)
 	struct sp_store_query q = { .limit = SP_STORE_PAGE_MAX };
 	struct sp_store_asset *a = malloc(sizeof(*a));
 	char name[SP_STORE_NAME_MAX + 1] = "";
+	int64_t port = 22;
 	enum sp_err r = SP_OK;
 	size_t before;
 
 	sp_buf_init(&h.text, 64u * 1024 * 1024);
-	if (a == NULL || api_str(c, "name", 0, name, sizeof(name)) != SP_OK) {
+	if (a == NULL || api_str(c, "name", 0, name, sizeof(name)) != SP_OK || api_int(c, "port", 1, 65535, &port) != SP_OK) {
 		free(a);
 		if (c->err == SP_OK)
 			(void)api_fail(c, SP_ENOMEM, "out of memory");
 		return;
 	}
 	if (*name != '\0') {
-		if ((r = sp_store_asset_by_name(s, name, a)) == SP_ENOENT)
-			r = sp_store_asset_by_address(s, name, 0, a);
-		if (r == SP_OK)
-			hosts_add(a, &h);
-		else if (r == SP_ENOENT || r == SP_EINVAL || r == SP_ECONFLICT) {
-			r = SP_OK;
-			if (strpbrk(name, " ,*?!@|#") == NULL && sp_text_is_plain(name, strlen(name)))
-				hosts_add_bastion(&h, name);
-		}
+		r = hosts_add_one(&h, s, name, port, a);
 	} else {
 		hosts_add_own_names(&h);
 		do {
