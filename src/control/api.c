@@ -221,6 +221,7 @@ call_identify(struct api_call *c, struct sp_store *s)
 {
 	enum sp_err r;
 
+	c->owner = c->conn == NULL && *c->as_user == '\0' && (c->uid == 0 || c->uid == (int64_t)geteuid());
 	if (c->conn != NULL) {
 		r = sp_store_user_get(s, &c->caller.id, &c->caller);
 	} else if ((r = sp_store_user_by_os_uid(s, c->uid, &c->caller)) == SP_ENOENT) {
@@ -256,7 +257,7 @@ call_permit(struct api_call *c)
 		"root or the owner of this installation" };
 	int64_t least[] = { 0, 0, SP_STORE_ROLE_AUDITOR, SP_STORE_ROLE_ADMIN, SP_STORE_ROLE_ADMIN };
 
-	if (c->role >= least[c->m->who] && (c->m->who != API_OWNER || c->local_root))
+	if (c->role >= least[c->m->who] && (c->m->who != API_OWNER || c->owner))
 		return SP_OK;
 	return api_fail(c, SP_EACCES, "%s needs %s", c->m->name, need[c->m->who]);
 }

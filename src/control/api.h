@@ -35,6 +35,7 @@ struct api_call {
 	/* who calls: filled by the first step */
 	int64_t			 uid;		/* -1: over SSH */
 	int			 local_root;	/* uid 0 or our own, not bound to a user */
+	int			 owner;		/* uid 0 or our own, bound or not, acting as nobody else */
 	char			 as_user[SP_STORE_LOGIN_MAX + 1];
 	struct sp_store_user	 caller;
 	int64_t			 role;		/* enum sp_store_role, in force for this call */

@@ -36,6 +36,7 @@ explain(struct api_call *c, struct sp_store *s, const struct sp_store_user *u, c
 	struct sp_store_account row;
 	struct sp_policy_input in;
 	char protocols[SP_POLICY_PROTOCOLS_SIZE];
+	int account_is;			/* 0: missing, 1: disabled, 2: usable */
 	size_t n = 0;
 	enum sp_err r;
 
@@ -50,7 +51,9 @@ explain(struct api_call *c, struct sp_store *s, const struct sp_store_user *u, c
 	in.account = account;
 	in.wanted = wanted;
 	sp_policy_access(&in, d, reason, SP_NELEMS(reason), &n);
-	c->out = json_pack("{s:b, s:s, s:s, s:s, s:s}", "allowed", d->allowed, "user", u->login, "asset", a->name, "account",
+	/* A grant may name accounts that are not there: it allows nothing before they are. */
+	account_is = sp_store_account_by_name(s, &a->id, account, &row) == SP_OK ? 1 + (row.state == SP_STORE_ACTIVE) : 0;
+	c->out = json_pack("{s:b, s:s, s:s, s:s, s:s}", "allowed", d->allowed && account_is == 2, "user", u->login, "asset", a->name, "account",
 	    account, "protocols", sp_policy_protocols_text(d->protocols, protocols));
 	json_object_set_new(c->out, "reasons", reasons_json(&in, reason, n < REASONS_MAX ? n : REASONS_MAX));
 	if (d->grant >= 0) {
@@ -59,8 +62,9 @@ explain(struct api_call *c, struct sp_store *s, const struct sp_store_user *u, c
 		json_object_set_new(c->out, "grant", by->name != NULL && *by->name ? json_string(by->name) : api_id(&by->id));
 		json_object_set_new(c->out, "grant_id", api_id(&by->id));
 	}
-	if (sp_store_account_by_name(s, &a->id, account, &row) != SP_OK)
-		json_array_append_new(json_object_get(c->out, "reasons"), json_string("the asset has no account of that name"));
+	if (account_is < 2)
+		json_array_append_new(json_object_get(c->out, "reasons"), json_string(account_is == 0 ?
+		    "the asset has no account of that name" : "the account is disabled"));
 	if (d->until_us != 0)
 		json_object_set_new(c->out, "until", api_at(d->until_us));
 	free(d);

@@ -479,7 +479,8 @@ reveal_permitted(struct api_call *c, struct sp_store *s)
 	sp_snprintf(key, sizeof(key), "may_reveal.%s", c->caller.login);
 	if (c->local_root || (sp_store_setting_get(s, key, value, sizeof(value)) == SP_OK && strcmp(value, "yes") == 0))
 		return SP_OK;
-	return api_fail(c, SP_EACCES, "you do not have the permission to reveal secrets");
+	return api_fail(c, SP_EACCES, "you do not have the permission to reveal secrets: root gives it with 'sallyport settings set may_reveal.%s yes'",
+	    c->caller.login);
 }
 
 void

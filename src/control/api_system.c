@@ -128,8 +128,8 @@ sys_settings_set(struct api_call *c, struct sp_store *s)
 		(void)api_fail(c, SP_EINVAL, "a key has letters, digits, '.', '_' and '-'");
 		return;
 	}
-	if (strncmp(key, "may_", 4) == 0 && !c->local_root) {
-		(void)api_fail(c, SP_EACCES, "permissions (may_...) are given by root of this machine only");
+	if (strncmp(key, "may_", 4) == 0 && !c->owner) {
+		(void)api_fail(c, SP_EACCES, "permissions (may_...) are given by root of this machine only: run this as root, without --as");
 		return;
 	}
 	if (api_store(c, sp_store_setting_set(s, key, value), key) != SP_OK)

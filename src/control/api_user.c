@@ -233,7 +233,7 @@ user_add_key(struct api_call *c, struct sp_store *s, const struct sp_store_user 
 	sp_sshkey_fingerprint((struct sp_view){ l.blob.p, l.blob.len }, sp_sha256, k.fingerprint);
 	k.require_touch = sp_sshkey_is_sk(l.key.type);
 	if ((r = sp_store_user_key_add(s, &k)) == SP_EEXIST)
-		return api_fail(c, r, "the key %s is registered already", k.fingerprint);
+		return api_fail(c, r, "the key %s is registered already: remove it from its user first", k.fingerprint);
 	if (r == SP_OK) {
 		c->object = k.id;
 		api_more(c, "fingerprint", json_string(k.fingerprint));

@@ -274,7 +274,7 @@ static const struct ctl_cmd account_cmds[] = {
 	{ "delete", "delete an account", .args = account_arg, .method = "account.delete", .done = "Account {name}@{asset} deleted." },
 	{ "reveal", "show a stored secret; every use is written to the audit log", .args = account_reveal_arg,
 	  .method = "secret.reveal", .run = account_run_reveal,
-	  .more = "Needs a permission of its own. The vault seals the secret to a key that this program makes for this one answer." },
+	  .more = "Needs a permission of its own beside the role: root gives it with 'sallyport settings set may_reveal.LOGIN yes'. The vault seals the secret to a key that this program makes for this one answer." },
 	{ NULL }
 };
 const struct ctl_noun ctl_noun_account = { "account", "logins on assets and their secrets", account_cmds };
