@@ -12,6 +12,7 @@
 #include <libssh/callbacks.h>
 #include <libssh/libssh.h>
 #include <libssh/server.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
@@ -30,7 +31,8 @@
 #define LEG_READ	(128u * 1024)	/* most bytes in one recv(2) */
 #define LEG_SLICE	(16u * 1024)	/* fed at once: libssh recurses once per packet, this bounds its stack */
 #define LEG_OUT_MAX	((size_t)16 * 1024 * 1024)
-#define LEG_OUT_KEEP	((size_t)64 * 1024)	/* memory kept between bursts */
+#define LEG_OUT_KEEP	((size_t)64 * 1024)	/* memory kept by a quiet leg */
+#define LEG_QUIET_US	SP_US_PER_S		/* a leg is quiet when nothing was queued for so long */
 #define LEG_IN_MAX	((size_t)264 * 1024)	/* most bytes of one incomplete packet */
 
 #define MSG_DISCONNECT		1
@@ -64,7 +66,8 @@ struct sp_leg {
 	int			 server, closed, freed, closing, broken;
 	enum leg_state		 state;
 	struct sp_buf		 in;		/* an incomplete packet */
-	struct { uint8_t *p; size_t off, len, cap; } out;
+	struct { uint8_t *p; size_t off, len, cap; int used; } out;	/* used: since the last look of on_quiet */
+	struct sp_timer		*quiet;		/* runs at first, and while out holds more than LEG_OUT_KEEP */
 	int			 starved;	/* somebody was told to wait: drained() is owed */
 	uint64_t		 heard_us;
 	char			 why[256];
@@ -198,11 +201,14 @@ __wrap_ssh_socket_write(struct ssh_socket_struct *s, const void *buffer, uint32_
 				return SSH_ERROR;
 		if ((p = realloc(leg->out.p, cap)) == NULL)
 			return SSH_ERROR;
+		if (leg->out.cap <= LEG_OUT_KEEP && cap > LEG_OUT_KEEP)
+			sp_timer_in(leg->quiet, LEG_QUIET_US);
 		leg->out.p = p;
 		leg->out.cap = cap;
 	}
 	memcpy(leg->out.p + leg->out.len, buffer, len);
 	leg->out.len += len;
+	leg->out.used = 1;
 	return SSH_OK;
 }
 
@@ -619,11 +625,6 @@ leg_flush(struct sp_leg *leg)
 		return;
 	if (leg->out.off == leg->out.len) {
 		leg->out.off = leg->out.len = 0;
-		if (leg->out.cap > LEG_OUT_KEEP) {
-			free(leg->out.p);
-			leg->out.p = NULL;
-			leg->out.cap = 0;
-		}
 		if (leg->closing) {
 			leg_fail(leg, "closed");
 			return;
@@ -638,6 +639,23 @@ leg_flush(struct sp_leg *leg)
 		leg->starved = 0;
 		leg->ops->drained(leg->arg);
 	}
+}
+
+/* Memory of a burst goes back when the burst is over, not between its packets: fresh pages cost more than the copy. */
+static void
+leg_on_quiet(struct sp_timer *t, void *arg)
+{
+	struct sp_leg *leg = arg;
+
+	if (leg->out.used || leg->out.len > 0) {
+		leg->out.used = 0;
+		sp_timer_in(t, LEG_QUIET_US);
+		return;
+	}
+	free(leg->out.p);
+	leg->out.p = NULL;
+	leg->out.cap = leg->out.off = 0;
+	(void)malloc_trim(0);
 }
 
 /* Where the key exchange stands, after bytes were fed. */
@@ -752,6 +770,7 @@ leg_destroy(struct sp_leg *leg)
 		explicit_bzero(leg->password, leg->password_len);
 	free(leg->password);
 	free(leg->out.p);
+	sp_timer_free(leg->quiet);
 	sp_buf_release(&leg->in);
 	sp_buf_release(&leg->pk.blob);
 	sp_buf_release(&leg->pk.query);
@@ -807,11 +826,13 @@ leg_new(struct sp_loop *l, int fd, int server, const struct sp_leg_ops *ops, voi
 	sp_list_init(&leg->link);
 	sp_list_add_tail(&leg_all, &leg->link);
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));	/* inner connections are no TCP */
-	if ((leg->ssh = ssh_new()) == NULL || (r = sp_loop_add(l, fd, EPOLLIN, leg_on_event, leg, &leg->source)) != SP_OK) {
+	if ((leg->ssh = ssh_new()) == NULL || (r = sp_timer_new(l, leg_on_quiet, leg, &leg->quiet)) != SP_OK ||
+	    (r = sp_loop_add(l, fd, EPOLLIN, leg_on_event, leg, &leg->source)) != SP_OK) {
 		leg_destroy(leg);
 		return SP_ENOMEM;
 	}
 	ssh_set_blocking(leg->ssh, 0);
+	sp_timer_in(leg->quiet, LEG_QUIET_US);	/* key exchange and login leave much that is never used again */
 	*ret = leg;
 	return SP_OK;
 }

@@ -396,10 +396,11 @@ main(void)
 	static const struct sp_sandbox box = { .may = SP_MAY_FORK | SP_MAY_SOCKETPAIR, .user = "sallyport-net",
 	    .files_n = 65536 };
 
-	/* One arena, given back early: what is not touched is shared with every session. */
+	/* One arena: what is not touched is shared with every session. A busy session keeps the pages of its queues, a
+	 * quiet one gives them back (src/session/leg.c, leg_on_quiet). */
 	(void)mallopt(M_ARENA_MAX, 1);
-	(void)mallopt(M_TRIM_THRESHOLD, 128 * 1024);
-	(void)mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+	(void)mallopt(M_TRIM_THRESHOLD, 16 * 1024 * 1024);
+	(void)mallopt(M_MMAP_THRESHOLD, 4 * 1024 * 1024);
 	sp_child_init(&z.child, SP_PROC_ZYGOTE, &ops, &z);
 	sp_list_init(&z.live);
 	if (sp_htab_init(&z.pids) != SP_OK || sp_loop_signals(z.child.loop, signals, on_signal, NULL) != SP_OK)
