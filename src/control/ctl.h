@@ -44,6 +44,7 @@ struct vault_view {			/* what the vault said last */
 	char		text[256];
 	int		rewrap_running;
 	uint64_t	rewrap_done, rewrap_total, rewrap_failed;
+	uint64_t	rewrap_again_us;	/* boottime; 0: nothing is left */
 };
 
 struct ctl {
@@ -242,6 +243,7 @@ int		 inner_is_bastion(const struct sp_config *conf, const char *host, uint32_t 
 enum sp_err	 vaultlink_new(struct ctl *c) SP_MUST_USE;
 void		 vaultlink_peer(struct ctl *c, int fd);
 void		 vaultlink_rewrap(struct ctl *c);	/* wrap every secret in the newest data key, in the background */
+void		 vaultlink_tick(struct ctl *c, uint64_t now_us);
 json_t		*vaultlink_json(const struct ctl *c);
 
 enum sp_err	 boot_new(struct ctl *c) SP_MUST_USE;		/* before the audit log is opened */

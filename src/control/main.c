@@ -219,6 +219,7 @@ on_tick(struct sp_timer *t, void *arg)
 	inner_tick(c, now);
 	target_tick(c, now);
 	boot_tick(c, now);
+	vaultlink_tick(c, now);
 	leave_when_idle(c, now);
 	sp_timer_in(t, c->leave_at_us != 0 ? CTL_LEAVE_TICK_US : CTL_TICK_US);
 }

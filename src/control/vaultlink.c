@@ -12,7 +12,7 @@ static void
 vault_state(struct ctl *c, const Sallyport__VaultState *s)
 {
 	struct vault_view *v = &c->vault_view;
-	int was_sealed = !v->known || v->sealed, changed = !v->known || v->sealed != (int)s->sealed || v->term != s->term;
+	int changed = !v->known || v->sealed != (int)s->sealed || v->term != s->term;
 
 	if (s->boot.len > sizeof(v->boot) || s->public_key.len > sizeof(v->public_key)) {
 		sp_error("the vault's state does not fit");
@@ -37,8 +37,8 @@ vault_state(struct ctl *c, const Sallyport__VaultState *s)
 		audit_append(c->audit, &e, NULL, NULL);
 		sp_info("vault %s", !v->initialised ? "not initialised" : v->sealed ? "sealed" : "unsealed");
 	}
-	if (was_sealed && !v->sealed)
-		vaultlink_rewrap(c);	/* a rotation may have been interrupted */
+	if (changed && !v->sealed)
+		vaultlink_rewrap(c);	/* a rotation, or one that was interrupted */
 }
 
 static void
@@ -103,74 +103,94 @@ vaultlink_json(const struct ctl *c)
 	return o;
 }
 
-/* ---- re-wrapping: collect ids of older terms (reader), then one after another: read, ask the vault, write ---- */
+/* ---- re-wrapping: ids of older terms, a page at a time (reader), then one after another: read, ask the vault, write.
+ * What is left is known from the rows alone, so nothing needs to be remembered: a new control, an unseal or a further
+ * rotation begins again with whatever an older key still wraps. ---- */
+
+#define REWRAP_PAGE	256
+#define REWRAP_AGAIN_US	(600 * SP_US_PER_S)	/* after failures: rows that could not be wrapped */
 
 struct rewrap {
 	struct ctl_job			 job;
 	struct ctl			*ctl;
 	uint32_t			 term;
-	struct sp_uuid			*ids;
-	size_t				 n, cap, at;
-	int				 no_memory;
+	uint64_t			 left;		/* counted at the start */
+	struct sp_uuid			 after;		/* the last id that was looked at */
+	struct sp_uuid			 ids[REWRAP_PAGE];
+	size_t				 n, at;
 	struct sp_store_secret		 row;
 };
 
 static void rewrap_next(struct rewrap *w);
 
 static int
-rewrap_collect(const struct sp_store_secret *s, void *arg)
+rewrap_take(const struct sp_uuid *id, void *arg)
 {
 	struct rewrap *w = arg;
 
-	if (s->term == (int64_t)w->term)
-		return 0;
-	if (w->n == w->cap) {
-		size_t cap = w->cap ? w->cap * 2 : 64;
-		struct sp_uuid *p = realloc(w->ids, cap * sizeof(*p));
+	w->ids[w->n++] = *id;
+	return w->n == REWRAP_PAGE;
+}
 
-		if (p == NULL) {
-			w->no_memory = 1;
-			return 1;
-		}
-		w->ids = p;
-		w->cap = cap;
-	}
-	w->ids[w->n++] = s->id;
+static void
+rewrap_page_work(struct ctl_job *j, struct sp_store *s)
+{
+	struct rewrap *w = sp_container(j, struct rewrap, job);
+
+	w->n = w->at = 0;
+	j->err = sp_store_secrets_below_term(s, w->term, &w->after, REWRAP_PAGE, rewrap_take, w);
+}
+
+struct rewrap_count {
+	struct sp_uuid	last;
+	uint64_t	n;
+};
+
+static int
+rewrap_count_one(const struct sp_uuid *id, void *arg)
+{
+	struct rewrap_count *k = arg;
+
+	k->last = *id;
+	k->n++;
 	return 0;
 }
 
 static void
-rewrap_list_work(struct ctl_job *j, struct sp_store *s)
+rewrap_count_work(struct ctl_job *j, struct sp_store *s)
 {
 	struct rewrap *w = sp_container(j, struct rewrap, job);
-	struct sp_store_query q = { .limit = SP_STORE_PAGE_MAX };
-	size_t before;
+	struct rewrap_count k = { 0 };
+	uint64_t before;
 
-	/* Pages by offset: rows that come meanwhile are of the newest term already. */
 	do {
-		before = w->n;
-		j->err = sp_store_secret_list(s, &q, rewrap_collect, w);
-		q.offset += SP_STORE_PAGE_MAX;
-	} while (j->err == SP_OK && w->n - before == SP_STORE_PAGE_MAX && !w->no_memory);
+		before = k.n;
+		j->err = sp_store_secrets_below_term(s, w->term, &k.last, 0, rewrap_count_one, &k);
+	} while (j->err == SP_OK && k.n - before == SP_STORE_PAGE_MAX);
+	w->left = k.n;
 }
 
 static void
 rewrap_end(struct rewrap *w, const char *why)
 {
-	struct vault_view *v = &w->ctl->vault_view;
+	struct ctl *c = w->ctl;
+	struct vault_view *v = &c->vault_view;
+	int newer = v->known && !v->sealed && v->term > w->term;
 
 	v->rewrap_running = 0;
 	if (v->rewrap_total > 0) {
-		json_t *more = json_pack("{s:I, s:I, s:I}", "done", (json_int_t)v->rewrap_done, "total",
-		    (json_int_t)v->rewrap_total, "failed", (json_int_t)v->rewrap_failed);
+		json_t *more = json_pack("{s:I, s:I, s:I, s:I}", "done", (json_int_t)v->rewrap_done, "total",
+		    (json_int_t)v->rewrap_total, "failed", (json_int_t)v->rewrap_failed, "term", (json_int_t)w->term);
 		struct audit_entry e = { .kind = "vault.rewrapped", .actor = "system", .text = why, .more = more,
-		    .result = v->rewrap_done == v->rewrap_total ? "ok" : "failed" };
+		    .result = why == NULL && v->rewrap_failed == 0 ? "ok" : "failed" };
 
-		audit_append(w->ctl->audit, &e, NULL, NULL);
+		audit_append(c->audit, &e, NULL, NULL);
 		json_decref(more);
 	}
-	free(w->ids);
+	v->rewrap_again_us = v->rewrap_failed > 0 || why != NULL ? sp_now_us() + REWRAP_AGAIN_US : 0;
 	free(w);
+	if (newer && !c->stopping)
+		vaultlink_rewrap(c);	/* rotated once more meanwhile */
 }
 
 static void
@@ -191,7 +211,6 @@ rewrap_write_done(struct ctl_job *j)
 		v->rewrap_done++;	/* changed or gone meanwhile: whoever did it used the newest key */
 	else
 		v->rewrap_failed++;
-	w->at++;
 	rewrap_next(w);
 }
 
@@ -207,7 +226,6 @@ rewrap_answer(void *arg, enum sp_err err, struct sp_msg *m)
 	}
 	if (r->err != SP_OK || r->envelope.len == 0 || r->envelope.len > sizeof(w->row.ciphertext.b)) {
 		w->ctl->vault_view.rewrap_failed++;
-		w->at++;
 		rewrap_next(w);
 		return;
 	}
@@ -224,7 +242,7 @@ rewrap_read_work(struct ctl_job *j, struct sp_store *s)
 {
 	struct rewrap *w = sp_container(j, struct rewrap, job);
 
-	j->err = sp_store_secret_get(s, &w->ids[w->at], &w->row);
+	j->err = sp_store_secret_get(s, &w->after, &w->row);
 }
 
 static void
@@ -238,7 +256,6 @@ rewrap_read_done(struct ctl_job *j)
 			w->ctl->vault_view.rewrap_done++;
 		else
 			w->ctl->vault_view.rewrap_failed++;
-		w->at++;
 		rewrap_next(w);
 		return;
 	}
@@ -249,30 +266,58 @@ rewrap_read_done(struct ctl_job *j)
 }
 
 static void
+rewrap_page_done(struct ctl_job *j)
+{
+	struct rewrap *w = sp_container(j, struct rewrap, job);
+
+	if (j->err != SP_OK)
+		rewrap_end(w, "the list of secrets could not be read");
+	else if (w->n == 0)
+		rewrap_end(w, NULL);
+	else
+		rewrap_next(w);
+}
+
+/* The next of this page, else the next page. */
+static void
 rewrap_next(struct rewrap *w)
 {
-	if (w->at == w->n || w->ctl->stopping) {
-		rewrap_end(w, w->at == w->n ? NULL : "stopped");
+	if (w->ctl->stopping || w->ctl->leave_at_us != 0) {
+		rewrap_end(w, "stopped");	/* the successor goes on */
 		return;
 	}
-	w->job.work = rewrap_read_work;
-	w->job.done = rewrap_read_done;
+	if (w->at < w->n) {
+		w->after = w->ids[w->at++];
+		w->job.work = rewrap_read_work;
+		w->job.done = rewrap_read_done;
+	} else {
+		w->job.work = rewrap_page_work;
+		w->job.done = rewrap_page_done;
+	}
 	ctl_job_run(w->ctl, CTL_READ, &w->job);
 }
 
 static void
-rewrap_list_done(struct ctl_job *j)
+rewrap_count_done(struct ctl_job *j)
 {
 	struct rewrap *w = sp_container(j, struct rewrap, job);
+	struct vault_view *v = &w->ctl->vault_view;
 
-	w->ctl->vault_view.rewrap_total = w->n;
-	w->ctl->vault_view.rewrap_done = w->ctl->vault_view.rewrap_failed = 0;
-	if (j->err != SP_OK || w->no_memory) {
+	if (j->err != SP_OK) {
 		sp_error("secrets could not be listed for re-wrapping: %s", sp_err_text(j->err));
 		rewrap_end(w, "the list of secrets could not be read");
 		return;
 	}
-	rewrap_next(w);
+	if (w->left > 0 || v->rewrap_failed > 0) {	/* else the figures of the last run stay */
+		v->rewrap_total = w->left;
+		v->rewrap_done = v->rewrap_failed = 0;
+	}
+	if (w->left > 0) {
+		rewrap_next(w);
+	} else {
+		v->rewrap_running = 0;
+		free(w);
+	}
 }
 
 void
@@ -284,8 +329,19 @@ vaultlink_rewrap(struct ctl *c)
 		return;
 	w->ctl = c;
 	w->term = c->vault_view.term;
-	w->job.work = rewrap_list_work;
-	w->job.done = rewrap_list_done;
+	w->job.work = rewrap_count_work;
+	w->job.done = rewrap_count_done;
 	c->vault_view.rewrap_running = 1;
 	ctl_job_run(c, CTL_READ, &w->job);
+}
+
+void
+vaultlink_tick(struct ctl *c, uint64_t now_us)
+{
+	struct vault_view *v = &c->vault_view;
+
+	if (v->rewrap_again_us == 0 || now_us < v->rewrap_again_us || v->rewrap_running)
+		return;
+	v->rewrap_again_us = 0;
+	vaultlink_rewrap(c);
 }

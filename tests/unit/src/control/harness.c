@@ -246,7 +246,8 @@ rig_vault_state(struct rig *r, int sealed)
 void
 rig_vault(struct rig *r, int sealed)
 {
-	peer_close(&r->vault);
+	if (r->vault.chan != NULL)
+		peer_close(&r->vault);
 	send_peer(r, &r->vault, SP_PROC_VAULT);
 	rig_vault_state(r, sealed);
 }
