@@ -205,6 +205,15 @@ step_is_over(const struct mon *m)
 	return steps[m->upgrade.step - 1].act == STEP_HOLD ? m->proc[what].pid == 0 : mon_proc_fresh(m, what);
 }
 
+/* It cannot be started, or dies at once: logins do not wait for it. It is tried again as ever. */
+static int
+step_is_lost(const struct mon *m)
+{
+	const struct mon_proc *p = &m->proc[steps[m->upgrade.step - 1].what];
+
+	return sp_now_us() >= m->upgrade.deadline_us || (steps[m->upgrade.step - 1].act != STEP_HOLD && (p->missing || p->deaths > 1));
+}
+
 static void
 step_begin(struct mon *m)
 {
@@ -268,12 +277,11 @@ upgrade_on_timer(struct sp_timer *t, void *arg)
 		if (!u->begun)
 			step_begin(m);
 		if (!step_is_over(m)) {
-			if (sp_now_us() < u->deadline_us) {
+			if (!step_is_lost(m)) {
 				sp_timer_at(t, u->deadline_us);
 				return;
 			}
-			sp_error("upgrade: the new %s is not ready in time, going on without it",
-			    sp_proc_name(steps[u->step - 1].what));
+			sp_error("upgrade: %s does not get ready, going on without it", sp_proc_name(steps[u->step - 1].what));
 		}
 		u->begun = 0;
 		if (u->step++ == SP_NELEMS(steps))

@@ -281,6 +281,67 @@ queues_what_the_socket_does_not_take_and_refuses_beyond_the_limit(void **state)
 	sp_chan_free(session);
 }
 
+struct successor {
+	struct sp_chan	*to;
+	int		 put;
+};
+
+static void
+put_back(const uint8_t *bytes, size_t len, const int *fds, int nfds, int secret, void *arg)
+{
+	struct successor *s = arg;
+	int mine[SP_MSG_FDS];
+
+	for (int i = 0; i < nfds; i++)
+		mine[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);	/* execve(2) would keep the very numbers */
+	assert_int_equal(sp_chan_put_back(s->to, bytes, len, mine, nfds, secret), SP_OK);
+	for (int i = 0; i < nfds; i++)
+		assert_int_equal(mine[i], -1);
+	s->put++;
+}
+
+static void
+what_waits_goes_on_through_a_successor_in_order_with_its_descriptors(void **state)
+{
+	struct seen a = { .kept = -1 }, b = { .kept = -1, .steal = 1 };
+	Sallyport__TargetReply big = SALLYPORT__TARGET_REPLY__INIT;
+	Sallyport__DialReply last = SALLYPORT__DIAL_REPLY__INIT;
+	static uint8_t header[60000];
+	struct sp_chan *control, *session;
+	struct successor next = { 0 };
+	int raw, fd, before, sent = 0;
+
+	(void)state;
+	before = open_fds();
+	control = open_chan(SP_PROC_CONTROL, SP_PROC_SESSION, &a, &raw);
+	assert_int_equal(sp_chan_new(raw, SP_PROC_SESSION, SP_PROC_CONTROL, on_msg, on_close, &b, &session), SP_OK);
+	big.header = (ProtobufCBinaryData){ sizeof(header), header };
+	for (; !sp_chan_want_write(control) || sp_chan_queued(control) < 3 * sizeof(header); sent++)
+		assert_int_equal(sp_chan_send(control, SP_MSG_TARGET_REPLY, 7, &big, NULL, 0), SP_OK);
+	fd = fcntl(0, F_DUPFD_CLOEXEC, 3);
+	assert_int_equal(sp_chan_send(control, SP_MSG_DIAL_REPLY, 8, &last, &fd, 1), SP_OK);
+	fd = fcntl(sp_chan_fd(control), F_DUPFD_CLOEXEC, 3);
+	assert_int_equal(sp_chan_new(fd, SP_PROC_CONTROL, SP_PROC_SESSION, on_msg, on_close, &a, &next.to), SP_OK);
+	sp_chan_waiting(control, put_back, &next);
+	assert_true(next.put > 3 && next.put <= sent);
+	assert_int_equal(sp_chan_queued(next.to), sp_chan_queued(control));
+	sp_chan_free(control);		/* its socket lives on in the duplicate */
+	while (b.messages < sent + 1) {
+		if (b.messages == sent)
+			assert_int_equal(b.corr, 7);
+		sp_chan_on_io(next.to, 0, 1);
+		assert_int_equal(sp_chan_wait(session, 1000), SP_OK);
+	}
+	assert_int_equal(b.id, SP_MSG_DIAL_REPLY);
+	assert_int_equal(b.corr, 8);
+	assert_true(fcntl(b.kept, F_GETFD) != -1);
+	close(b.kept);
+	assert_int_equal(sp_chan_queued(next.to), 0);
+	sp_chan_free(next.to);
+	sp_chan_free(session);
+	assert_int_equal(open_fds(), before);
+}
+
 static void
 refuses_to_send_more_than_the_row_allows(void **state)
 {
@@ -409,6 +470,7 @@ main(void)
 		cmocka_unit_test(a_packet_that_is_too_long_closes_the_channel),
 		cmocka_unit_test(the_state_of_the_peer_decides_what_it_may_send),
 		cmocka_unit_test(queues_what_the_socket_does_not_take_and_refuses_beyond_the_limit),
+		cmocka_unit_test(what_waits_goes_on_through_a_successor_in_order_with_its_descriptors),
 		cmocka_unit_test(refuses_to_send_more_than_the_row_allows),
 		cmocka_unit_test(the_hot_path_sends_two_parts_as_one_message_and_says_when_the_socket_is_full),
 		cmocka_unit_test(tells_when_the_peer_died_with_messages_unread),
