@@ -357,7 +357,7 @@ ceremony_copy(struct ceremony *c, int with_keys)
 	enum sp_err r;
 
 	if (!v->initialised)
-		return ceremony_why(c, SP_ESTATE, "the vault is not initialised");
+		return ceremony_why(c, SP_ESTATE, "the vault is not initialised: run 'sallyport vault init'");
 	if (v->trouble != NULL)
 		return ceremony_why(c, SP_ECORRUPT, v->trouble);
 	if (with_keys && !v->unsealed)
@@ -476,7 +476,7 @@ ceremony_find_slot(struct ceremony *c, const char *text)
 	}
 	if (found > 1)
 		return ceremony_why(c, SP_EINVAL, "there are several slots of that kind: give the number");
-	return found == 1 ? SP_OK : ceremony_why(c, SP_ENOENT, "there is no such slot");
+	return found == 1 ? SP_OK : ceremony_why(c, SP_ENOENT, "there is no such slot: see 'sallyport vault status'");
 }
 
 static const struct {

@@ -186,7 +186,7 @@ void
 vault_on_seal(struct vault *v, struct sp_msg *m)
 {
 	if (!v->initialised) {
-		vault_reply(v, m->corr, SP_ESTATE, "the vault is not initialised", NULL);
+		vault_reply(v, m->corr, SP_ESTATE, "the vault is not initialised: run 'sallyport vault init'", NULL);
 		return;
 	}
 	if (v->unsealed)
