@@ -109,22 +109,25 @@ class Bench:
     # the three ways to the same server; port: another entrance (a delay relay) for the first hop
     def way(self, name, options=(), port=None):
         o = [*self.lab.ssh_options(self.key), *options]
+
+        def hop(real):      # through a delay relay the server is still known by its own port
+            return ["-p", str(port), "-o", "HostKeyAlias=[127.0.0.1]:%d" % real] if port else ["-p", str(real)]
         if name == "direct":
-            return [*o, "-p", str(port or self.target), "-l", self.account]
+            return [*o, *hop(self.target), "-l", self.account]
         if name == "jump":
-            proxy = " ".join(["ssh", *self.lab.ssh_options(self.key), *options, "-p", str(port or self.jump), "-l", self.account,
+            proxy = " ".join(["ssh", *self.lab.ssh_options(self.key), *options, *hop(self.jump), "-l", self.account,
                               "-W", "127.0.0.1:%d" % self.target, "127.0.0.1"])
             return [*o, "-o", "ProxyCommand=" + proxy, "-p", str(self.target), "-l", self.account]
-        return [*o, "-p", str(port or self.lab.port), "-l", "alice@%s@bench" % self.account]
+        return [*o, *hop(self.lab.port), "-l", "alice@%s@bench" % self.account]
 
-    def run(self, argv, **kw):
+    def run(self, argv, name="", **kw):
         t0 = time.monotonic()
         c0 = os.times()
         r = subprocess.run([str(x) for x in argv], stdin=kw.pop("stdin", subprocess.DEVNULL), stdout=kw.pop("stdout", subprocess.DEVNULL),
                            stderr=subprocess.PIPE, timeout=900, **kw)
         c1 = os.times()
         if r.returncode != 0:
-            raise RuntimeError("%s: exit %d: %s" % (" ".join(map(str, argv[:3])), r.returncode, r.stderr[-300:]))
+            raise RuntimeError("%s: exit %d: %s" % (name or " ".join(map(str, argv[:3])), r.returncode, r.stderr[-300:]))
         return time.monotonic() - t0, c1.children_user + c1.children_system - c0.children_user - c0.children_system
 
     def compare(self, figure, ways, once, goal, better="less", unit="s"):
@@ -180,7 +183,7 @@ class Bench:
         o[j:j + 2] = ["-o", "User=" + o[j + 1]]
         with open(self.batch, "w") as f:
             f.write(batch)
-        return self.run(["sftp", "-q", "-b", self.batch, *o, "127.0.0.1"])[0]
+        return self.run(["sftp", "-q", "-b", self.batch, *o, "127.0.0.1"], name="sftp " + way)[0]
 
     def sftp(self, delay_ms=0):
         label = " with %d ms" % delay_ms if delay_ms else ""
