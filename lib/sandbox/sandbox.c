@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -97,9 +98,15 @@ box_landlock(const struct sp_sandbox *s, int fd, int abi, struct sp_buf *say)
 static enum sp_err
 box_seccomp(const struct sp_sandbox *s, struct sp_buf *say)
 {
-	int n = 0;
-	enum sp_err r = sp_seccomp_enter(s->may, &n);
+	struct sp_seccomp f;
+	enum sp_err r = sp_seccomp_compile(s->may, &f);
+	int n;
 
+	if (r != SP_OK)
+		return r;
+	n = f.calls_n;
+	r = sp_seccomp_load(&f);
+	sp_seccomp_release(&f);
 	if (r == SP_EUNAVAIL)
 		return sp_buf_append_str(say, ", seccomp unavailable");
 	if (r != SP_OK)
@@ -170,4 +177,71 @@ sp_sandbox_enter(const struct sp_sandbox *s, char *in_force, size_t size)
 		(void)sp_snprintf(in_force, size, "%s", step);
 	sp_buf_release(&say);
 	return r;
+}
+
+/* ---- prepared by a parent, entered by its children ---- */
+
+struct sp_sandbox_plan {
+	struct sp_sandbox	box;
+	struct sp_seccomp	filter;
+};
+
+enum sp_err
+sp_sandbox_plan_new(const struct sp_sandbox *s, struct sp_sandbox_plan **ret)
+{
+	struct sp_sandbox_plan *p;
+	enum sp_err r;
+
+	if (s->user != NULL && *s->user != '\0')
+		return SP_EINVAL;
+	if ((p = calloc(1, sizeof(*p))) == NULL)
+		return SP_ENOMEM;
+	p->box = *s;
+	if ((r = sp_seccomp_compile(s->may, &p->filter)) != SP_OK) {
+		free(p);
+		return r;
+	}
+	*ret = p;
+	return SP_OK;
+}
+
+void
+sp_sandbox_plan_free(struct sp_sandbox_plan *p)
+{
+	if (p == NULL)
+		return;
+	sp_seccomp_release(&p->filter);
+	free(p);
+}
+
+enum sp_err
+sp_sandbox_enter_plan(const struct sp_sandbox_plan *p, const char **ret_step)
+{
+	sp_auto(sp_closep) int ruleset = -1;
+	struct sp_buf said;		/* nobody reads it: the parent said what is in force */
+	enum sp_err r;
+	int abi = 0;
+
+	*ret_step = "landlock";
+	if ((r = sp_landlock_prepare(&p->box, &ruleset, &abi)) != SP_OK)
+		return r;
+	*ret_step = "limits";
+	sp_buf_init(&said, 256);
+	r = box_limits(&p->box, &said);
+	sp_buf_release(&said);
+	if (r != SP_OK)
+		return r;
+	*ret_step = "no new privileges";
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+		return sp_err_errno(errno);
+	*ret_step = "dumpable";
+	if (!SP_SANDBOX_REDUCED && prctl(PR_SET_DUMPABLE, 0) == -1)
+		return sp_err_errno(errno);
+	*ret_step = "landlock";
+	if (ruleset != -1 && (r = sp_landlock_enter(ruleset)) != SP_OK)
+		return r;
+	sp_closep(&ruleset);
+	*ret_step = "seccomp";
+	r = sp_seccomp_load(&p->filter);
+	return r == SP_EUNAVAIL ? SP_OK : r;
 }

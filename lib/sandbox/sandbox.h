@@ -37,4 +37,13 @@ struct sp_sandbox {
  * what the system answered. */
 enum sp_err	sp_sandbox_enter(const struct sp_sandbox *s, char *in_force, size_t size) SP_MUST_USE;
 
+/* For a process that forks children into one sandbox each: the costly half is done once, before the first fork (and before
+ * the parent's own sandbox). docs/adr/0011-prebuilt-filters.md. */
+struct sp_sandbox_plan;
+/* s is copied, the strings in it are borrowed. s->user must be "" : a forked child is who its parent is (SP_EINVAL). */
+enum sp_err	sp_sandbox_plan_new(const struct sp_sandbox *s, struct sp_sandbox_plan **ret) SP_MUST_USE;
+void		sp_sandbox_plan_free(struct sp_sandbox_plan *p);
+/* In the child, as sp_sandbox_enter(). ret_step: which part failed; a static string. */
+enum sp_err	sp_sandbox_enter_plan(const struct sp_sandbox_plan *p, const char **ret_step) SP_MUST_USE;
+
 #endif

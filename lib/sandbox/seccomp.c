@@ -6,10 +6,12 @@
 #include "sandbox/internal.h"
 
 #include <errno.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -24,6 +26,8 @@
 #define WRITES	(SP_MAY_FILES | SP_MAY_SQL)
 #define FILES	(SP_MAY_FILES | SP_MAY_SQL | SP_MAY_CONNECT)	/* the resolver reads /etc */
 #define NET	(SP_MAY_CONNECT | SP_MAY_SQL)
+/* Stands for the pid of who loads the filter. No pid (at most 2^22), no call number and no mask has this value. */
+#define OWN_PID	0x7e57a11du
 
 #ifndef PR_SET_VMA
 #define PR_SET_VMA	0x53564d41
@@ -100,7 +104,7 @@ calls_add_tgkill(scmp_filter_ctx ctx, unsigned may)
 	if (may & (SP_MAY_FORK | SP_MAY_KILL))
 		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 0);
 	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-	    SCMP_A0_32(SCMP_CMP_EQ, (uint32_t)getpid()));
+	    SCMP_A0_32(SCMP_CMP_EQ, OWN_PID));
 }
 
 /* New code only where libraries are loaded late: the name service, libpq, a program to be started. */
@@ -254,24 +258,86 @@ calls_fill(scmp_filter_ctx ctx, unsigned may, int *n)
 	return r == SP_OK ? calls_add_special(ctx, may, n) : r;
 }
 
+/* libseccomp's program, read back through a memory file: it can only write to a descriptor. */
+static enum sp_err
+calls_export(scmp_filter_ctx ctx, struct sp_seccomp *f)
+{
+	sp_auto(sp_closep) int fd = memfd_create("seccomp", MFD_CLOEXEC);
+	int rc = fd == -1 ? -errno : seccomp_export_bpf(ctx, fd);
+	off_t size;
+
+	if (rc != 0)
+		return calls_err(rc);
+	if ((size = lseek(fd, 0, SEEK_END)) <= 0 || size % (off_t)sizeof(*f->insn) != 0 ||
+	    size / (off_t)sizeof(*f->insn) > BPF_MAXINSNS)
+		return SP_ESIZE;
+	if ((f->insn = malloc((size_t)size)) == NULL)
+		return SP_ENOMEM;
+	if (pread(fd, f->insn, (size_t)size, 0) != size) {
+		sp_seccomp_release(f);
+		return SP_EIO;
+	}
+	f->n = (unsigned short)(size / (off_t)sizeof(*f->insn));
+	return SP_OK;
+}
+
 enum sp_err
-sp_seccomp_enter(unsigned may, int *ret_n)
+sp_seccomp_compile(unsigned may, struct sp_seccomp *ret)
 {
 	scmp_filter_ctx ctx = seccomp_init(SP_SANDBOX_REDUCED ? SCMP_ACT_ALLOW : SCMP_ACT_TRAP);
+	struct sp_seccomp f = { 0 };
 	enum sp_err r;
-	int n = 0, rc;
 
 	if (ctx == NULL)
 		return SP_ENOMEM;
-	if ((r = calls_fill(ctx, may, &n)) == SP_OK && (r = calls_catch_trap()) == SP_OK) {
+	if ((r = calls_fill(ctx, may, &f.calls_n)) == SP_OK) {
 		(void)seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-		(void)seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
 		(void)seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);	/* a search tree: many calls, few steps */
-		rc = seccomp_load(ctx);
-		r = rc == -EINVAL || rc == -ENOSYS ? SP_EUNAVAIL : calls_err(rc);
+		r = calls_export(ctx, &f);
 	}
 	seccomp_release(ctx);
 	if (r == SP_OK)
-		*ret_n = n;
+		*ret = f;
 	return r;
+}
+
+void
+sp_seccomp_release(struct sp_seccomp *f)
+{
+	free(f->insn);
+	*f = (struct sp_seccomp){ 0 };
+}
+
+/* A kernel without filters answers EINVAL, and so does one that does not like this filter: only the first is excused. */
+static int
+calls_kernel_has_filters(void)
+{
+	uint32_t action = SECCOMP_RET_TRAP;
+
+	return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
+}
+
+enum sp_err
+sp_seccomp_load(const struct sp_seccomp *f)
+{
+	sp_auto(sp_freep) struct sock_filter *own = malloc(f->n * sizeof(*own));
+	struct sock_fprog prog = { .len = f->n, .filter = own };
+	long rc;
+
+	if (own == NULL)
+		return SP_ENOMEM;
+	memcpy(own, f->insn, f->n * sizeof(*own));
+	for (unsigned i = 0; i < f->n; i++)
+		if (own[i].code == (BPF_JMP | BPF_JEQ | BPF_K) && own[i].k == OWN_PID)
+			own[i].k = (uint32_t)getpid();
+	if (calls_catch_trap() != SP_OK)
+		return SP_ESYS;
+	rc = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &prog);
+	if (rc > 0)
+		return SP_ESYS;		/* the number of a thread that could not follow */
+	if (rc == 0)
+		return SP_OK;
+	if ((errno == EINVAL || errno == ENOSYS) && !calls_kernel_has_filters())
+		return SP_EUNAVAIL;
+	return sp_err_errno(errno);
 }

@@ -4,6 +4,7 @@
  * alone; the parent only holds it. (3) Every child that ends is reported to the monitor (DIED) unless it is a replay. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,7 @@ struct parent {
 	struct sp_child	 child;
 	int		 recordings, spool, control;	/* control: -1 when there is none */
 	struct sp_htab	 recorders;			/* by pid */
+	struct sp_sandbox_plan *box;			/* of recorders */
 	pid_t		 replay;
 	int		 replay_again;
 	struct sp_timer	*rescan;
@@ -90,7 +92,7 @@ parent_report(struct parent *p, const struct recorder *r)
 static void
 recorder_child(struct parent *p, const struct recorder *r, const int *fds)
 {
-	struct sp_scribe_birth b = { .session = r->session,
+	struct sp_scribe_birth b = { .session = r->session, .box = p->box,
 	    .reserve_bytes = (uint64_t)p->child.conf.reserve_mb * 1024 * 1024 };
 	int keep[SP_SCRIBE_KEPT_FDS] = { fds[0], fds[1], fds[2], p->recordings, p->spool };
 
@@ -305,6 +307,9 @@ main(void)
 	if (sp_htab_init(&p.recorders) != SP_OK || sp_timer_new(p.child.loop, parent_on_rescan, &p, &p.rescan) != SP_OK ||
 	    sp_loop_signals(p.child.loop, signals, parent_on_signal, &p) != SP_OK)
 		sp_die(71, "cannot start");
+	if (sp_scribe_plan(&p.box) != SP_OK)
+		sp_die(71, "cannot prepare the sandbox of recorders");
+	(void)malloc_trim(0);
 	parent_sandbox(&p);
 	sp_timer_in(p.rescan, RESCAN_US);
 	return sp_child_run(&p.child);

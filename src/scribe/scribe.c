@@ -1047,16 +1047,15 @@ scribe_wire(struct scribe *s, struct sp_scribe_birth *b)
 	return sp_loop_add(s->loop, sp_chan_fd(s->session), EPOLLIN, scribe_on_session_io, s, &s->session_io);
 }
 
-static enum sp_err
-scribe_sandbox(void)
+enum sp_err
+sp_scribe_plan(struct sp_sandbox_plan **ret)
 {
 	static const char *const none[] = { NULL };
 	/* Files for the sake of fallocate(2); no directory, so nothing can be opened. */
 	const struct sp_sandbox box = { .may = SP_MAY_FILES | SP_MAY_THREADS, .user = "", .rw = none, .ro = none,
 	    .files_n = 64 };
-	char in_force[512];
 
-	return sp_sandbox_enter(&box, in_force, sizeof(in_force));
+	return sp_sandbox_plan_new(&box, ret);
 }
 
 void
@@ -1064,6 +1063,7 @@ sp_scribe_main(struct sp_scribe_birth *b)
 {
 	struct scribe s = { .id = b->session, .rec = { .fd = -1 }, .spool = { .fd = -1 },
 	    .reserve_bytes = b->reserve_bytes };
+	const char *step = "channels";
 	enum sp_err r;
 	int fd = -1;
 
@@ -1076,8 +1076,8 @@ sp_scribe_main(struct sp_scribe_birth *b)
 		s.open_err = sp_recwriter_init(&s.rec, fd, sp_now_us(), b->reserve_bytes / 2);
 	close(b->recordings);
 	close(b->spool);
-	if ((r = scribe_wire(&s, b)) != SP_OK || (r = scribe_sandbox()) != SP_OK)
-		sp_die(71, "cannot start a recorder: %s", sp_err_text(r));
+	if ((r = scribe_wire(&s, b)) != SP_OK || (r = sp_sandbox_enter_plan(b->box, &step)) != SP_OK)
+		sp_die(71, "cannot start a recorder: %s: %s", step, sp_err_text(r));
 	control_attach(&s, b->control_fd);
 	(void)malloc_trim(0);
 	r = sp_loop_run(s.loop);

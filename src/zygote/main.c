@@ -42,6 +42,7 @@ struct zygote {
 	struct sp_child	 child;
 	struct sp_leg_keys *keys;
 	char		*banner, *consent;
+	struct sp_sandbox_plan *session_box;
 	struct sp_chan	*gate;
 	struct sp_list	 live;
 	struct sp_htab	 pids;
@@ -164,12 +165,11 @@ close_others(const int *keep, size_t n)
 static void SP_NORETURN
 child_main(struct ends *e, int fd, const Sallyport__Conn *c)
 {
-	static const struct sp_sandbox box = { .may = SP_MAY_SOCKETPAIR, .files_n = SESSION_FILES, .memory_bytes = SESSION_AS };
 	int keep[] = { fd, e->monitor[1], e->control[1], e->vault[1], e->login[1] };
 	struct session_birth b = { .conf = &z.child.conf, .keys = z.keys, .banner = z.banner, .consent = z.consent,
 	    .inner = c->inner_token.len > 0, .fd = fd, .monitor = e->monitor[1], .control = e->control[1],
 	    .vault = e->vault[1], .login_pipe = e->login[1] };
-	char in_force[512];
+	const char *step;
 	sigset_t none;
 
 	close_others(keep, SP_NELEMS(keep));
@@ -180,8 +180,8 @@ child_main(struct ends *e, int fd, const Sallyport__Conn *c)
 	if (sp_uuid_from(c->conn_id.data, c->conn_id.len, &b.conn_id) != SP_OK)
 		_exit(70);
 	(void)sp_snprintf(b.source, sizeof(b.source), "%s", c->source_ip);
-	if (sp_sandbox_enter(&box, in_force, sizeof(in_force)) != SP_OK) {
-		sp_error("cannot enter the sandbox: %s", in_force);
+	if (sp_sandbox_enter_plan(z.session_box, &step) != SP_OK) {
+		sp_error("cannot enter the sandbox: %s", step);
 		_exit(71);
 	}
 	_exit(session_main(&b));
@@ -395,6 +395,9 @@ main(void)
 	static const int signals[] = { SIGCHLD, -1 };
 	static const struct sp_sandbox box = { .may = SP_MAY_FORK | SP_MAY_SOCKETPAIR, .user = "sallyport-net",
 	    .files_n = 65536 };
+	static const struct sp_sandbox session_box = { .may = SP_MAY_SOCKETPAIR, .files_n = SESSION_FILES,
+	    .memory_bytes = SESSION_AS };
+	enum sp_err r;
 
 	/* One arena: what is not touched is shared with every session. A busy session keeps the pages of its queues, a
 	 * quiet one gives them back (src/session/leg.c, leg_on_quiet). */
@@ -408,6 +411,9 @@ main(void)
 	read_host_keys();
 	z.banner = read_text("banner");
 	z.consent = read_text("consent");
+	if ((r = sp_sandbox_plan_new(&session_box, &z.session_box)) != SP_OK)
+		sp_die(71, "cannot prepare the sandbox of sessions: %s", sp_err_text(r));
+	(void)malloc_trim(0);
 	sp_child_ready(&z.child, &box);
 	return sp_child_run(&z.child);
 }

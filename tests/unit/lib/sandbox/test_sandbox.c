@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -322,6 +323,61 @@ a_forked_child_can_take_more_away_from_itself(void **state)
 	assert_int_equal(may(SP_MAY_FORK | SP_MAY_SOCKETPAIR, act_second_sandbox), WORKED);
 }
 
+/* Exit status, or -signal, of a child that enters what its parent prepared. */
+static int
+try_plan(const struct sp_sandbox_plan *p, act_fn *act)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		const char *step;
+		int null = open("/dev/null", O_WRONLY);
+
+		if (sp_sandbox_enter_plan(p, &step) != SP_OK)
+			_exit(NO_SANDBOX);
+		dup2(null, STDERR_FILENO);
+		_exit(act());
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static int
+act_signal_parent(void)
+{
+	return syscall(SYS_tgkill, getppid(), getppid(), 0) == 0 ? WORKED : REFUSED;
+}
+
+static void
+what_a_parent_prepared_holds_in_each_of_its_children(void **state)
+{
+	const struct sp_sandbox s = { .may = SP_MAY_SOCKETPAIR, .files_n = 64 };
+	struct sp_sandbox_plan *p;
+
+	(void)state;
+	assert_int_equal(sp_sandbox_plan_new(&s, &p), SP_OK);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(try_plan(p, act_ordinary), WORKED);
+		assert_stopped(try_plan(p, act_socket_and_connect));
+		/* The pid in the filter is the child's own, neither the parent's nor a brother's. */
+		assert_int_equal(try_plan(p, act_abort), -SIGABRT);
+		if (!SP_SANDBOX_REDUCED)
+			assert_stopped(try_plan(p, act_signal_parent));
+	}
+	sp_sandbox_plan_free(p);
+}
+
+static void
+a_plan_changes_no_user(void **state)
+{
+	const struct sp_sandbox s = { .user = "nobody" };
+	struct sp_sandbox_plan *p;
+
+	(void)state;
+	assert_int_equal(sp_sandbox_plan_new(&s, &p), SP_EINVAL);
+}
+
 static int
 act_is_nobody(void)
 {
@@ -384,6 +440,8 @@ main(void)
 		cmocka_unit_test(abort_still_ends_with_its_own_signal),
 		cmocka_unit_test(files_are_only_below_the_paths_given),
 		cmocka_unit_test(a_forked_child_can_take_more_away_from_itself),
+		cmocka_unit_test(what_a_parent_prepared_holds_in_each_of_its_children),
+		cmocka_unit_test(a_plan_changes_no_user),
 		cmocka_unit_test(root_becomes_the_user_named_without_a_way_back),
 		cmocka_unit_test(says_what_is_in_force),
 	};
