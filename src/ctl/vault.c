@@ -22,6 +22,7 @@ static const struct ctl_col vault_cols[] = {
 	{ "text", "Note" },
 	{ "term", "Data key" },
 	{ "slots", "Slots" },
+	{ "rewrap", "Rotation" },
 	{ "public_key", "Public key", .flags = CTL_COL_WHOLE },
 	{ NULL }
 };
@@ -319,6 +320,29 @@ vault_run_unseal(struct ctl *c)
 	return ctl_show(c, body);
 }
 
+/* For people the progress of a rotation is a sentence. */
+static enum sp_err
+vault_run_status(struct ctl *c)
+{
+	ctl_auto_json *body = NULL;
+	const json_t *w;
+	char text[160];
+
+	CTL_TRY(ctl_call(c, c->cmd->method, c->params, &body));
+	if (!c->json && (w = json_object_get(body, "rewrap")) != NULL) {
+		long long done = json_integer_value(json_object_get(w, "done")), total = json_integer_value(json_object_get(w, "total"));
+		long long failed = json_integer_value(json_object_get(w, "failed"));
+
+		sp_snprintf(text, sizeof(text), "%s: %lld of %lld secrets wrapped anew", json_is_true(json_object_get(w, "running")) ?
+		    "running" : "finished", done, total);
+		if (failed > 0)
+			sp_snprintf(text, sizeof(text), "%lld of %lld secrets wrapped anew, %lld failed: see the audit log and rotate again",
+			    done, total, failed);
+		json_object_set_new(body, "rewrap", json_string(text));
+	}
+	return ctl_show(c, body);
+}
+
 static const struct ctl_cmd vault_cmds[] = {
 	{ "init", "make the vault's keys and the first administrator", .opts = vault_init_opts, .method = "vault.init",
 	  .run = vault_run_init, .done = "The vault is initialised and open.",
@@ -330,7 +354,8 @@ static const struct ctl_cmd vault_cmds[] = {
 	  .more = "With shares, each is asked for in turn; holders may also give theirs one by one, each with an invocation of their own." },
 	{ "seal", "wipe the keys from memory; no new session until it is unsealed", .method = "vault.seal",
 	  .done = "The vault is sealed." },
-	{ "status", "show whether the vault is open, and its key slots", .method = "vault.status", .show = CTL_OBJECT, .cols = vault_cols },
+	{ "status", "show whether the vault is open, and its key slots", .method = "vault.status", .run = vault_run_status,
+	  .show = CTL_OBJECT, .cols = vault_cols },
 	{ "rotate", "use a new data key from now on, and wrap older secrets anew in the background", .method = "vault.rotate",
 	  .done = "A new data key is in use; see 'sallyport vault status' for the progress of older secrets." },
 	{ "rekey", "replace the root key; all other slots are dropped", .opts = vault_slot_opts, .method = "vault.rekey",

@@ -221,7 +221,9 @@ def test_rotate_wraps_older_secrets_anew_and_shows_progress(lab, me):
     assert lab.ctl("vault", "status")["term"] == before + 1
     s = L.wait_for("the end of it", lambda: (lambda r: r if r.get("rewrap") and not r["rewrap"]["running"] else None)(lab.ctl("vault", "status")))
     assert s["rewrap"]["done"] == s["rewrap"]["total"] >= 40 and s["rewrap"]["failed"] == 0, s
-    print(run(lab, "vault", "status").stdout)
+    text = run(lab, "vault", "status").stdout
+    print(text)
+    assert re.search(r"Rotation: +finished: (\d+) of \1 secrets wrapped anew\n", text) and "{" not in text
     assert me.ssh("echo in").stdout == "in\n"
     assert me.ssh("echo in", login=me.to1).stdout == "in\n"
 
