@@ -269,8 +269,10 @@ conn_welcome(struct conn *cn)
 
 	sp_buf_init(&key, 4096);
 	w.login = cn->login;
-	if (cn->authed)
+	if (cn->authed) {
 		w.user_id = ctl_uuid_bytes(&cn->user_id);
+		w.epoch = (uint64_t)cn->epoch;
+	}
 	if (cn->inner) {
 		w.inner = 1;
 		w.asset = cn->inner_asset_name;

@@ -337,6 +337,7 @@ login_welcome(struct session *s, const Sallyport__Welcome *w)
 		return;
 	}
 	s->inner = 1;
+	s->login.epoch = w->epoch;
 	(void)sp_strlcpy(s->login.user, w->login, sizeof(s->login.user));
 	(void)sp_strlcpy(s->inner_asset, w->asset, sizeof(s->inner_asset));
 	(void)sp_strlcpy(s->inner_account, w->account, sizeof(s->inner_account));

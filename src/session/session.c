@@ -179,7 +179,7 @@ session_hello(struct session *s)
 	h.protocol = SP_IPC_PROTOCOL;
 	h.conn_id = (ProtobufCBinaryData){ SP_UUID_LEN, s->birth.conn_id.b };
 	h.login = s->login.user;
-	if (s->login.authed) {
+	if (s->login.authed || s->inner) {	/* an inner connection has its identity from the start */
 		h.user_id = (ProtobufCBinaryData){ SP_UUID_LEN, s->login.user_id.b };
 		h.epoch = s->login.epoch;
 	}

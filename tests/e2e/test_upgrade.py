@@ -48,8 +48,8 @@ def lab(tmp_path_factory):
 class Echo:
     """A live session that answers each line."""
 
-    def __init__(self, lab, me):
-        self.p = subprocess.Popen(lab.ssh_argv(me.to0, "cat", key=me.key), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    def __init__(self, lab, me, argv=None):
+        self.p = subprocess.Popen(argv or lab.ssh_argv(me.to0, "cat", key=me.key), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE, text=True, bufsize=1)
         self.say("hello")
 
@@ -95,6 +95,17 @@ class Logins(threading.Thread):
         assert not self.is_alive()
 
 
+def jump_argv(lab, me, command):
+    """As ssh -J does: a connection inside another one."""
+    account, asset = me.t0.split("@")
+    outer = subprocess.list2cmdline(lab.ssh_argv(me.user, key=me.key, options=("-W", "%h:%p")))
+    return ["ssh", *lab.ssh_options(me.key), "-o", "ProxyCommand=" + outer, "-l", account, asset, command]
+
+
+def jump(lab, me, command):
+    return subprocess.run(jump_argv(lab, me, command), capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+
+
 def children(lab):
     """{process: pid}, from what the monitor says of each that is ready. (Recorders that lost their parent are its children, too.)"""
     return {name: int(pid) for name, pid in re.findall(r"(\w+) \(pid (\d+)\): user", lab.log("sallyport"))}
@@ -122,7 +133,8 @@ def test_twenty_sessions_and_every_login_outlive_three_upgrades(lab, me, live):
     sessions = live(LIVE)
     ids = [s["id"] for s in me.live()]
     assert len(ids) == LIVE
-    workers = [Logins(lambda: me.ssh("echo", "in")), Logins(lambda: me.ssh("echo", "in")), Logins(lambda: me.ssh("echo", "in"))]
+    workers = [Logins(lambda: me.ssh("echo", "in")), Logins(lambda: me.ssh("echo", "in", login="alice@" + me.t1)),
+               Logins(lambda: jump(lab, me, "echo in"))]
     for w in workers:
         w.start()
     monitor = lab.monitor_pid()
@@ -167,6 +179,18 @@ def test_twenty_sessions_and_every_login_outlive_three_upgrades(lab, me, live):
         assert sum(n for kind, n in k.items() if kind.endswith("session.start")) == 1, k
         assert sum(n for kind, n in k.items() if kind.endswith("session.end")) == 1, k
     assert "died" not in re.sub(r"session.*died", "", lab.log("sallyport")), "a child did not leave in order"
+
+
+def test_a_session_through_a_jump_goes_on_as_well(lab, me):
+    s = Echo(lab, me, jump_argv(lab, me, "cat"))
+    try:
+        upgrade(lab)
+        L.wait_for("it is listed again", lambda: len(me.live()) == 1)
+        s.say("still here")
+        assert s.end() == 0
+    finally:
+        s.p.kill()
+        s.p.wait()
 
 
 @pytest.mark.parametrize("name, data, mode, says", [
