@@ -453,20 +453,28 @@ card_walk(const struct ctl_col *cols, const json_t *row, unsigned width, int64_t
 
 	for (const struct ctl_col *c = cols; c != NULL && c->title != NULL; c++) {
 		const json_t *cv = table_get(row, c->key);
-		size_t w = strlen(c->title);
+		const char *name = c->title;
+		size_t w;
 
 		if (table_is_empty(cv))
 			continue;
+		if (c->fmt == CTL_FMT_AGE) {	/* a card has room for the time itself: "STARTED", not "AGE" */
+			card_title(c->key, title, sizeof(title));
+			for (char *p = title; *p != 0; p++)
+				*p = *p >= 'a' && *p <= 'z' ? (char)(*p - 'a' + 'A') : *p;
+			name = title;
+		}
+		w = strlen(name);
 		if (b != NULL)
-			TRY(card_member(b, c->title, *title_width, cv, c->fmt, width, c->flags, now_us));
+			TRY(card_member(b, name, *title_width, cv, c->fmt, width, c->flags, now_us));
 		else if (w > *title_width)
 			*title_width = w;
 	}
 	json_object_foreach((json_t *)(uintptr_t)row, key, v) {
 		size_t w;
 
-		if (table_is_empty(v) || table_names(cols, key))
-			continue;
+		if (table_is_empty(v) || table_names(cols, key) || json_is_object(json_array_get(v, 0)))
+			continue;	/* rows within a row are for programs: --json */
 		card_title(key, title, sizeof(title));
 		w = ctl_width(title, strlen(title));
 		if (b != NULL)
