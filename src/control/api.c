@@ -119,7 +119,7 @@ call_send_part(struct api_call *c)
 
 	while (c->sent < n) {
 		json_t *row = json_array_get(c->out, c->sent);
-		size_t len = json_dumpb(row, NULL, 0, JSON_COMPACT) + 1;
+		size_t len = json_dumpb(row, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY) + 1;	/* a row may be a text */
 
 		if (bytes + len > PART_BYTES && json_array_size(part) > 0)
 			break;
@@ -129,8 +129,12 @@ call_send_part(struct api_call *c)
 	}
 	last = c->sent == n;
 	text = json_dumps(part, JSON_COMPACT);
-	if (text == NULL || call_send(c, text, strlen(text), !last) != SP_OK)
+	if (text == NULL || call_send(c, text, strlen(text), !last) != SP_OK) {
+		/* Not a list that just ends: the caller is told, if he can be. */
+		(void)api_fail(c, SP_EINTERNAL, "the answer cannot be sent");
+		(void)!call_send(c, "", 0, 0);
 		last = 1;
+	}
 	if (last)
 		c->fd = -1;	/* given to the channel, or closed with the call */
 	free(text);

@@ -11,6 +11,19 @@
 
 #define API_ROWS_MAX	100000	/* of one listing */
 
+/* `list` reads the query q: page by page, until one is not full. n: how many rows came so far. Gives r. More rows than
+ * API_ROWS_MAX are an error of the call: a list that just ends early would be taken for the whole. */
+#define API_PAGES(c, q, n, r, list)									\
+	do {												\
+		size_t before_ = (n);									\
+													\
+		(r) = (list);										\
+		(q).offset += SP_STORE_PAGE_MAX;							\
+		if ((r) != SP_OK || (n) - before_ < SP_STORE_PAGE_MAX)					\
+			break;										\
+		(r) = api_bounded((c), (n));								\
+	} while ((r) == SP_OK)
+
 enum api_who { API_ANY, API_SELF, API_AUDITOR, API_ADMIN, API_OWNER };
 struct api_call;
 typedef void api_fn(struct api_call *c, struct sp_store *s);
@@ -76,6 +89,7 @@ struct api_call {
 enum sp_err	 api_fail(struct api_call *c, enum sp_err e, const char *fmt, ...) SP_PRINTF(3, 4);
 /* A store error with a sentence about `what`; SP_OK passes. */
 enum sp_err	 api_store(struct api_call *c, enum sp_err e, const char *what);
+enum sp_err	 api_bounded(struct api_call *c, size_t n) SP_MUST_USE;	/* SP_ESIZE, and the call failed: too many rows */
 /* Parameters. A missing optional one leaves *ret as it is. Texts are plain UTF-8 of at most size - 1 bytes. */
 enum sp_err	 api_str(struct api_call *c, const char *key, int required, char *ret, size_t size);
 enum sp_err	 api_int(struct api_call *c, const char *key, int64_t least, int64_t most, int64_t *ret);

@@ -188,6 +188,7 @@ access_who(struct api_call *c, struct sp_store *s)
 		else
 			r = sp_store_users_of_group(s, &g->subject_id, who_user, &w);
 	}
-	(void)api_store(c, r, "grants");
+	if (c->err == SP_OK && api_store(c, r, "grants") == SP_OK)
+		(void)!api_bounded(c, json_array_size(w.out));
 	free(k.v);
 }

@@ -110,13 +110,6 @@ secret_ask(struct api_call *c, const struct sp_store_secret *k, const json_t *pa
 
 /* ---- authorities ---- */
 
-struct ca_find {
-	const char		*name;		/* NULL: list */
-	json_t			*rows;
-	struct sp_store_secret	*found;
-	int			 n;
-};
-
 static json_t *
 ca_json(const struct sp_store_secret *k)
 {
@@ -133,51 +126,16 @@ ca_json(const struct sp_store_secret *k)
 static int
 ca_row(const struct sp_store_secret *k, void *arg)
 {
-	struct ca_find *f = arg;
-
-	if (k->kind != SP_STORE_SECRET_SSH_CA)
-		return 0;
-	if (f->name == NULL) {
-		json_array_append_new(f->rows, ca_json(k));
-	} else if (strcmp(k->name, f->name) == 0) {
-		*f->found = *k;
-		f->n++;
-		return 1;
-	}
-	return 0;
-}
-
-static enum sp_err
-secrets_each(struct sp_store *s, const char *text, struct ca_find *f)
-{
-	struct sp_store_query q = { .text = text, .limit = SP_STORE_PAGE_MAX };
-	enum sp_err r;
-
-	/* Pages until an empty one cannot be told from the rows that ca_row skips: ask by name, authorities are few. */
-	for (int page = 0; page < 100; page++) {
-		int n = f->n;
-		size_t rows = f->rows != NULL ? json_array_size(f->rows) : 0;
-
-		if ((r = sp_store_secret_list(s, &q, ca_row, f)) != SP_OK)
-			return r;
-		if (f->name != NULL && f->n > n)
-			return SP_OK;
-		q.offset += SP_STORE_PAGE_MAX;
-		if (f->rows != NULL && json_array_size(f->rows) == rows && page > 0)
-			break;
-	}
-	return SP_OK;
+	json_array_append_new(arg, ca_json(k));
+	return json_array_size(arg) >= API_ROWS_MAX;
 }
 
 static enum sp_err
 ca_named(struct api_call *c, struct sp_store *s, const char *name, struct sp_store_secret *ret)
 {
-	struct ca_find f = { .name = name, .found = ret };
-	enum sp_err r = secrets_each(s, name, &f);
+	enum sp_err r = sp_store_secret_by_name(s, SP_STORE_SECRET_SSH_CA, name, ret);
 
-	if (r != SP_OK)
-		return api_store(c, r, name);
-	return f.n > 0 ? SP_OK : api_fail(c, SP_ENOENT, "there is no authority \"%s\"", name);
+	return r == SP_ENOENT ? api_fail(c, r, "there is no authority \"%s\"", name) : api_store(c, r, name);
 }
 
 static void
@@ -196,7 +154,6 @@ void
 ca_create(struct api_call *c, struct sp_store *s)
 {
 	struct sp_store_secret *k = calloc(1, sizeof(*k)), *there = malloc(sizeof(*there));
-	struct ca_find f = { .found = there };
 	char algorithm[32] = "ed25519";
 	struct sp_uuid none = { 0 };
 
@@ -205,12 +162,15 @@ ca_create(struct api_call *c, struct sp_store *s)
 		(void)api_fail(c, SP_ENOMEM, "out of memory");
 	} else if (api_scope(c, s, &none) == SP_OK && api_str(c, "name", 1, k->name, sizeof(k->name)) == SP_OK &&
 	    api_str(c, "algorithm", 0, algorithm, sizeof(algorithm)) == SP_OK) {
-		f.name = k->name;
+		enum sp_err r = sp_store_secret_by_name(s, SP_STORE_SECRET_SSH_CA, k->name, there);
+
 		if (!sp_name_is_ok(k->name, 128)) {
 			(void)api_fail(c, SP_EINVAL, "that is not a name");
-		} else if (api_store(c, secrets_each(s, k->name, &f), k->name) == SP_OK && f.n > 0) {
+		} else if (r == SP_OK) {
 			(void)api_fail(c, SP_EEXIST, "there is an authority \"%s\" already", k->name);
-		} else if (c->err == SP_OK) {
+		} else if (r != SP_ENOENT) {
+			(void)api_store(c, r, k->name);
+		} else {
 			sp_uuid_make(&k->id);
 			k->kind = SP_STORE_SECRET_SSH_CA;
 			k->secret_version = 1;
@@ -223,9 +183,9 @@ ca_create(struct api_call *c, struct sp_store *s)
 void
 ca_list(struct api_call *c, struct sp_store *s)
 {
-	struct ca_find f = { .rows = c->out = json_array() };
-
-	(void)api_store(c, secrets_each(s, NULL, &f), "authorities");
+	(void)api_store(c, sp_store_secrets_of_kind(s, SP_STORE_SECRET_SSH_CA, ca_row, c->out = json_array()), "authorities");
+	if (c->err == SP_OK)
+		(void)!api_bounded(c, json_array_size(c->out));
 }
 
 void
@@ -379,9 +339,11 @@ account_update(struct api_call *c, struct sp_store *s)
 }
 
 struct account_rows {
+	struct api_call	*c;
 	struct sp_store	*s;
-	json_t		*out;
 	const char	*asset;
+	size_t		 assets;
+	enum sp_err	 err;		/* of the accounts of one asset */
 };
 
 static int
@@ -389,7 +351,7 @@ account_row(const struct sp_store_account *a, void *arg)
 {
 	struct account_rows *r = arg;
 
-	json_array_append_new(r->out, account_json(r->s, a, r->asset));
+	json_array_append_new(r->c->out, account_json(r->s, a, r->asset));
 	return 0;
 }
 
@@ -400,22 +362,28 @@ account_asset(const struct sp_store_asset *a, void *arg)
 	struct sp_store_query q = { .of = a->id };
 
 	r->asset = a->name;
-	return sp_store_account_list(r->s, &q, account_row, r) != SP_OK || json_array_size(r->out) >= API_ROWS_MAX;
+	r->assets++;
+	API_PAGES(r->c, q, json_array_size(r->c->out), r->err, sp_store_account_list(r->s, &q, account_row, r));
+	if (r->err == SP_OK)
+		r->err = api_bounded(r->c, json_array_size(r->c->out));
+	return r->err != SP_OK;
 }
 
 void
 account_list(struct api_call *c, struct sp_store *s)
 {
-	struct account_rows r = { s, c->out = json_array(), "" };
+	struct account_rows r = { c, s, "", 0, SP_OK };
 	struct sp_store_query q = { .department_id = c->caller.role_department_id };
 	struct sp_store_asset a;
+	enum sp_err e = SP_OK;
 
-	if (json_object_get(c->params, "asset") != NULL) {
-		if (api_asset(c, s, "asset", &a) == SP_OK)
-			(void)account_asset(&a, &r);
-		return;
-	}
-	(void)api_store(c, sp_store_asset_list(s, &q, account_asset, &r), "accounts");
+	c->out = json_array();
+	if (json_object_get(c->params, "asset") == NULL)
+		API_PAGES(c, q, r.assets, e, sp_store_asset_list(s, &q, account_asset, &r) != SP_OK ? SP_EIO : r.err);
+	else if (api_asset(c, s, "asset", &a) == SP_OK)
+		(void)account_asset(&a, &r);
+	if (c->err == SP_OK && (e != SP_OK || r.err != SP_OK))
+		(void)api_store(c, e != SP_OK ? e : r.err, "accounts");
 }
 
 void

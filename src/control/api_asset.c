@@ -165,16 +165,11 @@ asset_list(struct api_call *c, struct sp_store *s)
 	struct rows r = { s, c->out = json_array(), 0 };
 	char text[256] = "";
 	struct sp_store_query q = { .text = text, .department_id = c->caller.role_department_id };
-	size_t before;
 	enum sp_err e;
 
 	if (api_str(c, "text", 0, text, sizeof(text)) != SP_OK)
 		return;
-	do {
-		before = json_array_size(c->out);
-		e = sp_store_asset_list(s, &q, asset_row, &r);
-		q.offset += SP_STORE_PAGE_MAX;
-	} while (e == SP_OK && json_array_size(c->out) - before == SP_STORE_PAGE_MAX && json_array_size(c->out) < API_ROWS_MAX);
+	API_PAGES(c, q, json_array_size(c->out), e, sp_store_asset_list(s, &q, asset_row, &r));
 	(void)api_store(c, e, "assets");
 }
 
@@ -231,12 +226,14 @@ hostkey_list(struct api_call *c, struct sp_store *s)
 {
 	struct sp_store_query q = { 0 };
 	struct sp_store_asset a;
+	enum sp_err e;
 
 	if (api_asset(c, s, "name", &a) != SP_OK)
 		return;
 	q.of = a.id;
 	c->out = json_array();
-	(void)api_store(c, sp_store_host_key_list(s, &q, hostkey_row, c->out), a.name);
+	API_PAGES(c, q, json_array_size(c->out), e, sp_store_host_key_list(s, &q, hostkey_row, c->out));
+	(void)api_store(c, e, a.name);
 }
 
 void

@@ -12,6 +12,7 @@ struct rows {
 	struct sp_store	*s;
 	json_t		*out;
 	struct api_call	*c;
+	size_t		 limit;
 };
 
 static json_t *
@@ -219,37 +220,41 @@ grant_row(const struct sp_store_grant *g, void *arg)
 	struct rows *r = arg;
 
 	json_array_append_new(r->out, grant_json(r->s, g));
-	return json_array_size(r->out) >= API_ROWS_MAX;
+	return json_array_size(r->out) >= r->limit;
 }
 
-/* A million rows are not a list for people: filter, or read the first limit of them. */
+/* A million rows are not a list for people: filter, or ask for the first so many. */
 void
 grant_list(struct api_call *c, struct sp_store *s)
 {
-	struct rows r = { s, c->out = json_array(), c };
+	struct rows r = { s, c->out = json_array(), c, API_ROWS_MAX };
 	struct sp_store_user u;
 	struct sp_store_asset a;
 	struct sp_store_query q = { 0 };
-	int64_t limit = 1000;
+	int64_t limit = API_ROWS_MAX;
 	enum sp_err e;
 
 	if (api_int(c, "limit", 1, API_ROWS_MAX, &limit) != SP_OK)
 		return;
 	if (json_object_get(c->params, "user") != NULL) {
-		if (api_user(c, s, "user", &u) == SP_OK)
-			(void)api_store(c, sp_store_grants_of_user(s, &u.id, grant_row, &r), "grants");
+		if (api_user(c, s, "user", &u) == SP_OK &&
+		    api_store(c, sp_store_grants_of_user(s, &u.id, grant_row, &r), "grants") == SP_OK)
+			(void)!api_bounded(c, json_array_size(c->out));
 		return;
 	}
 	if (json_object_get(c->params, "asset") != NULL) {
-		if (api_asset(c, s, "asset", &a) == SP_OK)
-			(void)api_store(c, sp_store_grants_of_asset(s, &a.id, grant_row, &r), "grants");
+		if (api_asset(c, s, "asset", &a) == SP_OK &&
+		    api_store(c, sp_store_grants_of_asset(s, &a.id, grant_row, &r), "grants") == SP_OK)
+			(void)!api_bounded(c, json_array_size(c->out));
 		return;
 	}
+	r.limit = (size_t)limit;
 	do {
-		q.limit = limit > SP_STORE_PAGE_MAX ? SP_STORE_PAGE_MAX : (uint32_t)limit;
 		e = sp_store_grant_list(s, &q, grant_row, &r);
 		q.offset += SP_STORE_PAGE_MAX;
 	} while (e == SP_OK && json_array_size(c->out) == q.offset && json_array_size(c->out) < (size_t)limit);
+	if (e == SP_OK && json_object_get(c->params, "limit") == NULL)
+		e = api_bounded(c, json_array_size(c->out));
 	(void)api_store(c, e, "grants");
 }
 
@@ -257,6 +262,7 @@ struct named {
 	const char		*name;
 	struct sp_store_grant	*g;
 	int			 n;
+	size_t			 seen;
 };
 
 static int
@@ -264,6 +270,7 @@ grant_match(const struct sp_store_grant *g, void *arg)
 {
 	struct named *k = arg;
 
+	k->seen++;
 	if (strcmp(g->name, k->name) == 0) {
 		*k->g = *g;
 		k->n++;
@@ -275,7 +282,7 @@ static enum sp_err
 grant_named(struct api_call *c, struct sp_store *s, struct sp_store_grant *g)
 {
 	char text[SP_STORE_NAME_MAX + 1];
-	struct named k = { text, g, 0 };
+	struct named k = { text, g, 0, 0 };
 	struct sp_store_query q = { .text = text };
 	struct sp_store_user u;
 	struct sp_store_asset a;
@@ -288,8 +295,14 @@ grant_named(struct api_call *c, struct sp_store *s, struct sp_store_grant *g)
 		if ((r = sp_store_grant_get(s, &id, g)) != SP_OK)
 			return api_fail(c, r, "there is no grant %s", text);
 	} else {
-		if ((r = api_store(c, sp_store_grant_list(s, &q, grant_match, &k), text)) != SP_OK)
-			return r;
+		size_t before;
+
+		do {	/* names that merely contain this one come too */
+			before = k.seen;
+			if ((r = api_store(c, sp_store_grant_list(s, &q, grant_match, &k), text)) != SP_OK)
+				return r;
+			q.offset += SP_STORE_PAGE_MAX;
+		} while (k.n < 2 && k.seen - before == SP_STORE_PAGE_MAX);
 		if (k.n != 1)
 			return api_fail(c, k.n == 0 ? SP_ENOENT : SP_ECONFLICT, k.n == 0 ? "there is no grant \"%s\"" :
 			    "several grants are called \"%s\": give the id", text);

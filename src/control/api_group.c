@@ -81,14 +81,9 @@ group_list(struct api_call *c, struct sp_store *s)
 {
 	struct rows r = { s, c->out = json_array() };
 	struct sp_store_query q = { .department_id = c->caller.role_department_id };
-	size_t before;
 	enum sp_err e;
 
-	do {
-		before = json_array_size(c->out);
-		e = sp_store_group_list(s, &q, group_row, &r);
-		q.offset += SP_STORE_PAGE_MAX;
-	} while (e == SP_OK && json_array_size(c->out) - before == SP_STORE_PAGE_MAX && json_array_size(c->out) < API_ROWS_MAX);
+	API_PAGES(c, q, json_array_size(c->out), e, sp_store_group_list(s, &q, group_row, &r));
 	(void)api_store(c, e, "groups");
 }
 
@@ -229,14 +224,9 @@ asset_group_list(struct api_call *c, struct sp_store *s)
 {
 	struct rows r = { s, c->out = json_array() };
 	struct sp_store_query q = { .department_id = c->caller.role_department_id };
-	size_t before;
 	enum sp_err e;
 
-	do {
-		before = json_array_size(c->out);
-		e = sp_store_asset_group_list(s, &q, asset_group_row, &r);
-		q.offset += SP_STORE_PAGE_MAX;
-	} while (e == SP_OK && json_array_size(c->out) - before == SP_STORE_PAGE_MAX && json_array_size(c->out) < API_ROWS_MAX);
+	API_PAGES(c, q, json_array_size(c->out), e, sp_store_asset_group_list(s, &q, asset_group_row, &r));
 	(void)api_store(c, e, "asset groups");
 }
 

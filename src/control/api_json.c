@@ -22,6 +22,12 @@ api_fail(struct api_call *c, enum sp_err e, const char *fmt, ...)
 }
 
 enum sp_err
+api_bounded(struct api_call *c, size_t n)
+{
+	return n < API_ROWS_MAX ? SP_OK : api_fail(c, SP_ESIZE, "more than %d rows: narrow the question", API_ROWS_MAX - 1);
+}
+
+enum sp_err
 api_store(struct api_call *c, enum sp_err e, const char *what)
 {
 	switch (e) {

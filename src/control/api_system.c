@@ -141,19 +141,38 @@ sys_settings_set(struct api_call *c, struct sp_store *s)
 
 /* ---- outbox ---- */
 
+struct pending {
+	json_t	*rows;
+	int64_t	 last;
+};
+
 static int
 outbox_row(const struct sp_store_outbox *o, void *arg)
 {
-	json_array_append_new(arg, json_pack("{s:I, s:s, s:o, s:I}", "id", (json_int_t)o->id, "kind", o->kind, "created",
-	    api_at(o->created_us), "bytes", (json_int_t)o->payload_len));
+	struct pending *p = arg;
+	json_t *what = json_loadb((const char *)o->payload, o->payload_len, 0, NULL), *text = json_object_get(what, "text");
+
+	p->last = o->id;
+	json_array_append_new(p->rows, json_pack("{s:I, s:s, s:o, s:I, s:O}", "id", (json_int_t)o->id, "kind", o->kind, "created",
+	    api_at(o->created_us), "bytes", (json_int_t)o->payload_len, "text", text != NULL ? text : json_null()));
+	json_decref(what);
 	return 0;
 }
 
 void
 sys_outbox_list(struct api_call *c, struct sp_store *s)
 {
-	c->out = json_array();
-	(void)api_store(c, sp_store_outbox_pending(s, NULL, 0, SP_STORE_PAGE_MAX, outbox_row, c->out), "the outbox");
+	struct pending p = { c->out = json_array(), 0 };
+	size_t before;
+	enum sp_err r;
+
+	do {
+		before = json_array_size(c->out);
+		r = sp_store_outbox_pending(s, NULL, p.last, SP_STORE_PAGE_MAX, outbox_row, &p);
+	} while (r == SP_OK && json_array_size(c->out) - before == SP_STORE_PAGE_MAX &&
+	    (r = api_bounded(c, json_array_size(c->out))) == SP_OK);
+	if (c->err == SP_OK)
+		(void)api_store(c, r, "the outbox");
 }
 
 /* ---- known hosts ---- */
@@ -162,6 +181,7 @@ struct hosts {
 	struct api_call	*c;
 	struct sp_buf	 text;
 	int		 full;
+	size_t		 seen;
 };
 
 /* The inner key of an asset under the names given. */
@@ -186,6 +206,7 @@ hosts_add(const struct sp_store_asset *a, void *arg)
 	struct hosts *h = arg;
 	char names[SP_SSHKEY_HOSTS_MAX + 1];
 
+	h->seen++;
 	/* A name with blanks or commas cannot stand in a known_hosts file; its address still can. */
 	if (strpbrk(a->name, " ,*?!") != NULL || a->name[0] == '@' || a->name[0] == '|' || a->name[0] == '#')
 		(void)sp_strlcpy(names, a->address, sizeof(names));
@@ -282,7 +303,6 @@ sys_known_hosts(struct api_call *c, struct sp_store *s)
 	char name[SP_STORE_NAME_MAX + 1] = "";
 	int64_t port = 22;
 	enum sp_err r = SP_OK;
-	size_t before;
 
 	sp_buf_init(&h.text, 64u * 1024 * 1024);
 	if (a == NULL || api_str(c, "name", 0, name, sizeof(name)) != SP_OK || api_int(c, "port", 1, 65535, &port) != SP_OK) {
@@ -295,12 +315,10 @@ sys_known_hosts(struct api_call *c, struct sp_store *s)
 		r = hosts_add_one(&h, s, name, port, a);
 	} else {
 		hosts_add_own_names(&h);
-		do {
-			before = h.text.len;
-			r = sp_store_asset_list(s, &q, hosts_add, &h);
-			q.offset += SP_STORE_PAGE_MAX;
-		} while (r == SP_OK && h.text.len > before && !h.full);
+		API_PAGES(c, q, h.seen, r, sp_store_asset_list(s, &q, hosts_add, &h));
 	}
+	if (r == SP_OK && h.full)
+		r = api_fail(c, SP_ESIZE, "too many hosts: name one");
 	if (api_store(c, r, "the assets") == SP_OK) {
 		/* As rows, one line each: a long list is sent in parts like every other. */
 		c->out = json_array();

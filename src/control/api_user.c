@@ -64,9 +64,11 @@ void
 department_list(struct api_call *c, struct sp_store *s)
 {
 	struct sp_store_query q = { 0 };
+	enum sp_err r;
 
 	c->out = json_array();
-	(void)api_store(c, sp_store_department_list(s, &q, department_row, c->out), "departments");
+	API_PAGES(c, q, json_array_size(c->out), r, sp_store_department_list(s, &q, department_row, c->out));
+	(void)api_store(c, r, "departments");
 }
 
 void
@@ -139,16 +141,11 @@ user_list(struct api_call *c, struct sp_store *s)
 	struct listing l = { s, c->out = json_array() };
 	char text[256] = "";
 	struct sp_store_query q = { .text = text, .department_id = c->caller.role_department_id };
-	size_t before;
 	enum sp_err r;
 
 	if (api_str(c, "text", 0, text, sizeof(text)) != SP_OK)
 		return;
-	do {
-		before = json_array_size(c->out);
-		r = sp_store_user_list(s, &q, user_row, &l);
-		q.offset += SP_STORE_PAGE_MAX;
-	} while (r == SP_OK && json_array_size(c->out) - before == SP_STORE_PAGE_MAX && json_array_size(c->out) < API_ROWS_MAX);
+	API_PAGES(c, q, json_array_size(c->out), r, sp_store_user_list(s, &q, user_row, &l));
 	(void)api_store(c, r, "users");
 }
 
@@ -416,18 +413,21 @@ user_key_list(struct api_call *c, struct sp_store *s)
 {
 	struct sp_store_query q = { 0 };
 	struct sp_store_user u;
+	enum sp_err r;
 
 	if (user_self_or(c, s, SP_STORE_ROLE_AUDITOR, &u) != SP_OK)
 		return;
 	q.of = u.id;
 	c->out = json_array();
-	(void)api_store(c, sp_store_user_key_list(s, &q, key_row, c->out), "keys");
+	API_PAGES(c, q, json_array_size(c->out), r, sp_store_user_key_list(s, &q, key_row, c->out));
+	(void)api_store(c, r, "keys");
 }
 
 struct key_find {
 	const char	*fingerprint;
 	struct sp_uuid	 id;
 	int		 found;
+	size_t		 seen;
 };
 
 static int
@@ -435,6 +435,7 @@ key_match(const struct sp_store_user_key *k, void *arg)
 {
 	struct key_find *f = arg;
 
+	f->seen++;
 	if (strcmp(k->fingerprint, f->fingerprint) != 0)
 		return 0;
 	f->id = k->id;
@@ -449,12 +450,14 @@ user_key_remove(struct api_call *c, struct sp_store *s)
 	struct key_find f = { fingerprint };
 	struct sp_store_query q = { 0 };
 	struct sp_store_user u;
+	enum sp_err r;
 
 	if (user_self_or(c, s, SP_STORE_ROLE_ADMIN, &u) != SP_OK ||
 	    api_str(c, "fingerprint", 1, fingerprint, sizeof(fingerprint)) != SP_OK)
 		return;
 	q.of = u.id;
-	if (api_store(c, sp_store_user_key_list(s, &q, key_match, &f), "keys") != SP_OK)
+	API_PAGES(c, q, f.seen, r, sp_store_user_key_list(s, &q, key_match, &f));
+	if (api_store(c, r, "keys") != SP_OK)
 		return;
 	if (!f.found) {
 		(void)api_fail(c, SP_ENOENT, "%s has no key %s", u.login, fingerprint);

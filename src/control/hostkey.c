@@ -16,6 +16,7 @@ struct showing {
 	struct target			*target;
 	uint32_t			 corr;
 	int				 trust_first, pins, same, disabled, pinned;
+	size_t				 looked;	/* at so many rows */
 	char				 fingerprint[SP_FINGERPRINT_SIZE];
 	char				 user[SP_STORE_LOGIN_MAX + 1];
 	struct sp_uuid			 asset_id;
@@ -27,6 +28,7 @@ showing_look(const struct sp_store_host_key *k, void *arg)
 {
 	struct showing *h = arg;
 
+	h->looked++;
 	if (k->blob.len == h->key.blob.len && memcmp(k->blob.b, h->key.blob.b, k->blob.len) == 0) {
 		if (k->state == SP_STORE_ACTIVE)
 			h->same = 1;
@@ -44,8 +46,14 @@ showing_work(struct ctl_job *j, struct sp_store *s)
 {
 	struct showing *h = sp_container(j, struct showing, job);
 	struct sp_store_query q = { .of = h->asset_id };
-	enum sp_err r = sp_store_host_key_list(s, &q, showing_look, h);
+	size_t before;
+	enum sp_err r;
 
+	do {	/* a disabled key on a later page must be seen too */
+		before = h->looked;
+		r = sp_store_host_key_list(s, &q, showing_look, h);
+		q.offset += SP_STORE_PAGE_MAX;
+	} while (r == SP_OK && !h->same && !h->disabled && h->looked - before == SP_STORE_PAGE_MAX);
 	if (r == SP_OK && !h->same && !h->disabled && h->pins == 0 && h->trust_first) {
 		sp_snprintf(h->key.pinned_by, sizeof(h->key.pinned_by), "first use by %s", h->user);
 		h->key.state = SP_STORE_ACTIVE;

@@ -229,8 +229,14 @@ static enum sp_err
 accounts_of(struct sp_store *s, const struct sp_uuid *asset, struct account_set *ret)
 {
 	struct sp_store_query q = { .of = *asset };
-	enum sp_err r = sp_store_account_list(s, &q, account_set_add, ret);
+	size_t before;
+	enum sp_err r;
 
+	do {
+		before = ret->n;
+		r = sp_store_account_list(s, &q, account_set_add, ret);
+		q.offset += SP_STORE_PAGE_MAX;
+	} while (r == SP_OK && ret->err == SP_OK && ret->n - before == SP_STORE_PAGE_MAX);
 	return r == SP_OK ? ret->err : r;
 }
 

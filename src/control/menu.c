@@ -32,6 +32,7 @@ struct menu {
 struct menu_accounts {
 	struct sp_policy_input	*in;
 	struct menu_row		*row;
+	size_t			 seen;
 };
 
 static int
@@ -49,6 +50,7 @@ menu_account(const struct sp_store_account *a, void *arg)
 	struct menu_accounts *m = arg;
 	struct sp_policy_decision d;
 
+	m->seen++;
 	m->in->account = a->name;
 	if (a->state != SP_STORE_ACTIVE)
 		return 0;
@@ -64,13 +66,19 @@ menu_row_fill(struct sp_store *s, const struct menu *m, const struct sp_store_us
 	sp_auto(judge_grants_release) struct judge_grants g = { 0 };
 	struct sp_store_query q = { .of = row->asset.id };
 	struct sp_policy_input in;
-	struct menu_accounts ma = { &in, row };
+	struct menu_accounts ma = { &in, row, 0 };
 	enum sp_err r = judge_grants_load(s, &m->user_id, &row->asset.id, &g);
+	size_t before;
 
 	if (r != SP_OK)
 		return r;
 	judge_input(u, &row->asset, &m->source, m->epoch, sp_wall_us(), &g, &in);
-	return sp_store_account_list(s, &q, menu_account, &ma);
+	do {
+		before = ma.seen;
+		r = sp_store_account_list(s, &q, menu_account, &ma);
+		q.offset += SP_STORE_PAGE_MAX;
+	} while (r == SP_OK && row->account_n < MENU_ACCOUNTS_MAX && ma.seen - before == SP_STORE_PAGE_MAX);
+	return r;
 }
 
 static void

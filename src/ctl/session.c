@@ -38,7 +38,7 @@ static const struct ctl_opt session_list_opts[] = {
 	{ "state", CTL_STR, .value = "STATE", .choices = "live|ended", .help = "only live or only ended ones" },
 	{ "user", CTL_STR, .value = "LOGIN", .complete = "user", .help = "only of this user" },
 	{ "asset", CTL_STR, .value = "NAME", .complete = "asset", .help = "only on this asset" },
-	{ "limit", CTL_INT, .value = "N", .help = "at most so many" },
+	{ "limit", CTL_INT, .value = "N", .help = "at most so many, the newest (1000)" },
 	SESSION_MONITOR_OPT,
 	CTL_END
 };

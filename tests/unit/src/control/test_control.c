@@ -78,6 +78,19 @@ channel(struct live *l, const char *type, const char *detail)
 	return peer_ask(&l->session, SP_MSG_CHANNEL_ASK, &q, SP_MSG_CHANNEL_REPLY);
 }
 
+/* The index is written behind the log: wait until it has so many sessions. */
+static json_t *
+sessions_until(struct rig *r, size_t n)
+{
+	uint64_t end = sp_now_us() + WAIT_MS * SP_US_PER_MS;
+	json_t *rows;
+
+	while (json_array_size(rows = call(r, "session.list", json_object(), NULL)) < n && sp_now_us() < end)
+		json_decref(rows);
+	assert_int_equal(json_array_size(rows), n);
+	return rows;
+}
+
 /* ---- tests ---- */
 
 static void
@@ -91,7 +104,7 @@ a_key_logs_in_and_a_session_is_recorded_from_start_to_end(void **state)
 	rig_up(&r);
 	live_up(&r, &l);
 	peer_wait(&r.monitor, SP_MSG_SCRIBE_SPAWN, 0);
-	rows = call(&r, "session.list", json_object(), NULL);
+	rows = sessions_until(&r, 1);
 	assert_int_equal(json_integer_value(json_object_get(json_array_get(rows, 0), "pid")), getpid());
 	assert_int_equal(json_integer_value(json_object_get(json_array_get(rows, 0), "scribe_pid")), SCRIBE_PID);
 	json_decref(rows);
@@ -791,6 +804,95 @@ a_rotation_reaches_every_secret_whatever_dies_meanwhile(void **state)
 	rig_destroy(&r);
 }
 
+/* 2,300 assets with an account each, 1,200 more accounts on the first, 1,100 passwords in front of one authority, 1,300
+ * departments: nothing may end at the size of a page. */
+static void
+lists_do_not_end_early(void **state)
+{
+	struct sp_store_secret *x = calloc(1, sizeof(*x));
+	struct sp_store_account acc = { .kind = SP_STORE_ACCOUNT_TYPED, .state = SP_STORE_ACTIVE };
+	struct sp_store_asset a = { .address = "192.0.2.1", .port = 22, .state = SP_STORE_ACTIVE };
+	struct sp_uuid first;
+	struct sp_store *s;
+	struct rig r;
+	struct peer p = { 0 };
+	json_t *rows;
+
+	(void)state;
+	assert_non_null(x);
+	rig_create(&r);
+	s = store_open(&r);
+	assert_int_equal(sp_store_begin(s, SP_STORE_MAIN), SP_OK);
+	for (int i = 0; i < 3500; i++) {
+		memset(&acc.id, 0, sizeof(acc.id));
+		if (i < 2300) {
+			memset(&a.id, 0, sizeof(a.id));
+			sp_snprintf(a.name, sizeof(a.name), "a%04d", i);
+			assert_int_equal(sp_store_asset_add(s, &a), SP_OK);
+			if (i == 0)
+				first = a.id;
+		}
+		acc.asset_id = i < 2300 ? a.id : first;
+		sp_snprintf(acc.name, sizeof(acc.name), "u%04d", i);
+		assert_int_equal(sp_store_account_add(s, &acc), SP_OK);
+	}
+	for (int i = 0; i < 1101; i++) {
+		memset(x, 0, sizeof(*x));
+		x->kind = i < 1100 ? SP_STORE_SECRET_PASSWORD : SP_STORE_SECRET_SSH_CA;
+		x->secret_version = x->term = 1;
+		sp_snprintf(x->name, sizeof(x->name), i < 1100 ? "ca root %d" : "the ca root", i);
+		assert_int_equal(sp_store_secret_add(s, x), SP_OK);
+	}
+	for (int i = 0; i < 1300; i++) {
+		struct sp_store_department d = { 0 };
+
+		sp_snprintf(d.name, sizeof(d.name), "d%d", i);
+		assert_int_equal(sp_store_department_add(s, &d), SP_OK);
+	}
+	assert_int_equal(sp_store_commit(s), SP_OK);
+	store_close(&r, s);
+	rig_start(&r);
+	rows = call(&r, "account.list", json_object(), NULL);
+	assert_int_equal(json_array_size(rows), 3500);
+	json_decref(rows);
+	rows = call(&r, "account.list", json_pack("{s:s}", "asset", "a0000"), NULL);
+	assert_int_equal(json_array_size(rows), 1201);
+	json_decref(rows);
+	rows = call(&r, "asset.list", json_object(), NULL);
+	assert_int_equal(json_array_size(rows), 2300);
+	json_decref(rows);
+	rows = call(&r, "department.list", json_object(), NULL);
+	assert_int_equal(json_array_size(rows), 1300);
+	json_decref(rows);
+	rows = call(&r, "ca.list", json_object(), NULL);
+	assert_int_equal(json_array_size(rows), 1);
+	json_decref(rows);
+	json_decref(call(&r, "ca.show", json_pack("{s:s}", "name", "the ca root"), NULL));
+	rows = call(&r, "known_hosts", json_object(), NULL);
+	assert_true(json_array_size(rows) >= 2300);
+	json_decref(rows);
+	/* The last account of 1,201 opens for whom a grant names it; a grant is found by a name that many others contain. */
+	json_decref(call(&r, "user.create", json_pack("{s:s, s:[s]}", "login", "alice", "keys",
+	    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"), NULL));
+	json_decref(call(&r, "grant.create", json_pack("{s:s, s:s, s:s, s:[s]}", "name", "g", "user", "alice", "asset", "a0000",
+	    "accounts", "u3499"), NULL));
+	r.user_key_len = 0;
+	{
+		struct sp_buf b;
+
+		sp_buf_init(&b, 256);
+		assert_int_equal(sp_base64_parse(&b, "AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f", 68), SP_OK);
+		memcpy(r.user_key, b.p, r.user_key_len = b.len);
+		sp_buf_release(&b);
+	}
+	session_born(&r, &p);
+	session_login(&r, &p);
+	assert_int_equal(session_target(&p, "u3499", "a0000")->err, 0);
+	peer_close(&p);
+	rig_down(&r);
+	free(x);
+}
+
 int
 main(void)
 {
@@ -816,6 +918,7 @@ main(void)
 		cmocka_unit_test(a_torn_last_line_of_the_audit_log_is_cut_and_counting_goes_on),
 		cmocka_unit_test(a_refused_change_changes_nothing_and_is_in_the_log),
 		cmocka_unit_test(explain_says_which_grant_allows_and_why_not),
+		cmocka_unit_test(lists_do_not_end_early),
 		cmocka_unit_test(a_rotation_reaches_every_secret_whatever_dies_meanwhile),
 	};
 
