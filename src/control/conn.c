@@ -16,6 +16,8 @@
 #include "base/log.h"
 #include "control/conn_again.h"
 
+#define CONN_WORK_MAX	512u	/* questions of one connection under way: a session has 64 channels, 16 targets, 256 forwards */
+
 struct floor {			/* the least epoch at which a user's connections are good */
 	struct sp_hnode	node;
 	struct sp_uuid	user_id;
@@ -406,6 +408,8 @@ conn_on_msg(struct sp_chan *chan, struct sp_msg *m, void *arg)
 		conn_misbehaved(cn, "a message before HELLO");
 	else if (cn->judging)
 		conn_hold(cn, m);
+	else if (cn->refs > CONN_WORK_MAX)
+		conn_misbehaved(cn, "too many questions at once");	/* our memory, and everybody's place in the queue */
 	else if (conn_alive(cn))
 		conn_dispatch(cn, m);
 	conn_unref(cn);

@@ -397,6 +397,14 @@ target_ask(struct conn *cn, uint32_t corr, const Sallyport__TargetAsk *q)
 
 /* ---- what the session says about it ---- */
 
+static void
+state_durable(void *arg, enum sp_err err, uint64_t seq)
+{
+	(void)err;
+	(void)seq;
+	conn_unref(arg);	/* it counted as a question until it was written */
+}
+
 void
 target_state(struct conn *cn, const Sallyport__TargetState *s)
 {
@@ -417,7 +425,7 @@ target_state(struct conn *cn, const Sallyport__TargetState *s)
 	e = (struct audit_entry){ .kind = kinds[s->state], .actor = cn->login, .source = cn->source_text, .conn = &cn->id,
 	    .session = &t->row.id, .user = &cn->user_id, .asset = &t->row.asset_id, .account = &t->account_id,
 	    .result = s->state == SALLYPORT__TARGET_STATE__STATE__FAILED ? "failed" : "ok", .text = s->text, .more = more };
-	audit_append(cn->ctl->audit, &e, NULL, NULL);
+	audit_append(cn->ctl->audit, &e, state_durable, conn_ref(cn));
 	json_decref(more);
 	if (s->state == SALLYPORT__TARGET_STATE__STATE__UP) {
 		t->up = 1;

@@ -463,6 +463,35 @@ a_message_out_of_its_state_ends_that_connection_only(void **state)
 }
 
 static void
+a_session_that_floods_control_with_questions_is_ended(void **state)
+{
+	Sallyport__LeaseAsk q = SALLYPORT__LEASE_ASK__INIT;
+	struct rig r;
+	struct peer s = { 0 }, t = { 0 };
+	struct sp_uuid id;
+	char op[] = "password";
+
+	(void)state;
+	rig_up(&r);
+	session_born(&r, &s);
+	session_login(&r, &s);
+	id = uuid_of(&session_target(&s, "root", "web1")->session_id);
+	q.session_id = id_bytes(&id);
+	q.op = op;
+	for (int i = 0; i < 600; i++)		/* no START: each of them waits */
+		peer_send(&s, SP_MSG_LEASE_ASK, 0, &q);
+	for (int i = 0; i < 5000 && !s.closed; i++)
+		(void)peer_poll(&s, 1);
+	assert_memory_equal(((Sallyport__Kill *)peer_wait(&r.monitor, SP_MSG_KILL, 0))->conn_id.data, s.conn.b, 16);
+	assert_int_equal(audit_count(&r, "session.misbehaved", NULL), 1);
+	session_born(&r, &t);
+	session_login(&r, &t);
+	peer_close(&s);
+	peer_close(&t);
+	rig_down(&r);
+}
+
+static void
 a_live_session_survives_the_death_of_control(void **state)
 {
 	struct rig r;
@@ -910,6 +939,7 @@ main(void)
 		cmocka_unit_test(a_repeated_event_is_acknowledged_and_written_once),
 		cmocka_unit_test(a_session_that_names_another_session_is_ended_and_control_lives),
 		cmocka_unit_test(a_message_out_of_its_state_ends_that_connection_only),
+		cmocka_unit_test(a_session_that_floods_control_with_questions_is_ended),
 		cmocka_unit_test(a_live_session_survives_the_death_of_control),
 		cmocka_unit_test(a_reattached_session_is_not_believed_about_its_user),
 		cmocka_unit_test(a_reattached_session_is_not_believed_about_its_account),
