@@ -218,7 +218,7 @@ a_card_shows_columns_first_and_then_everything_else(void **state)
 	(void)state;
 	sp_buf_init(&b, 1 << 16);
 	assert_int_equal(ctl_card(cols, row, 0, now_us, &b), SP_OK);
-	assert_string_equal(sp_buf_cstr(&b), "NAME:      a\nBYTES:     1.5 KiB\nAGE:       2026-01-02 03:04:05Z\nID:        x\n"
+	assert_string_equal(sp_buf_cstr(&b), "NAME:      a\nBYTES:     1.5 KiB\nAT:        2026-01-02 03:04:05Z\nID:        x\n"
 	    "Extra key: 1, 2\nFlag:      no\n");
 	sp_buf_release(&b);
 	json_decref(row);
