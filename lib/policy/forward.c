@@ -177,6 +177,22 @@ struct target {
 };
 
 static int
+is_special(const struct sp_netaddr *a)
+{
+	static const uint8_t prefixes[][12] = { { 0 }, { 0x00, 0x64, 0xff, 0x9b } };
+	struct sp_netaddr v4 = { .family = 4 };
+
+	if (sp_netaddr_is_loopback(a) || sp_netaddr_is_linklocal(a))
+		return 1;
+	/* What a translator at the target's side makes of it: 64:ff9b::/96 (RFC 6052), and the old ::/96. */
+	memcpy(v4.addr, a->addr + 12, 4);
+	for (size_t i = 0; a->family == 6 && i < SP_NELEMS(prefixes); i++)
+		if (memcmp(a->addr, prefixes[i], sizeof(prefixes[i])) == 0)
+			return sp_netaddr_is_loopback(&v4) || sp_netaddr_is_linklocal(&v4);
+	return 0;
+}
+
+static int
 target_make(const char *host, const struct sp_netaddr *addr, struct target *ret)
 {
 	char ip[SP_NETADDR_SIZE];
@@ -196,7 +212,7 @@ target_make(const char *host, const struct sp_netaddr *addr, struct target *ret)
 		ret->addr = *addr;
 	if (ret->addr.family == 0 && ret->name[0] == 0)
 		return -1;
-	ret->special = ret->addr.family != 0 && (sp_netaddr_is_loopback(&ret->addr) || sp_netaddr_is_linklocal(&ret->addr));
+	ret->special = ret->addr.family != 0 && is_special(&ret->addr);
 	return 0;
 }
 
