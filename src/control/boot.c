@@ -13,8 +13,8 @@
 
 struct known_login {
 	struct sp_hnode	node;
-	struct sp_uuid	conn_id, user_id;
-	int64_t		epoch;
+	struct sp_uuid	conn_id;
+	struct boot_login l;
 };
 struct known_seq {
 	struct sp_hnode	node;
@@ -42,6 +42,8 @@ id_of(const json_t *o, const char *key, struct sp_uuid *ret)
 static void
 scan_login(struct boot *b, const json_t *o)
 {
+	const json_t *more = json_object_get(o, "more");
+	const char *method = json_string_value(json_object_get(more, "method"));
 	struct sp_uuid conn, user;
 	struct known_login *k;
 	struct sp_hnode *n;
@@ -59,8 +61,12 @@ scan_login(struct boot *b, const json_t *o)
 	} else {
 		k = sp_container(n, struct known_login, node);
 	}
-	k->user_id = user;
-	k->epoch = json_integer_value(json_object_get(json_object_get(o, "more"), "epoch"));
+	k->l = (struct boot_login){ .user_id = user, .epoch = json_integer_value(json_object_get(more, "epoch")) };
+	k->l.inner = method != NULL && strcmp(method, "inner") == 0;
+	if (id_of(o, "asset_id", &k->l.asset_id) != SP_OK)
+		k->l.asset_id = (struct sp_uuid){ 0 };
+	if (json_is_string(json_object_get(more, "asset_name")))
+		(void)sp_strlcpy(k->l.asset_name, json_string_value(json_object_get(more, "asset_name")), sizeof(k->l.asset_name));
 }
 
 static void
@@ -348,16 +354,13 @@ boot_tick(struct ctl *c, uint64_t now_us)
 /* ---- what others ask ---- */
 
 enum sp_err
-boot_login_of(const struct ctl *c, const struct sp_uuid *conn_id, struct sp_uuid *ret_user, int64_t *ret_epoch)
+boot_login_of(const struct ctl *c, const struct sp_uuid *conn_id, struct boot_login *ret)
 {
 	struct sp_hnode *n = sp_htab_find(&c->boot->logins, conn_id->b, sizeof(conn_id->b));
-	const struct known_login *k;
 
 	if (n == NULL)
 		return SP_ENOENT;
-	k = sp_container(n, struct known_login, node);
-	*ret_user = k->user_id;
-	*ret_epoch = k->epoch;
+	*ret = sp_container(n, struct known_login, node)->l;
 	return SP_OK;
 }
 
@@ -375,9 +378,13 @@ carry_one(struct sp_hnode *n, void *arg)
 	struct conn *cn = sp_container(n, struct conn, node);
 	json_t *more = json_pack("{s:I}", "epoch", (json_int_t)cn->epoch);
 	struct audit_entry e = { .kind = "conn.carried", .actor = cn->login, .result = "ok", .source = cn->source_text,
-	    .conn = &cn->id, .user = &cn->user_id, .more = more };
+	    .conn = &cn->id, .user = &cn->user_id, .asset = cn->inner ? &cn->inner_asset : NULL, .more = more };
 
 	(void)arg;
+	if (cn->inner) {
+		json_object_set_new(more, "method", json_string("inner"));
+		json_object_set_new(more, "asset_name", json_string(cn->inner_asset_name));
+	}
 	if (conn_alive(cn) && cn->authed)
 		audit_append(cn->ctl->audit, &e, NULL, NULL);
 	json_decref(more);

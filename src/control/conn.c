@@ -304,7 +304,7 @@ conn_hello(struct conn *cn, const Sallyport__Hello *h)
 		conn_kill(cn, NULL, "the bastion was upgraded to a version that this session does not know", "system");
 		return;
 	}
-	if (cn->again && h->user_id.len > 0) {
+	if (cn->again && (h->user_id.len > 0 || cn->born_inner)) {
 		conn_again(cn, h);
 		return;
 	}
@@ -312,7 +312,7 @@ conn_hello(struct conn *cn, const Sallyport__Hello *h)
 		conn_misbehaved(cn, "HELLO of a new connection names a user");
 		return;
 	}
-	if (cn->again && !cn->inner)
+	if (cn->again)
 		sp_chan_set_state(cn->chan, SP_ST_PREAUTH);	/* nobody had logged in */
 	conn_welcome(cn);
 }
@@ -431,6 +431,7 @@ conn_new(struct ctl *c, const Sallyport__Attach *a, int *pidfd, struct conn **re
 	cn->pid = a->pid;
 	cn->pidfd = sp_steal_fd(pidfd);
 	cn->again = a->again;
+	cn->born_inner = a->inner_token.len > 0;
 	cn->source_port = (uint16_t)a->source_port;
 	sp_list_init(&cn->targets);
 	sp_list_init(&cn->held);
@@ -482,7 +483,7 @@ conn_attach(struct ctl *c, struct sp_msg *m)
 	/* An older session speaks as it did before control went away; until it is judged, its words are held. */
 	if (!cn->again)
 		sp_chan_set_state(cn->chan, SP_ST_PREAUTH);
-	if (!cn->again && a->inner_token.len > 0 && inner_redeem(cn, &a->inner_token) != SP_OK) {
+	if (!cn->again && cn->born_inner && inner_redeem(cn, &a->inner_token) != SP_OK) {
 		conn_kill(cn, NULL, "the connection around this one has ended", "system");
 		return;
 	}

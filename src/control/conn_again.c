@@ -1,6 +1,7 @@
 /* src/control/conn_again.c - a session outlived the last control: is it still to be trusted, and with what?
  * The session names its user, epoch and targets. None of it is believed: the login must be in the audit log under this
- * connection's id or in session rows of this connection; the user must be active with that very epoch; each target must
+ * connection's id or in session rows of this connection; the user must be active with that very epoch; the asset to
+ * which a connection inside another one is bound is the one in the log; each target must
  * be a live row of this connection and user. Anything else ends it. Policy is judged again right after. */
 #include "control/conn_again.h"
 
@@ -121,20 +122,35 @@ void
 conn_again(struct conn *cn, const Sallyport__Hello *h)
 {
 	struct again *a;
-	struct sp_uuid user;
-	int64_t epoch;
+	struct boot_login known = { .epoch = -1 };
+	int logged = boot_login_of(cn->ctl, &cn->id, &known) == SP_OK;
 	size_t n = h->n_targets;
 
 	if (n > AGAIN_TARGETS_MAX || (a = calloc(1, sizeof(*a) + n * sizeof(a->t[0]))) == NULL) {
 		conn_misbehaved(cn, "HELLO names too many targets");
 		return;
 	}
-	if (ctl_uuid_of(&h->user_id, &a->user_id) != SP_OK) {
+	if (cn->born_inner && !(logged && known.inner)) {
+		/* It may reach one asset, and nothing says which: not even a live session of its user makes up for that. */
+		free(a);
+		conn_kill(cn, NULL, "the connection inside another one could not be verified after a restart", "system");
+		return;
+	}
+	if (logged && known.inner) {
+		cn->inner = 1;
+		cn->inner_asset = known.asset_id;
+		(void)sp_strlcpy(cn->inner_asset_name, known.asset_name, sizeof(cn->inner_asset_name));
+	}
+	if (h->user_id.len == 0 && n == 0) {	/* inside another one, and never told who it is */
+		a->user_id = known.user_id;
+		a->epoch = known.epoch;
+	} else if (ctl_uuid_of(&h->user_id, &a->user_id) != SP_OK) {
 		free(a);
 		conn_misbehaved(cn, "HELLO names a malformed user");
 		return;
 	}
-	a->epoch = (int64_t)h->epoch;
+	if (h->user_id.len > 0)
+		a->epoch = (int64_t)h->epoch;
 	a->n = n;
 	for (size_t i = 0; i < n; i++)
 		if (ctl_uuid_of(&h->targets[i]->session_id, &a->t[i].session_id) != SP_OK ||
@@ -143,8 +159,7 @@ conn_again(struct conn *cn, const Sallyport__Hello *h)
 			conn_misbehaved(cn, "HELLO names a malformed target");
 			return;
 		}
-	a->proven = boot_login_of(cn->ctl, &cn->id, &user, &epoch) == SP_OK && sp_uuid_equal(&user, &a->user_id) &&
-	    epoch == a->epoch;
+	a->proven = logged && sp_uuid_equal(&known.user_id, &a->user_id) && known.epoch == a->epoch;
 	a->conn = conn_ref(cn);
 	a->job.work = again_work;
 	a->job.done = again_done;

@@ -109,6 +109,7 @@ struct conn {
 	unsigned		 failed;	/* attempts */
 	unsigned		 offered;	/* keys that would not do */
 	/* a connection inside another one */
+	int			 born_inner;	/* the monitor says so; for which asset, the token or the audit log tells */
 	int			 inner;
 	struct sp_uuid		 inner_asset;
 	char			 inner_asset_name[SP_STORE_NAME_MAX + 1];
@@ -251,8 +252,15 @@ void		 boot_scan(const json_t *line, void *arg);	/* an entry of the log's tail; 
 enum sp_err	 boot_start(struct ctl *c) SP_MUST_USE;	/* opens the store, replays the audit log's tail, then lost sessions */
 void		 boot_tick(struct ctl *c, uint64_t now_us);
 void		 boot_free(struct ctl *c);
-/* What the audit log remembers of a connection that logged in before this control started. SP_ENOENT. */
-enum sp_err	 boot_login_of(const struct ctl *c, const struct sp_uuid *conn_id, struct sp_uuid *ret_user, int64_t *ret_epoch) SP_MUST_USE;
+/* What the audit log remembers of a connection that logged in before this control started. */
+struct boot_login {
+	struct sp_uuid	user_id;
+	int64_t		epoch;
+	int		inner;		/* inside another connection: may reach this asset only */
+	struct sp_uuid	asset_id;
+	char		asset_name[SP_STORE_NAME_MAX + 1];
+};
+enum sp_err	 boot_login_of(const struct ctl *c, const struct sp_uuid *conn_id, struct boot_login *ret) SP_MUST_USE;	/* SP_ENOENT */
 int64_t		 boot_last_seq(const struct ctl *c, const struct sp_uuid *session_id);	/* -1: not in the tail */
 void		 boot_carry(struct ctl *c);	/* a new audit segment begins: repeat who is logged in */
 

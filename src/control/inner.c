@@ -214,6 +214,7 @@ inner_redeem(struct conn *cn, const ProtobufCBinaryData *token)
 		    .conn = &cn->id, .user = &u.id, .asset = &t->asset_id, .more = more };
 
 		json_object_set_new(more, "outer", json_string(sp_uuid_text(&t->outer->id, outer)));
+		json_object_set_new(more, "asset_name", json_string(t->asset_name));	/* a restarted control reads it */
 		audit_append(c->audit, &e, NULL, NULL);
 	}
 	json_decref(more);

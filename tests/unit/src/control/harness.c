@@ -70,7 +70,10 @@ on_close(struct sp_chan *c, enum sp_err why, const char *what, void *arg)
 static void
 peer_make(struct rig *r, struct peer *p, enum sp_proc as, int fd)
 {
-	*p = (struct peer){ .rig = r, .last_fd = -1, .conn = p->conn, .session = p->session };
+	struct peer was = *p;
+
+	*p = (struct peer){ .rig = r, .last_fd = -1, .conn = was.conn, .session = was.session, .token_len = was.token_len };
+	memcpy(p->token, was.token, sizeof(p->token));
 	assert_int_equal(sp_chan_new(fd, as, SP_PROC_CONTROL, on_msg, on_close, p, &p->chan), SP_OK);
 }
 
@@ -473,6 +476,7 @@ send_attach(struct rig *r, struct peer *p, int again)
 	a.local_ip = str("127.0.0.1");
 	a.local_port = 2222;
 	a.again = again;
+	a.inner_token = bytes(p->token, p->token_len);
 	assert_int_equal(sp_chan_send(r->monitor.chan, SP_MSG_ATTACH, 0, &a, fds, 2), SP_OK);
 }
 
@@ -490,6 +494,30 @@ session_born(struct rig *r, struct peer *p)
 }
 
 void
+session_inner(struct rig *r, struct peer *p, struct peer *in, const char *asset)
+{
+	Sallyport__InnerAsk q = SALLYPORT__INNER_ASK__INIT;
+	Sallyport__Hello h = SALLYPORT__HELLO__INIT;
+	Sallyport__Inner *m;
+	int sv[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	q.asset = str(asset);
+	q.port = 22;
+	assert_int_equal(sp_chan_send(p->chan, SP_MSG_INNER_ASK, sp_chan_corr(p->chan), &q, &sv[1], 1), SP_OK);
+	m = peer_wait(&r->monitor, SP_MSG_INNER, 0);
+	assert_true(m->inner_token.len <= sizeof(in->token));
+	memcpy(in->token, m->inner_token.data, in->token_len = m->inner_token.len);
+	close(sv[0]);
+	send_attach(r, in, 0);
+	h.protocol = SP_IPC_PROTOCOL;
+	h.conn_id = bytes(in->conn.b, 16);
+	peer_send(in, SP_MSG_HELLO, 0, &h);
+	peer_wait(in, SP_MSG_WELCOME, 0);
+	sp_chan_set_state(in->chan, SP_ST_AUTHED);
+}
+
+void
 session_again(struct rig *r, struct peer *p, const struct sp_uuid *user, uint64_t epoch, const struct sp_uuid *sessions,
     const struct sp_uuid *accounts, size_t n)
 {
@@ -499,7 +527,8 @@ session_again(struct rig *r, struct peer *p, const struct sp_uuid *user, uint64_
 	send_attach(r, p, 1);
 	h.protocol = SP_IPC_PROTOCOL;
 	h.conn_id = bytes(p->conn.b, 16);
-	h.user_id = bytes(user->b, 16);
+	if (user != NULL)
+		h.user_id = bytes(user->b, 16);
 	h.epoch = epoch;
 	for (size_t i = 0; i < n; i++) {
 		sallyport__hello_target__init(&t[i]);

@@ -26,6 +26,8 @@ struct peer {			/* one channel of the test to control */
 	struct rig		*rig;
 	struct sp_chan		*chan;
 	struct sp_uuid		 conn, session;
+	uint8_t			 token[32];	/* a connection inside another one */
+	size_t			 token_len;
 	int			 closed;
 	struct { uint16_t id; uint32_t corr; ProtobufCMessage *body; int fd; } in[INBOX_MAX];
 	size_t			 n;
@@ -66,6 +68,8 @@ void	 peer_expect_closed(struct peer *p);
 
 /* A new connection: ATTACH, HELLO, WELCOME. */
 void	 session_born(struct rig *r, struct peer *p);
+/* `p` asks for asset; the connection inside it is born as `in`. Its WELCOME is in->last. */
+void	 session_inner(struct rig *r, struct peer *p, struct peer *in, const char *asset);
 /* The same process after control was restarted. */
 void	 session_again(struct rig *r, struct peer *p, const struct sp_uuid *user, uint64_t epoch,
 	    const struct sp_uuid *sessions, const struct sp_uuid *accounts, size_t n);

@@ -78,14 +78,14 @@ channel(struct live *l, const char *type, const char *detail)
 	return peer_ask(&l->session, SP_MSG_CHANNEL_ASK, &q, SP_MSG_CHANNEL_REPLY);
 }
 
-/* The index is written behind the log: wait until it has so many sessions. */
+/* The index is written behind the log: wait until it has so many sessions of that state. */
 static json_t *
-sessions_until(struct rig *r, size_t n)
+sessions_until(struct rig *r, const char *what, size_t n)
 {
 	uint64_t end = sp_now_us() + WAIT_MS * SP_US_PER_MS;
 	json_t *rows;
 
-	while (json_array_size(rows = call(r, "session.list", json_object(), NULL)) < n && sp_now_us() < end)
+	while (json_array_size(rows = call(r, "session.list", json_pack("{s:s}", "state", what), NULL)) < n && sp_now_us() < end)
 		json_decref(rows);
 	assert_int_equal(json_array_size(rows), n);
 	return rows;
@@ -104,14 +104,13 @@ a_key_logs_in_and_a_session_is_recorded_from_start_to_end(void **state)
 	rig_up(&r);
 	live_up(&r, &l);
 	peer_wait(&r.monitor, SP_MSG_SCRIBE_SPAWN, 0);
-	rows = sessions_until(&r, 1);
+	rows = sessions_until(&r, "live", 1);
 	assert_int_equal(json_integer_value(json_object_get(json_array_get(rows, 0), "pid")), getpid());
 	assert_int_equal(json_integer_value(json_object_get(json_array_get(rows, 0), "scribe_pid")), SCRIBE_PID);
 	json_decref(rows);
 	scribe_event(&l.scribe, 2, "end", "{\"reason\":\"closed by the user\",\"by\":\"alice\",\"bytes_in\":3,\"bytes_out\":5}");
 	assert_int_equal(((Sallyport__EventAck *)peer_wait(&l.scribe, SP_MSG_EVENT_ACK, 0))->seq, 2);
-	rows = call(&r, "session.list", json_object(), NULL);
-	assert_int_equal(json_array_size(rows), 1);
+	rows = sessions_until(&r, "ended", 1);
 	assert_string_equal(json_string_value(json_object_get(json_array_get(rows, 0), "state")), "ended");
 	assert_string_equal(json_string_value(json_object_get(json_array_get(rows, 0), "reason")), "closed by the user");
 	assert_string_equal(json_string_value(json_object_get(json_array_get(rows, 0), "recording")), "2026/x");
@@ -922,6 +921,59 @@ lists_do_not_end_early(void **state)
 	free(x);
 }
 
+static void
+a_connection_inside_another_one_stays_bound_to_its_asset_after_a_restart(void **state)
+{
+	struct rig r;
+	struct peer p = { 0 }, in = { 0 }, silent = { 0 }, forged = { 0 };
+	Sallyport__Welcome *w;
+	struct sp_uuid user;
+	uint64_t epoch;
+
+	(void)state;
+	rig_up(&r);
+	json_decref(call(&r, "asset.create", json_pack("{s:s, s:s}", "name", "web2", "address", "192.0.2.11"), NULL));
+	json_decref(call(&r, "account.create", json_pack("{s:s, s:s, s:s}", "asset", "web2", "name", "root", "kind", "typed"), NULL));
+	json_decref(call(&r, "grant.create", json_pack("{s:s, s:s, s:s}", "user", "alice", "asset", "web2", "accounts", "*"), NULL));
+	session_born(&r, &p);
+	session_login(&r, &p);
+	session_inner(&r, &p, &in, "web1");
+	w = (Sallyport__Welcome *)(void *)in.last;
+	assert_true(w->inner);
+	user = uuid_of(&w->user_id);
+	epoch = w->epoch;
+	assert_int_equal(session_target(&in, "root", "web2")->err, SP_EACCES);
+	session_inner(&r, &p, &silent, "web2");
+	peer_close(&p);
+	peer_close(&in);
+	peer_close(&silent);
+	rig_stop(&r, SIGKILL);
+	rig_start(&r);
+	/* It names its user; the asset comes from the audit log, whatever it might claim. */
+	session_again(&r, &in, &user, epoch, NULL, NULL, 0);
+	w = peer_wait(&in, SP_MSG_WELCOME, 0);
+	assert_true(w->inner);
+	assert_string_equal(w->asset, "web1");
+	assert_true(w->inner_host_key.len > 0);
+	sp_chan_set_state(in.chan, SP_ST_AUTHED);
+	assert_int_equal(session_target(&in, "root", "web2")->err, SP_EACCES);
+	assert_int_equal(session_target(&in, "root", "web1")->err, 0);
+	/* One that control had no time to tell who it is learns it now, with its asset. */
+	session_again(&r, &silent, NULL, 0, NULL, NULL, 0);
+	w = peer_wait(&silent, SP_MSG_WELCOME, 0);
+	assert_true(w->inner);
+	assert_string_equal(w->asset, "web2");
+	/* One of which the log knows nothing is ended. */
+	sp_uuid_make(&forged.conn);
+	forged.token_len = sizeof(forged.token);
+	session_again(&r, &forged, &user, epoch, NULL, NULL, 0);
+	assert_memory_equal(((Sallyport__Kill *)peer_wait(&r.monitor, SP_MSG_KILL, 0))->conn_id.data, forged.conn.b, 16);
+	peer_close(&in);
+	peer_close(&silent);
+	peer_close(&forged);
+	rig_down(&r);
+}
+
 int
 main(void)
 {
@@ -948,6 +1000,7 @@ main(void)
 		cmocka_unit_test(a_torn_last_line_of_the_audit_log_is_cut_and_counting_goes_on),
 		cmocka_unit_test(a_refused_change_changes_nothing_and_is_in_the_log),
 		cmocka_unit_test(explain_says_which_grant_allows_and_why_not),
+		cmocka_unit_test(a_connection_inside_another_one_stays_bound_to_its_asset_after_a_restart),
 		cmocka_unit_test(lists_do_not_end_early),
 		cmocka_unit_test(a_rotation_reaches_every_secret_whatever_dies_meanwhile),
 	};
