@@ -24,6 +24,7 @@
 #include "common/child.h"
 #include "sallyport.pb-c.h"
 #include "session/session.h"
+#include "zygote/rehearse.h"
 
 #define TEXT_MAX	((size_t)64 * 1024)	/* a host key file, banner or consent text */
 #define SESSION_AS	(UINT64_C(1) << 30)	/* address space of a session, bytes */
@@ -411,6 +412,8 @@ main(void)
 	read_host_keys();
 	z.banner = read_text("banner");
 	z.consent = read_text("consent");
+	if ((r = rehearse(&z.child.conf, z.keys)) != SP_OK)
+		sp_warn("a login with ourselves failed: %s", sp_err_text(r));
 	if ((r = sp_sandbox_plan_new(&session_box, &z.session_box)) != SP_OK)
 		sp_die(71, "cannot prepare the sandbox of sessions: %s", sp_err_text(r));
 	(void)malloc_trim(0);
