@@ -101,6 +101,28 @@ showing_log(struct showing *h, const char *kind, const char *result, const char 
 	json_decref(more);
 }
 
+/* With the command that pins it, whose line is compared with what the target's own administrator says. A long key has no
+ * room in one line: the audit log has the command then. */
+static void
+showing_unknown(struct showing *h)
+{
+	struct sp_buf line;
+	char text[400], why[SP_SSHKEY_LINE_MAX + 256] = "no key is pinned and first use is not trusted";
+	const char *name = h->target->row.asset_name;
+
+	sp_buf_init(&line, SP_SSHKEY_LINE_MAX);
+	if (sp_sshkey_line_print(NULL, (struct sp_view){ h->key.blob.b, h->key.blob.len }, NULL, &line) == SP_OK)
+		sp_snprintf(why, sizeof(why), "no key is pinned and first use is not trusted; sallyport asset hostkey set %s '%s'", name,
+		    sp_buf_cstr(&line));
+	showing_log(h, "hostkey.unknown", "refused", why, NULL);
+	if (line.len == 0 || sp_snprintf(text, sizeof(text), "The host key of %s (%s) is not known; an administrator pins it with: "
+	    "sallyport asset hostkey set %s '%s'", name, h->fingerprint, name, sp_buf_cstr(&line)) != 0)
+		sp_snprintf(text, sizeof(text), "The host key of %s (%s) is not known; ask an administrator to pin it with the command in "
+		    "the audit log.", name, h->fingerprint);
+	showing_reply(h, 0, text);
+	sp_buf_release(&line);
+}
+
 static void
 showing_done(struct ctl_job *j)
 {
@@ -126,10 +148,7 @@ showing_done(struct ctl_job *j)
 		    h->target->row.asset_name, h->fingerprint);
 		showing_reply(h, 0, text);
 	} else {
-		showing_log(h, "hostkey.unknown", "refused", "no key is pinned and first use is not trusted", NULL);
-		sp_snprintf(text, sizeof(text), "The host key of %s (%s) is not known; ask an administrator to pin it.",
-		    h->target->row.asset_name, h->fingerprint);
-		showing_reply(h, 0, text);
+		showing_unknown(h);
 	}
 }
 

@@ -48,7 +48,7 @@ static const struct ctl_opt account_reveal_arg[] = {
 	{ "ca", CTL_STR, .value = "NAME", .complete = "ca", .flags = CTL_LOCAL, .help = "certificates of this authority (see 'sallyport ca')" }
 static const struct ctl_opt account_create_opts[] = {
 	ACCOUNT_SECRET_OPTS,
-	{ "typed", CTL_FLAG, .flags = CTL_LOCAL, .help = "no secret: the user types login and password of the asset" },
+	{ "typed", CTL_FLAG, .flags = CTL_LOCAL, .help = "no secret: the user types the password of the asset at each login" },
 	{ "same", CTL_FLAG, .flags = CTL_LOCAL, .help = "login name of whoever connects" },
 	CTL_END
 };
