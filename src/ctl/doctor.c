@@ -115,6 +115,55 @@ doctor_disk(struct doctor *d)
 		doctor_row(d, "disk", 1, "%s has %llu MiB left", dir, (unsigned long long)free_mb);
 }
 
+/* One path and the bits of its mode that nobody else may have. what: "run directory", for the report. A path that is not
+ * there, or that we may not look at, is the caller's matter (returns errno). */
+static int
+doctor_mode(struct doctor *d, const char *what, const char *path, mode_t never, const char *mend)
+{
+	struct stat st;
+
+	if (stat(path, &st) == -1)
+		return errno;
+	if (st.st_mode & never)
+		doctor_row(d, what, 0, "%s has mode %04o, so others get at it: chmod %s %s", path, (unsigned)(st.st_mode & 07777), mend, path);
+	else
+		doctor_row(d, what, 1, "%s, mode %04o", path, (unsigned)(st.st_mode & 07777));
+	return 0;
+}
+
+/* Secrets lie below the state directory; without the key file the vault stays sealed at the next start. */
+static void
+doctor_files(struct doctor *d)
+{
+	static const struct {
+		const char	*name;
+		mode_t		 never;
+		const char	*mend;
+	} below[] = {
+		{ "vault", 0077, "0700" }, { "store", 0077, "0700" }, { "audit", 0077, "0700" }, { "hostkeys", 0077, "0700" },
+		{ "recordings", 0027, "0750" }, { "spool", 0077, "0700" }
+	};
+	const char *path = ctl_local_str(d->c, "config");
+	char full[SP_CONF_TEXT + 32];
+	int e;
+
+	if (d->conf == NULL)
+		return;
+	if (path != NULL)
+		(void)doctor_mode(d, "configuration", path, S_IWGRP | S_IWOTH, "go-w");
+	(void)doctor_mode(d, "state directory", d->conf->state_dir, S_IWGRP | S_IROTH | S_IWOTH, "0711");
+	for (size_t i = 0; i < SP_NELEMS(below); i++) {
+		sp_snprintf(full, sizeof(full), "%s/%s", d->conf->state_dir, below[i].name);
+		(void)doctor_mode(d, "state directory", full, below[i].never, below[i].mend);
+	}
+	if (d->conf->vault_keyfile[0] == 0)
+		return;
+	e = doctor_mode(d, "key file", d->conf->vault_keyfile, 0077, "0600");
+	if (e == ENOENT && (path != NULL || access(d->conf->state_dir, F_OK) == 0))
+		doctor_row(d, "key file", 0, "%s is not there, so the vault stays sealed after a start: bring it back, or make another one "
+		    "with 'sallyport vault slot add --keyfile'", d->conf->vault_keyfile);
+}
+
 static void
 doctor_run_dir(struct doctor *d)
 {
@@ -215,6 +264,7 @@ doctor_run(struct ctl *c)
 	doctor_config(&d);
 	doctor_clock(&d);
 	doctor_disk(&d);
+	doctor_files(&d);
 	doctor_run_dir(&d);
 	doctor_monitor(&d);
 	doctor_control(&d);
