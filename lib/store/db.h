@@ -53,6 +53,7 @@ struct sp_store_driver {
 	int		(*is_null)(struct sp_stmt *st, int i);
 	int64_t		(*col_i64)(struct sp_stmt *st, int i);
 	const void	*(*col_bytes)(struct sp_stmt *st, int i, size_t *ret_n);	/* text or blob; "" for NULL; until the next step */
+	int		(*server)(const struct sp_store *s, struct sp_netaddr *ret);	/* NULL: there is none */
 };
 #define SP_STORE_DRIVER_VERSION	1
 extern const struct sp_store_driver sp_store_sqlite, sp_store_pgsql;

@@ -115,6 +115,12 @@ sp_store_detail(const struct sp_store *s)
 	return s->detail;
 }
 
+int
+sp_store_server(const struct sp_store *s, struct sp_netaddr *ret)
+{
+	return s->drv->server != NULL && s->drv->server(s, ret);
+}
+
 enum sp_err
 sp_store_ping(struct sp_store *s)
 {

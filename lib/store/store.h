@@ -28,6 +28,7 @@
 #include "base/attr.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/netaddr.h"
 #include "base/str.h"
 
 /* Bounds, bytes without the NUL. */
@@ -244,6 +245,8 @@ static inline void sp_store_closep(struct sp_store **s) { sp_store_close(*s); *s
 enum sp_err	 sp_store_migrate(struct sp_store *s) SP_MUST_USE;	/* to the newest schema; idempotent, safe in parallel */
 enum sp_err	 sp_store_ping(struct sp_store *s) SP_MUST_USE;
 const char	*sp_store_detail(const struct sp_store *s);
+/* The database server that this handle talks to, as an address (over a local socket: loopback, and its port). 0: none. */
+int		 sp_store_server(const struct sp_store *s, struct sp_netaddr *ret);
 /* Batches. Not nested (SP_ESTATE). The evidence index is a file of its own in SQLite, so it has its own transactions;
  * in PostgreSQL both parts share one transaction. */
 enum sp_store_part { SP_STORE_MAIN, SP_STORE_EVIDENCE };

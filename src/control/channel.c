@@ -24,7 +24,7 @@ struct opening {
 	uint32_t			 wanted;	/* any of these bits will do */
 	struct sp_uuid			 user_id, asset_id;
 	int64_t				 epoch;
-	struct sp_netaddr		 source;
+	struct sp_netaddr		 source, database;
 	char				 account[SP_STORE_NAME_MAX + 1];
 	char				 host[SP_POLICY_HOST_MAX + 1];
 	uint32_t			 port;
@@ -166,16 +166,23 @@ names_host(const char *list, const char *host, uint32_t port)
 	return 0;
 }
 
-/* Our own services are reached by nobody through a target that shares our host. */
+/* Does the grant name that very address and port, without any pattern? Only that opens one of our own services. */
 static int
-is_own(const struct ctl *c, const struct sp_netaddr *a, uint32_t port)
+names_exactly(const char *list, const struct sp_netaddr *a, uint32_t port)
 {
-	struct sp_netaddr listen;
+	struct sp_netaddr with = *a;
+	char want[SP_NETADDR_SIZE];
+	size_t n;
 
-	for (size_t i = 0; i < c->child.conf.listen.n; i++)
-		if (sp_netaddr_parse_hostport(c->child.conf.listen.v[i], 22, &listen) == SP_OK && listen.port == port &&
-		    sp_netaddr_same_host(&listen, a))
+	with.port = (uint16_t)port;
+	sp_netaddr_text_port(&with, want);
+	n = strlen(want);
+	for (const char *s = list, *e; *s; s = *e ? e + 1 : e) {
+		s += strspn(s, " ");
+		e = strchrnul(s, ',');
+		if ((size_t)(e - s) == n && memcmp(s, want, n) == 0)
 			return 1;
+	}
 	return 0;
 }
 
@@ -183,7 +190,7 @@ static int
 forward_take(struct opening *o, const struct sp_netaddr *a)
 {
 	if (sp_policy_forward_allowed(o->d.forwards, o->host, a, o->port) != SP_POLICY_FWD_YES ||
-	    is_own(o->conn->ctl, a, o->port))
+	    (own_is_ours(o->conn->ctl, a, o->port, &o->database) && !names_exactly(o->d.forwards, a, o->port)))
 		return 0;
 	sp_netaddr_text(a, o->address);
 	return 1;
@@ -293,6 +300,7 @@ opening_work(struct ctl_job *j, struct sp_store *s)
 		o->detail_len = keep;
 		o->detail[keep] = '\0';
 	}
+	(void)sp_store_server(s, &o->database);
 	j->err = judge_again(s, &o->user_id, o->epoch, &o->source, &o->asset_id, o->account, 0, &o->d, NULL, o->why,
 	    sizeof(o->why));
 }

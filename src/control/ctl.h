@@ -164,6 +164,7 @@ struct target {
 	uint16_t		 port;
 	char			 method[16];	/* "certificate", "key", "password", "typed" */
 	struct sp_uuid		 secret_id;
+	struct sp_netaddr	 database;	/* never a target; port 0: none */
 	char			 local_ip[SP_NETADDR_SIZE];	/* of the dialled socket: certificates are bound to it */
 	int			 trust_first, pins_n;
 	int64_t			 recheck_us;	/* wall; 0: none */
@@ -238,6 +239,8 @@ enum sp_err	 inner_private(const struct ctl *c, const struct sp_uuid *asset_id, 
 enum sp_err	 inner_public(const struct ctl *c, const struct sp_uuid *asset_id, struct sp_buf *ret) SP_MUST_USE;
 void		 inner_tick(struct ctl *c, uint64_t now_us);
 int		 inner_is_pending(const struct ctl *c);	/* a connection inside another one is being born */
+/* 1 if that is our SSH port, on any address of this machine that it listens on, or the database (port 0: there is none). */
+int		 own_is_ours(const struct ctl *c, const struct sp_netaddr *a, uint32_t port, const struct sp_netaddr *database);
 /* 1 if host (a name or an address) and port are this bastion itself. */
 int		 inner_is_bastion(const struct sp_config *conf, const char *host, uint32_t port);
 

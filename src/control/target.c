@@ -24,6 +24,7 @@ struct asking {
 	struct target	*target;	/* once granted */
 	uint32_t	 corr;
 	char		 protocol[32], form[16], reason[256];
+	struct sp_netaddr database;
 	struct judge	 j;
 };
 
@@ -86,6 +87,19 @@ asking_work(struct ctl_job *cj, struct sp_store *s)
 
 	ctl_conf_copy(cj->ctl, &conf);
 	judge_run(s, &conf, &a->j);
+	(void)sp_store_server(s, &a->database);
+}
+
+/* An address that is known before anybody dials; a name is looked at again once it is connected. */
+static int
+asking_is_own(const struct asking *a)
+{
+	const struct judge *j = &a->j;
+	struct sp_netaddr at;
+
+	return inner_is_bastion(&a->conn->ctl->child.conf, j->facts.asset_address, j->facts.port) ||
+	    (sp_netaddr_parse(j->facts.asset_address, &at) == SP_OK &&
+	    own_is_ours(a->conn->ctl, &at, j->facts.port, &a->database));
 }
 
 /* What control knows and the rows do not. NULL: go on. */
@@ -97,7 +111,7 @@ asking_check(const struct asking *a)
 
 	if (ctl_refusal(c) != NULL)
 		return ctl_refusal(c);
-	if (inner_is_bastion(&c->child.conf, j->facts.asset_address, j->facts.port))
+	if (asking_is_own(a))
 		return "The bastion itself is never a target.";
 	if (strcmp(j->facts.method, "typed") != 0 && (!c->vault_view.known || c->vault_view.sealed))
 		return "The vault is sealed; ask an administrator to unseal it.";
@@ -118,6 +132,7 @@ target_fill(struct target *t, const struct asking *a)
 	struct sp_store_session *r = &t->row;
 
 	judge_facts_apply(&j->facts, t);
+	t->database = a->database;
 	r->user_id = a->conn->user_id;
 	r->asset_id = j->facts.asset_id;
 	(void)sp_strlcpy(r->user_login, a->conn->login, sizeof(r->user_login));
@@ -212,26 +227,21 @@ dial_reply(struct target *t, enum sp_err err, const char *text, const char *addr
 	conn_send_fds(t->conn, SP_MSG_DIAL_REPLY, 0, &r, fd, fd != NULL ? 1 : 0);
 }
 
-/* Where did the socket really go, and from which of our addresses? Connected to ourselves means both are one. */
+/* Where did the socket really go, and from which of our addresses? */
 static int
-dial_is_loop(struct target *t, int fd)
+dial_is_own(struct target *t, int fd)
 {
 	struct sockaddr_storage ss;
 	struct sockaddr *sa = (struct sockaddr *)(void *)&ss;
 	socklen_t n = sizeof(ss);
-	struct sp_netaddr local, peer, listen;
+	struct sp_netaddr local, peer;
 
 	if (getsockname(fd, sa, &n) == -1 || sp_netaddr_from_sockaddr(sa, &local) != SP_OK)
 		return 0;
 	sp_netaddr_text(&local, t->local_ip);
 	n = sizeof(ss);
-	if (getpeername(fd, sa, &n) == -1 || sp_netaddr_from_sockaddr(sa, &peer) != SP_OK ||
-	    !sp_netaddr_same_host(&local, &peer))
-		return 0;
-	for (size_t i = 0; i < t->ctl->child.conf.listen.n; i++)
-		if (sp_netaddr_parse_hostport(t->ctl->child.conf.listen.v[i], 22, &listen) == SP_OK && listen.port == peer.port)
-			return 1;
-	return 0;
+	return getpeername(fd, sa, &n) == 0 && sp_netaddr_from_sockaddr(sa, &peer) == SP_OK &&
+	    own_is_ours(t->ctl, &peer, peer.port, &t->database);
 }
 
 static void
@@ -249,7 +259,7 @@ dial_result(void *arg, enum sp_err err, struct sp_msg *m)
 		sp_snprintf(text, sizeof(text), "Cannot connect to %s: %s.", t->row.asset_name,
 		    *r->text ? r->text : sp_err_text((enum sp_err)r->err));
 		dial_reply(t, r->err != SP_OK ? (enum sp_err)r->err : SP_EUNREACH, text, r->address, NULL);
-	} else if (dial_is_loop(t, m->fds[0])) {
+	} else if (dial_is_own(t, m->fds[0])) {
 		dial_reply(t, SP_EDENIED, "The bastion itself is never a target.", r->address, NULL);
 	} else {
 		dial_reply(t, SP_OK, "", r->address, &m->fds[0]);

@@ -514,6 +514,22 @@ pg_col_bytes(struct sp_stmt *st, int i, size_t *ret_n)
 	return PQgetvalue(p->res, p->row, i);
 }
 
+static int
+pg_server(const struct sp_store *s, struct sp_netaddr *ret)
+{
+	const struct pg *pg = s->conn;
+	const char *host = pg->conn != NULL ? PQhostaddr(pg->conn) : NULL;
+	struct sp_netaddr a;
+	unsigned long port;
+
+	if (pg->conn == NULL || sp_netaddr_parse(host != NULL && *host ? host : "127.0.0.1", &a) != SP_OK)
+		return 0;
+	port = strtoul(PQport(pg->conn), NULL, 10);
+	a.port = port > 0 && port < 65536 ? (uint16_t)port : 5432;
+	*ret = a;
+	return 1;
+}
+
 const struct sp_store_driver sp_store_pgsql = {
 	.version = SP_STORE_DRIVER_VERSION,
 	.parts = 1,
@@ -541,5 +557,6 @@ const struct sp_store_driver sp_store_pgsql = {
 	.changes = pg_changes,
 	.is_null = pg_is_null,
 	.col_i64 = pg_col_i64,
-	.col_bytes = pg_col_bytes
+	.col_bytes = pg_col_bytes,
+	.server = pg_server
 };

@@ -263,8 +263,8 @@ send_boot(struct rig *r)
 	char *names[3] = { str("admin-socket"), str("state-dir"), str("audit-dir") };
 	int fds[3];
 
-	sp_snprintf(conf, sizeof(conf), "state_dir %s\nrun_dir %s\nlisten 127.0.0.1:2222\nreserve_mb 1\nlog_level warn\n"
-	    "bastion_name gate.test\n", r->dir, r->dir);
+	sp_snprintf(conf, sizeof(conf), "state_dir %s\nrun_dir %s\nlisten %s\nreserve_mb 1\nlog_level warn\n"
+	    "bastion_name gate.test\n", r->dir, r->dir, r->listen != NULL ? r->listen : "127.0.0.1:2222");
 	sp_snprintf(path, sizeof(path), "%s/audit", r->dir);
 	fds[0] = dup(r->admin_listen);
 	fds[1] = open(r->dir, O_RDONLY | O_DIRECTORY);

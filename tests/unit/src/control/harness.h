@@ -40,6 +40,7 @@ struct rig {
 	char		 dir[64];
 	int		 admin_listen;
 	struct peer	 monitor, vault, dialer, gate, ctl;
+	const char	*listen;	/* NULL: 127.0.0.1:2222 */
 	int		 vault_plays;	/* answer SECRET_PUT, SECRET_REWRAP and HASH_PASSWORD by itself */
 	uint32_t	 vault_term;	/* of what it wraps */
 	size_t		 rewrapped;	/* answers to SECRET_REWRAP */

@@ -974,6 +974,34 @@ a_connection_inside_another_one_stays_bound_to_its_asset_after_a_restart(void **
 	rig_down(&r);
 }
 
+static void
+our_own_services_are_no_destination_under_a_wildcard_listen(void **state)
+{
+	static const struct { const char *to; int allowed; } t[] = {
+		{ "127.0.0.5:2222", 0 },	/* the grant's pattern would allow it: it is us */
+		{ "127.0.0.5:2223", 1 },
+		{ "127.0.0.6:2222", 1 },	/* named with its port, without a pattern */
+		{ "10.1.2.3:2222", 0 },		/* not ours, and not in the grant */
+		{ "10.1.2.3:5432", 1 },
+	};
+	struct rig r;
+	struct live l = { 0 };
+
+	(void)state;
+	rig_up(&r);
+	rig_stop(&r, 0);
+	r.listen = "0.0.0.0:2222";
+	rig_start(&r);
+	json_decref(call(&r, "grant.create", json_pack("{s:s, s:s, s:s, s:[s,s], s:[s,s]}", "user", "alice", "asset", "web1", "accounts",
+	    "root", "protocols", "shell", "forward-local", "forward_to", "127.0.0.5:*", "127.0.0.6:2222"), NULL));
+	live_up(&r, &l);
+	for (size_t i = 0; i < SP_NELEMS(t); i++)
+		if ((channel(&l, "forward-local", t[i].to)->err == 0) != t[i].allowed)
+			fail_msg("%s should be %s", t[i].to, t[i].allowed ? "allowed" : "refused");
+	live_down(&l);
+	rig_down(&r);
+}
+
 int
 main(void)
 {
@@ -1001,6 +1029,7 @@ main(void)
 		cmocka_unit_test(a_refused_change_changes_nothing_and_is_in_the_log),
 		cmocka_unit_test(explain_says_which_grant_allows_and_why_not),
 		cmocka_unit_test(a_connection_inside_another_one_stays_bound_to_its_asset_after_a_restart),
+		cmocka_unit_test(our_own_services_are_no_destination_under_a_wildcard_listen),
 		cmocka_unit_test(lists_do_not_end_early),
 		cmocka_unit_test(a_rotation_reaches_every_secret_whatever_dies_meanwhile),
 	};
