@@ -152,6 +152,15 @@ login_password(struct session *s, const struct sp_leg_auth *a)
 		login_ask(s, a, "password");
 }
 
+/* With the answer to the first request: before its login begins, a client takes no banner. */
+static void
+login_banner(struct session *s)
+{
+	if (s->birth.banner[0] != '\0' && !s->inner)
+		sp_leg_banner(s->leg, s->birth.banner);
+	s->birth.banner = "";
+}
+
 static void
 login_on_auth(void *arg, const struct sp_leg_auth *a)
 {
@@ -159,6 +168,7 @@ login_on_auth(void *arg, const struct sp_leg_auth *a)
 
 	if (s->ending)
 		return;
+	login_banner(s);
 	if (s->inner) {
 		/* Whoever could open this stream is logged in already. */
 		if (s->login.text.user[0] == '\0')
@@ -203,10 +213,7 @@ login_on_auth(void *arg, const struct sp_leg_auth *a)
 static void
 login_on_ready(void *arg)
 {
-	struct session *s = arg;
-
-	if (s->birth.banner[0] != '\0' && !s->inner)
-		sp_leg_banner(s->leg, s->birth.banner);
+	(void)arg;
 }
 
 /* ---- the connection protocol, once logged in */
