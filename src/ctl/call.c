@@ -186,10 +186,32 @@ ctl_ask(struct ctl *c, enum sp_proc peer, const char *method, const json_t *para
 	return ret->err;
 }
 
+/* The noun that lists what an answer misses: of the thing it names, else of the command itself. */
+static const char *
+advice_noun(const struct ctl *c, const char *text)
+{
+	static const struct {
+		const char	*begins, *noun;
+	} things[] = {
+		{ "there is no user \"", "user" }, { "there is no group \"", "group" }, { "there is no department \"", "department" },
+		{ "there is no asset \"", "asset" }, { "there is no asset group \"", "asset-group" },
+		{ "there is no account \"", "account" }, { "there is no authority \"", "ca" }, { "there is no grant \"", "grant" },
+		{ "there is no session \"", "session" }
+	};
+
+	for (size_t i = 0; i < SP_NELEMS(things); i++)
+		if (strncmp(text, things[i].begins, strlen(things[i].begins)) == 0)
+			return things[i].noun;
+	return c->noun != NULL && ctl_cmd_find(c->noun, 1, (char *[]){ (char[]){ "list" } }, &(int){ 0 }) != NULL ? c->noun->name :
+	    NULL;
+}
+
 /* What a person can do about it, where the answer itself does not say. */
 static const char *
-answer_advice(struct ctl *c, enum sp_err e, char *dst, size_t size)
+answer_advice(struct ctl *c, enum sp_err e, const char *text, char *dst, size_t size)
 {
+	const char *noun;
+
 	switch (e) {
 	case SP_ESEALED:
 		return "open it with 'sallyport vault unseal'";
@@ -204,11 +226,10 @@ answer_advice(struct ctl *c, enum sp_err e, char *dst, size_t size)
 	case SP_EVERSION:
 		return "restart sallyport after its upgrade";
 	case SP_ENOENT:
-		if (c->noun != NULL && ctl_cmd_find(c->noun, 1, (char *[]){ (char[]){ "list" } }, &(int){ 0 }) != NULL) {
-			sp_snprintf(dst, size, "see 'sallyport %s list'", c->noun->name);
-			return dst;
-		}
-		return NULL;
+		if ((noun = advice_noun(c, text)) == NULL)
+			return NULL;
+		sp_snprintf(dst, size, "see 'sallyport %s list'", noun);
+		return dst;
 	case SP_EINVAL: case SP_EUSAGE: case SP_EFORMAT: case SP_ESHORT: case SP_ESIZE:
 		if (c->noun == NULL || c->cmd == NULL)
 			return NULL;
@@ -225,7 +246,7 @@ ctl_answer_fail(struct ctl *c, const struct ctl_answer *a)
 {
 	char room[128];
 	const char *text = a->text[0] != 0 ? a->text : sp_err_text(a->err);
-	const char *advice = strstr(text, ": ") == NULL ? answer_advice(c, a->err, room, sizeof(room)) : NULL;
+	const char *advice = strstr(text, ": ") == NULL ? answer_advice(c, a->err, text, room, sizeof(room)) : NULL;
 
 	return advice != NULL ? ctl_fail(c, a->err, "%s: %s", text, advice) : ctl_fail(c, a->err, "%s", text);
 }

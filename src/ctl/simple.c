@@ -137,8 +137,31 @@ static const struct ctl_cmd known_hosts_cmds[] = {
 const struct ctl_noun ctl_noun_known_hosts = { "known-hosts", "host keys for the users' ssh", known_hosts_cmds };
 
 /* status */
+static const char *
+status_vault(const json_t *v)
+{
+	if (!json_is_true(json_object_get(v, "available")))
+		return "does not answer: see 'sallyport doctor'";
+	if (!json_is_true(json_object_get(v, "initialised")))
+		return "not initialised: run 'sallyport vault init'";
+	return json_is_true(json_object_get(v, "sealed")) ? "sealed: run 'sallyport vault unseal'" : "open";
+}
+
+/* For people the vault is one word here; 'vault status' has the rest. */
+static enum sp_err
+status_run(struct ctl *c)
+{
+	ctl_auto_json *body = NULL;
+
+	CTL_TRY(ctl_call(c, c->cmd->method, c->params, &body));
+	if (!c->json && json_is_object(json_object_get(body, "vault")))
+		json_object_set_new(body, "vault", json_string(status_vault(json_object_get(body, "vault"))));
+	return ctl_show(c, body);
+}
+
 static const struct ctl_cmd status_cmds[] = {
-	{ "", "show what runs: version, processes, vault, store, live sessions", .method = "system.status", .show = CTL_OBJECT },
+	{ "", "show what runs: version, processes, vault, store, live sessions", .method = "system.status", .run = status_run,
+	  .show = CTL_OBJECT },
 	{ NULL }
 };
 const struct ctl_noun ctl_noun_status = { "status", "what runs", status_cmds };

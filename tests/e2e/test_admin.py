@@ -199,6 +199,21 @@ def test_every_list_is_an_array_and_a_table(lab, me):
         assert text.strip() and "{" not in text and "null" not in text, (args, text)
 
 
+def test_the_status_is_read_at_a_glance(lab):
+    r = lab.ctl_run("status")
+    print(r.stdout)
+    assert re.search(r"Vault: +open\n", r.stdout) and "{" not in r.stdout
+    assert lab.ctl("status")["vault"]["sealed"] is False
+
+
+def test_what_is_missing_is_looked_for_in_the_right_list(lab):
+    for args, noun in ((["grant", "create", "--user", "nobody", "--asset", "web1", "--account", "*"], "user"),
+                       (["account", "create", "x@web1", "--ca", "none"], "ca"), (["grant", "create", "--user", "alice", "--asset", "none",
+                                                                                 "--account", "*"], "asset")):
+        r = lab.ctl_run(*args)
+        assert r.returncode != 0 and r.stderr.strip().endswith(": see 'sallyport %s list'" % noun), r
+
+
 def test_mistakes_on_the_command_line_are_answered_in_one_line(lab):
     for args in (["usr"], ["user"], ["user", "lst"], ["user", "show"], ["user", "show", "nobody"], ["user", "create", "a b"], ["user", "create", ""],
                  ["asset", "create", "x", "--port", "70000"], ["asset", "create", "x", "--port", "y"], ["grant", "create", "--account", "*"],
