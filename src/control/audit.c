@@ -59,6 +59,7 @@ struct audit {
 	_Atomic int		 low;
 	_Atomic uint64_t	 reserve_bytes;
 	int			 reserved;		/* thread only */
+	uint64_t		 looked_us;		/* thread only; when the disk was last looked at */
 	struct sp_source	*source;
 	void			(*on_rotated)(void *);
 	void			*arg;
@@ -203,6 +204,7 @@ reserve_look(struct audit *a)
 	uint64_t want = atomic_load(&a->reserve_bytes), avail;
 	struct statvfs v;
 
+	a->looked_us = sp_now_us();
 	if (fstatvfs(a->dirfd, &v) == -1)
 		return;
 	avail = (uint64_t)v.f_bavail * v.f_frsize;
@@ -322,22 +324,24 @@ hand_back(struct audit *a, struct sp_list *done)
 		abort();	/* an eventfd write fails only at 2^64 - 2 */
 }
 
-/* Wait for work; a look at the disk now and then. Returns with mu held, 0 when it is time to end. */
+/* Wait for work; a look at the disk now and then, however busy it is. Returns with mu held, 0 when it is time to end. */
 static int
 wait_for_work(struct audit *a)
 {
-	while (sp_list_empty(&a->todo) && !a->closing) {
+	for (;;) {
 		struct timespec until;
 
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec += AUDIT_CHECK_US / SP_US_PER_S;
-		if (pthread_cond_timedwait(&a->work, &a->mu, &until) == ETIMEDOUT) {
+		if (sp_now_us() - a->looked_us >= AUDIT_CHECK_US) {
 			pthread_mutex_unlock(&a->mu);
 			reserve_look(a);
 			pthread_mutex_lock(&a->mu);
 		}
+		if (!sp_list_empty(&a->todo) || a->closing)
+			return !sp_list_empty(&a->todo);
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec += AUDIT_CHECK_US / SP_US_PER_S;
+		(void)pthread_cond_timedwait(&a->work, &a->mu, &until);
 	}
-	return !sp_list_empty(&a->todo);
 }
 
 static void *
