@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/str.h"
 #include "ipc/recdata.h"
 #include "scribe/recfile.h"
@@ -16,6 +17,7 @@
 #define BLOCK		(96u * 1024)	/* of the recording per read: any data record fits */
 #define ROUND		(1024u * 1024)	/* of the recording per call: the session comes first */
 #define FRAME		12u
+#define LINGER_US	(300 * SP_US_PER_MS)	/* after its terminal closed, for the session's own reason to come */
 #define OUT_MAX		(BLOCK * 2 + FRAME)
 
 enum { FRAME_OUTPUT = 1, FRAME_RESIZE = 2, FRAME_END = 3 };
@@ -25,6 +27,8 @@ struct sp_watch {
 	int			 fd, rec_fd;
 	struct sp_source	*source;
 	int			 attached, ending;
+	int			 channel_over;	/* its terminal closed; ending follows with the session's end, or after LINGER_US */
+	struct sp_timer		*linger;
 	uint32_t		 channel;
 	struct sp_watch_at	 at;		/* what is to be read next, and the size of the window there */
 	uint64_t		 end_off, lag;
@@ -43,6 +47,7 @@ void
 sp_watch_free(struct sp_watch *w)
 {
 	sp_source_remove(w->source);
+	sp_timer_free(w->linger);
 	sp_list_remove(&w->link);
 	sp_closep(&w->fd);
 	sp_buf_release(&w->out);
@@ -82,9 +87,9 @@ watch_record(struct sp_watch *w, const struct sp_rec *rec)
 		return watch_frame(w, FRAME_RESIZE, NULL, 0);
 	}
 	if (rec->type == SP_REC_T_CHANNEL_END && !w->ending) {
-		w->ending = 1;
+		w->channel_over = 1;
 		w->end_off = w->at.off;
-		(void)sp_strlcpy(w->reason, "the terminal was closed", sizeof(w->reason));
+		sp_timer_in(w->linger, LINGER_US);
 	}
 	return SP_OK;
 }
@@ -184,6 +189,15 @@ watch_pump(struct sp_watch *w)
 }
 
 static void
+watch_on_linger(struct sp_timer *t, void *arg)
+{
+	struct sp_watch *w = arg;
+
+	(void)t;
+	sp_watch_end(w, w->end_off, "the terminal was closed");
+}
+
+static void
 watch_on_io(struct sp_source *s, uint32_t events, void *arg)
 {
 	struct sp_watch *w = arg;
@@ -213,7 +227,8 @@ sp_watch_new(struct sp_loop *l, int fd, int rec_fd, struct sp_list *list)
 	w->rec_fd = rec_fd;
 	sp_list_init(&w->link);
 	sp_buf_init(&w->out, OUT_MAX);
-	if ((r = sp_loop_add(l, fd, EPOLLIN | EPOLLRDHUP, watch_on_io, w, &w->source)) != SP_OK) {
+	if ((r = sp_timer_new(l, watch_on_linger, w, &w->linger)) != SP_OK ||
+	    (r = sp_loop_add(l, fd, EPOLLIN | EPOLLRDHUP, watch_on_io, w, &w->source)) != SP_OK) {
 		sp_watch_free(w);
 		return r;
 	}
@@ -240,7 +255,7 @@ sp_watch_attach(struct sp_watch *w, uint32_t channel, struct sp_watch_at at, uin
 void
 sp_watch_advance(struct sp_watch *w, uint64_t end_off)
 {
-	if (!w->attached || w->ending)
+	if (!w->attached || w->ending || w->channel_over)
 		return;
 	if (end_off - w->at.off > w->lag) {
 		w->ending = 1;
@@ -257,7 +272,7 @@ sp_watch_end(struct sp_watch *w, uint64_t end_off, const char *reason)
 {
 	if (!w->ending) {
 		w->ending = 1;
-		if (w->attached)
+		if (w->attached && !w->channel_over)
 			w->end_off = end_off;
 		(void)sp_strlcpy(w->reason, reason, sizeof(w->reason));
 	}

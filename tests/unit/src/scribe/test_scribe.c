@@ -773,6 +773,7 @@ best_effort_goes_on_and_says_what_is_missing(void **state)
 		rig_data(s, 1, SP_REC_OUT, block, 4096);
 		ok(sp_loop_once(r.loop, 1));
 	}
+	assert_true(rig_wait(&r, &s->state_err, 1));
 	assert_int_equal(s->state_err, SP_ENOSPC);
 	assert_int_equal(unlink(fill), 0);
 	from = s->control->n;
