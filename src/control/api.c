@@ -258,10 +258,12 @@ static enum sp_err
 call_permit(struct api_call *c)
 {
 	static const char *const need[] = { "", "", "an auditor's or administrator's role", "an administrator's role",
+		"the role of an administrator of all departments",
 		"root or the owner of this installation" };
-	int64_t least[] = { 0, 0, SP_STORE_ROLE_AUDITOR, SP_STORE_ROLE_ADMIN, SP_STORE_ROLE_ADMIN };
+	int64_t least[] = { 0, 0, SP_STORE_ROLE_AUDITOR, SP_STORE_ROLE_ADMIN, SP_STORE_ROLE_ADMIN, SP_STORE_ROLE_ADMIN };
 
-	if (c->role >= least[c->m->who] && (c->m->who != API_OWNER || c->owner))
+	if (c->role >= least[c->m->who] && (c->m->who != API_OWNER || c->owner) &&
+	    (c->m->who != API_ALL || c->local_root || sp_uuid_is_null(&c->caller.role_department_id)))
 		return SP_OK;
 	return api_fail(c, SP_EACCES, "%s needs %s", c->m->name, need[c->m->who]);
 }

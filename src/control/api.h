@@ -24,7 +24,7 @@
 		(r) = api_bounded((c), (n));								\
 	} while ((r) == SP_OK)
 
-enum api_who { API_ANY, API_SELF, API_AUDITOR, API_ADMIN, API_OWNER };
+enum api_who { API_ANY, API_SELF, API_AUDITOR, API_ADMIN, API_ALL, API_OWNER };	/* ALL: an administrator of all departments */
 struct api_call;
 typedef void api_fn(struct api_call *c, struct sp_store *s);
 typedef void api_loop_fn(struct api_call *c);
@@ -107,6 +107,7 @@ enum sp_err	 api_asset_group(struct api_call *c, struct sp_store *s, const char 
 enum sp_err	 api_department(struct api_call *c, struct sp_store *s, const char *key, struct sp_uuid *ret);	/* optional */
 enum sp_err	 api_account(struct api_call *c, struct sp_store *s, const struct sp_store_asset *a, const char *key, struct sp_store_account *ret);
 /* May the caller act on rows of this department (null: of none)? SP_EACCES. */
+int		 api_in_scope(const struct api_call *c, struct sp_store *s, const struct sp_uuid *department);
 enum sp_err	 api_scope(struct api_call *c, struct sp_store *s, const struct sp_uuid *department);
 int		 api_is_self(const struct api_call *c, const struct sp_uuid *user);
 

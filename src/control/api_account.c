@@ -138,6 +138,42 @@ ca_named(struct api_call *c, struct sp_store *s, const char *name, struct sp_sto
 	return r == SP_ENOENT ? api_fail(c, r, "there is no authority \"%s\"", name) : api_store(c, r, name);
 }
 
+struct ca_use {
+	struct api_call	*c;
+	struct sp_store	*s;
+	size_t		 seen;
+	int		 found;
+};
+
+static int
+ca_use_row(const struct sp_store_account *a, void *arg)
+{
+	struct ca_use *u = arg;
+	struct sp_store_asset asset;
+
+	u->seen++;
+	u->found = sp_store_asset_get(u->s, &a->asset_id, &asset) == SP_OK && api_in_scope(u->c, u->s, &asset.department_id);
+	return u->found;
+}
+
+/* Whoever may point an authority at an address of his choice reaches every host that trusts it. So an administrator of
+ * one department uses an authority only where one of all departments has brought it in: some account there has it. */
+static enum sp_err
+ca_scope(struct api_call *c, struct sp_store *s, const struct sp_store_secret *ca)
+{
+	struct ca_use u = { c, s, 0, 0 };
+	struct sp_store_query q = { .of = ca->id };
+	enum sp_err r;
+
+	if (c->local_root || sp_uuid_is_null(&c->caller.role_department_id))
+		return SP_OK;
+	API_PAGES(c, q, u.seen, r, u.found ? SP_OK : sp_store_account_list(s, &q, ca_use_row, &u));
+	if (r != SP_OK)
+		return c->err != SP_OK ? r : api_store(c, r, ca->name);
+	return u.found ? SP_OK : api_fail(c, SP_EACCES, "authority \"%s\" is not used in your department: ask an administrator of all "
+	    "departments for the first account", ca->name);
+}
+
 static void
 ca_write(struct api_call *c, struct sp_store *s)
 {
@@ -250,7 +286,8 @@ account_secret(struct api_call *c, struct sp_store *s, struct setting *w)
 	if (k == 0)
 		return api_fail(c, SP_EINVAL, "secret.kind is password, ssh-key or ssh-ca");
 	if (ca != NULL) {
-		if ((found = malloc(sizeof(*found))) != NULL && (r = ca_named(c, s, ca, found)) == SP_OK)
+		if ((found = malloc(sizeof(*found))) != NULL && (r = ca_named(c, s, ca, found)) == SP_OK &&
+		    (r = ca_scope(c, s, found)) == SP_OK)
 			w->account.secret_id = found->id;
 		free(found);
 		return r;

@@ -12,7 +12,7 @@ struct rows {
 	struct sp_store	*s;
 	json_t		*out;
 	struct api_call	*c;
-	size_t		 limit;
+	size_t		 limit, seen;
 };
 
 static json_t *
@@ -214,12 +214,45 @@ grant_create(struct api_call *c, struct sp_store *s)
 	c->out = grant_json(s, &g);
 }
 
+/* The departments of a grant's two sides; null when there is none, or the row is gone. */
+static void
+grant_departments(struct sp_store *s, const struct sp_store_grant *g, struct sp_uuid *subject, struct sp_uuid *object)
+{
+	struct sp_store_user u = { 0 };
+	struct sp_store_group ug = { 0 };
+	struct sp_store_asset a = { 0 };
+	struct sp_store_asset_group ag = { 0 };
+
+	if (g->subject_kind == SP_STORE_SUBJECT_USER)
+		*subject = sp_store_user_get(s, &g->subject_id, &u) == SP_OK ? u.department_id : (struct sp_uuid){ 0 };
+	else
+		*subject = sp_store_group_get(s, &g->subject_id, &ug) == SP_OK ? ug.department_id : (struct sp_uuid){ 0 };
+	if (g->object_kind == SP_STORE_OBJECT_ASSET)
+		*object = sp_store_asset_get(s, &g->object_id, &a) == SP_OK ? a.department_id : (struct sp_uuid){ 0 };
+	else
+		*object = sp_store_asset_group_get(s, &g->object_id, &ag) == SP_OK ? ag.department_id : (struct sp_uuid){ 0 };
+}
+
+/* One side in the caller's department is enough to look; who changes it must administer the object. */
+static int
+grant_may_look(struct api_call *c, struct sp_store *s, const struct sp_store_grant *g)
+{
+	struct sp_uuid subject, object;
+
+	if (c->local_root || sp_uuid_is_null(&c->caller.role_department_id))
+		return 1;
+	grant_departments(s, g, &subject, &object);
+	return api_in_scope(c, s, &subject) || api_in_scope(c, s, &object);
+}
+
 static int
 grant_row(const struct sp_store_grant *g, void *arg)
 {
 	struct rows *r = arg;
 
-	json_array_append_new(r->out, grant_json(r->s, g));
+	r->seen++;
+	if (grant_may_look(r->c, r->s, g))
+		json_array_append_new(r->out, grant_json(r->s, g));
 	return json_array_size(r->out) >= r->limit;
 }
 
@@ -227,7 +260,7 @@ grant_row(const struct sp_store_grant *g, void *arg)
 void
 grant_list(struct api_call *c, struct sp_store *s)
 {
-	struct rows r = { s, c->out = json_array(), c, API_ROWS_MAX };
+	struct rows r = { s, c->out = json_array(), c, API_ROWS_MAX, 0 };
 	struct sp_store_user u;
 	struct sp_store_asset a;
 	struct sp_store_query q = { 0 };
@@ -252,7 +285,7 @@ grant_list(struct api_call *c, struct sp_store *s)
 	do {
 		e = sp_store_grant_list(s, &q, grant_row, &r);
 		q.offset += SP_STORE_PAGE_MAX;
-	} while (e == SP_OK && json_array_size(c->out) == q.offset && json_array_size(c->out) < (size_t)limit);
+	} while (e == SP_OK && r.seen == q.offset && json_array_size(c->out) < (size_t)limit);
 	if (e == SP_OK && json_object_get(c->params, "limit") == NULL)
 		e = api_bounded(c, json_array_size(c->out));
 	(void)api_store(c, e, "grants");
@@ -284,8 +317,6 @@ grant_named(struct api_call *c, struct sp_store *s, struct sp_store_grant *g)
 	char text[SP_STORE_NAME_MAX + 1];
 	struct named k = { text, g, 0, 0 };
 	struct sp_store_query q = { .text = text };
-	struct sp_store_user u;
-	struct sp_store_asset a;
 	struct sp_uuid id;
 	enum sp_err r = api_str(c, "id", 1, text, sizeof(text));
 
@@ -308,15 +339,9 @@ grant_named(struct api_call *c, struct sp_store *s, struct sp_store_grant *g)
 			    "several grants are called \"%s\": give the id", text);
 	}
 	c->object = g->id;
-	/* One side in the caller's department is enough to look; who may change it must administer the object. */
-	if (g->object_kind == SP_STORE_OBJECT_ASSET && sp_store_asset_get(s, &g->object_id, &a) == SP_OK) {
-		c->asset = a.id;
-		return api_scope(c, s, &a.department_id);
-	}
-	if (g->subject_kind == SP_STORE_SUBJECT_USER && sp_store_user_get(s, &g->subject_id, &u) == SP_OK)
-		return api_scope(c, s, &u.department_id);
-	id = (struct sp_uuid){ 0 };
-	return api_scope(c, s, &id);
+	if (g->object_kind == SP_STORE_OBJECT_ASSET)
+		c->asset = g->object_id;
+	return SP_OK;
 }
 
 void
@@ -324,16 +349,24 @@ grant_show(struct api_call *c, struct sp_store *s)
 {
 	struct sp_store_grant g;
 
-	if (grant_named(c, s, &g) == SP_OK)
+	if (grant_named(c, s, &g) != SP_OK)
+		return;
+	if (grant_may_look(c, s, &g))
 		c->out = grant_json(s, &g);
+	else
+		(void)api_fail(c, SP_EACCES, "that grant belongs to another department than the one that you administer");
 }
 
 void
 grant_delete(struct api_call *c, struct sp_store *s)
 {
 	struct sp_store_grant g;
+	struct sp_uuid subject, object;
 
 	if (grant_named(c, s, &g) != SP_OK)
+		return;
+	grant_departments(s, &g, &subject, &object);
+	if (api_scope(c, s, &object) != SP_OK)
 		return;
 	c->out = grant_json(s, &g);
 	if (api_store(c, sp_store_grant_delete(s, &g.id, g.version), "the grant") != SP_OK)

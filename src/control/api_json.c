@@ -34,15 +34,15 @@ api_store(struct api_call *c, enum sp_err e, const char *what)
 	case SP_OK:
 		return SP_OK;
 	case SP_ENOENT:
-		return api_fail(c, e, "%s: there is no such thing", what);
+		return api_fail(c, e, "%s: there is nothing of that name or id", what);
 	case SP_EEXIST:
-		return api_fail(c, e, "%s: already there", what);
+		return api_fail(c, e, "%s: is there already; choose another name", what);
 	case SP_ESTATE:
-		return api_fail(c, e, "%s: something still depends on it", what);
+		return api_fail(c, e, "%s: something still depends on it; delete that first", what);
 	case SP_ECONFLICT:
 		return api_fail(c, e, "%s: somebody else changed it at the same time; try again", what);
 	case SP_EINVAL:
-		return api_fail(c, e, "%s: a value is not allowed", what);
+		return api_fail(c, e, "%s: a value is not allowed; see the help of the command", what);
 	default:
 		return api_fail(c, e, "%s: %s", what, sp_err_text(e));
 	}
@@ -304,21 +304,29 @@ api_is_self(const struct api_call *c, const struct sp_uuid *user)
 	return !sp_uuid_is_null(&c->caller.id) && sp_uuid_equal(&c->caller.id, user);
 }
 
-enum sp_err
-api_scope(struct api_call *c, struct sp_store *s, const struct sp_uuid *department)
+int
+api_in_scope(const struct api_call *c, struct sp_store *s, const struct sp_uuid *department)
 {
 	struct sp_uuid at = *department;
 	struct sp_store_department d;
 
 	if (c->local_root || sp_uuid_is_null(&c->caller.role_department_id))
-		return SP_OK;
+		return 1;
 	for (int depth = 0; depth < SP_STORE_DEPTH_MAX && !sp_uuid_is_null(&at); depth++) {
 		if (sp_uuid_equal(&at, &c->caller.role_department_id))
-			return SP_OK;
+			return 1;
 		if (sp_store_department_get(s, &at, &d) != SP_OK)
 			break;
 		at = d.parent_id;
 	}
+	return 0;
+}
+
+enum sp_err
+api_scope(struct api_call *c, struct sp_store *s, const struct sp_uuid *department)
+{
+	if (api_in_scope(c, s, department))
+		return SP_OK;
 	return api_fail(c, SP_EACCES, "that belongs to another department than the one that you administer");
 }
 

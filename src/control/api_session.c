@@ -40,8 +40,6 @@ session_in_scope(struct api_call *c, struct sp_store *s, const struct sp_store_s
 	struct sp_store_asset a;
 	struct sp_store_user u;
 	struct sp_uuid d = { 0 };
-	enum sp_err before = c->err;
-	int ok;
 
 	if (c->local_root || sp_uuid_is_null(&c->caller.role_department_id))
 		return 1;
@@ -49,9 +47,7 @@ session_in_scope(struct api_call *c, struct sp_store *s, const struct sp_store_s
 		d = a.department_id;
 	else if (sp_store_user_get(s, &r->user_id, &u) == SP_OK)
 		d = u.department_id;
-	ok = api_scope(c, s, &d) == SP_OK;
-	c->err = before;
-	return ok;
+	return api_in_scope(c, s, &d);
 }
 
 static int
@@ -241,6 +237,10 @@ session_lock(struct api_call *c, struct sp_store *s)
 		(void)api_fail(c, SP_EDENIED, "nobody locks himself");
 		return;
 	}
+	/* The asset is the caller's; the user must be too, and not above him. */
+	if (api_scope(c, s, &u.department_id) != SP_OK ||
+	    (u.role != SP_STORE_ROLE_USER && api_scope(c, s, &u.role_department_id) != SP_OK))
+		return;
 	u.state = SP_STORE_DISABLED;
 	u.epoch++;
 	if (api_store(c, sp_store_user_update(s, &u), u.login) == SP_OK)

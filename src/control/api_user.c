@@ -149,6 +149,16 @@ user_list(struct api_call *c, struct sp_store *s)
 	(void)api_store(c, r, "users");
 }
 
+/* Whose key or password one may set, as that one can log in: an administrator of a department is no match for somebody
+ * whose power reaches further. */
+static enum sp_err
+user_below(struct api_call *c, struct sp_store *s, const struct sp_store_user *u)
+{
+	if (u->role == SP_STORE_ROLE_USER || api_is_self(c, &u->id))
+		return SP_OK;
+	return api_scope(c, s, &u->role_department_id);
+}
+
 /* Looking needs an auditor's role, changing an administrator's; oneself may always. */
 static enum sp_err
 user_self_or(struct api_call *c, struct sp_store *s, int64_t role, struct sp_store_user *u)
@@ -165,7 +175,18 @@ user_self_or(struct api_call *c, struct sp_store *s, int64_t role, struct sp_sto
 		return r;
 	if (c->role < role && strcmp(login, c->caller.login) != 0)
 		return api_fail(c, SP_EACCES, "you may do that for yourself only");
-	return api_user(c, s, "login", u);
+	if ((r = api_user(c, s, "login", u)) == SP_OK && role == SP_STORE_ROLE_ADMIN)
+		r = user_below(c, s, u);
+	return r;
+}
+
+/* A user who is to be changed: of the caller's department, and not above him. */
+static enum sp_err
+user_to_change(struct api_call *c, struct sp_store *s, struct sp_store_user *u)
+{
+	enum sp_err r = api_user(c, s, "login", u);
+
+	return r == SP_OK ? user_below(c, s, u) : r;
 }
 
 void
@@ -192,6 +213,9 @@ user_fields(struct api_call *c, struct sp_store *s, struct sp_store_user *u)
 	    (r = api_str(c, "role", 0, role, sizeof(role))) != SP_OK ||
 	    (r = api_str(c, "role_department", 0, scope, sizeof(scope))) != SP_OK)
 		return r;
+	/* root of the machine is whoever is bound to his number: no matter of one department. */
+	if (json_object_get(c->params, "os_uid") != NULL && !c->local_root && !sp_uuid_is_null(&c->caller.role_department_id))
+		return api_fail(c, SP_EACCES, "os_uid is bound by an administrator of all departments");
 	if (*role != '\0') {
 		int64_t found = 0;
 
@@ -268,7 +292,7 @@ user_update(struct api_call *c, struct sp_store *s)
 {
 	struct sp_store_user u, before;
 
-	if (api_user(c, s, "login", &u) != SP_OK)
+	if (user_to_change(c, s, &u) != SP_OK)
 		return;
 	before = u;
 	if (user_fields(c, s, &u) != SP_OK)
@@ -294,7 +318,7 @@ user_state(struct api_call *c, struct sp_store *s, int64_t state, const char *re
 {
 	struct sp_store_user u;
 
-	if (api_user(c, s, "login", &u) != SP_OK)
+	if (user_to_change(c, s, &u) != SP_OK)
 		return;
 	if (api_is_self(c, &u.id) && state != SP_STORE_ACTIVE) {
 		(void)api_fail(c, SP_EDENIED, "nobody disables himself");
@@ -328,7 +352,7 @@ user_delete(struct api_call *c, struct sp_store *s)
 {
 	struct sp_store_user u;
 
-	if (api_user(c, s, "login", &u) != SP_OK)
+	if (user_to_change(c, s, &u) != SP_OK)
 		return;
 	if (api_is_self(c, &u.id)) {
 		(void)api_fail(c, SP_EDENIED, "nobody deletes himself");

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "store/store.h"
 
 static const char KEY_LINE[] =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f alice@test";
@@ -126,6 +127,16 @@ vault_play(struct rig *r)
 			a.term = r->vault_term;
 			assert_int_equal(sp_chan_send(v->chan, SP_MSG_SECRET_REPLY, corr, &a, NULL, 0), SP_OK);
 			r->rewrapped++;
+		} else if (id == SP_MSG_SECRET_REVEAL) {
+			Sallyport__SecretReply a = SALLYPORT__SECRET_REPLY__INIT;
+
+			a.err = SP_EFORMAT;
+			assert_int_equal(sp_chan_send(v->chan, SP_MSG_SECRET_REPLY, corr, &a, NULL, 0), SP_OK);
+		} else if (id == SP_MSG_VAULT_OPEN || id == SP_MSG_VAULT_SEAL || id == SP_MSG_VAULT_ROTATE || id == SP_MSG_VAULT_SLOTS) {
+			Sallyport__VaultReply a = SALLYPORT__VAULT_REPLY__INIT;
+
+			a.err = SP_EFORMAT;
+			assert_int_equal(sp_chan_send(v->chan, SP_MSG_VAULT_REPLY, corr, &a, NULL, 0), SP_OK);
 		} else if (id == SP_MSG_HASH_PASSWORD) {
 			Sallyport__HashReply a = SALLYPORT__HASH_REPLY__INIT;
 
@@ -279,14 +290,14 @@ send_boot(struct rig *r)
 }
 
 static void
-connect_admin(struct rig *r)
+connect_admin(struct rig *r, struct peer *p)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
 	sp_snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/control.sock", r->dir);
 	assert_int_equal(connect(fd, (struct sockaddr *)(void *)&sun, sizeof(sun)), 0);
-	peer_make(r, &r->ctl, SP_PROC_CTL, fd);
+	peer_make(r, p, SP_PROC_CTL, fd);
 }
 
 void
@@ -337,7 +348,7 @@ rig_start(struct rig *r)
 	rig_vault(r, 0);
 	send_peer(r, &r->dialer, SP_PROC_DIALER);
 	send_peer(r, &r->gate, SP_PROC_GATE);
-	connect_admin(r);
+	connect_admin(r, &r->ctl);
 }
 
 void
@@ -377,10 +388,73 @@ rig_destroy(struct rig *r)
 	remove_all(r->dir);
 }
 
+/* Only root can play somebody else; the kernel notes who connects. */
+void
+rig_connect_as(struct rig *r, struct peer *p, unsigned uid)
+{
+	uid_t was = geteuid();
+
+	if (was == 0)
+		assert_int_equal(seteuid(uid), 0);
+	connect_admin(r, p);
+	if (was == 0)
+		assert_int_equal(seteuid(was), 0);
+}
+
+struct sp_store *
+rig_store(struct rig *r)
+{
+	struct sp_store *s;
+	char url[128];
+
+	sp_snprintf(url, sizeof(url), "sqlite:%s/store", r->dir);
+	assert_int_equal(sp_store_open(url, NULL, &s), SP_OK);
+	assert_int_equal(sp_store_migrate(s), SP_OK);
+	return s;
+}
+
+/* Control may run as another user than the test. */
+void
+rig_store_close(struct rig *r, struct sp_store *s)
+{
+	static const char *const names[] = { "sallyport.db", "sallyport.db-wal", "sallyport.db-shm", "evidence.db",
+		"evidence.db-wal", "evidence.db-shm" };
+	char path[128];
+
+	sp_store_close(s);
+	for (size_t i = 0; i < SP_NELEMS(names); i++) {
+		sp_snprintf(path, sizeof(path), "%s/store/%s", r->dir, names[i]);
+		(void)!chmod(path, 0666);
+	}
+}
+
+void
+rig_session(struct rig *r, const char *user_id, const char *asset_id, char ret_id[SP_UUID_SIZE])
+{
+	struct sp_store_session row = { .state = SP_STORE_ENDED, .started_us = sp_wall_us(), .ended_us = sp_wall_us() };
+	struct sp_store *s;
+
+	assert_int_equal(sp_uuid_parse(user_id, &row.user_id), SP_OK);
+	assert_int_equal(sp_uuid_parse(asset_id, &row.asset_id), SP_OK);
+	sp_uuid_make(&row.id);
+	sp_uuid_text(&row.id, ret_id);
+	rig_stop(r, 0);
+	s = rig_store(r);
+	assert_int_equal(sp_store_session_put(s, &row), SP_OK);
+	rig_store_close(r, s);
+	rig_start(r);
+}
+
 /* ---- the admin socket ---- */
 
 json_t *
 call(struct rig *r, const char *method, json_t *params, uint32_t *ret_err)
+{
+	return call_by(r, &r->ctl, method, params, ret_err);
+}
+
+json_t *
+call_by(struct rig *r, struct peer *by, const char *method, json_t *params, uint32_t *ret_err)
 {
 	Sallyport__CallAsk q = SALLYPORT__CALL_ASK__INIT;
 	char *text = json_dumps(params, JSON_COMPACT);
@@ -389,15 +463,17 @@ call(struct rig *r, const char *method, json_t *params, uint32_t *ret_err)
 	uint32_t corr;
 	int more;
 
+	if (r->as_user != NULL && by == &r->ctl)
+		q.as_user = str(r->as_user);
 	q.method = str(method);
 	q.params = bytes(text, strlen(text));
-	corr = peer_send(&r->ctl, SP_MSG_CALL_ASK, 0, &q);
+	corr = peer_send(by, SP_MSG_CALL_ASK, 0, &q);
 	free(text);
 	json_decref(params);
 	do {
 		json_t *part;
 
-		a = peer_wait(&r->ctl, SP_MSG_CALL_REPLY, corr);
+		a = peer_wait(by, SP_MSG_CALL_REPLY, corr);
 		more = a->more;
 		part = a->body.len > 0 ? json_loadb((char *)a->body.data, a->body.len, JSON_DECODE_ANY, NULL) : json_null();
 		if (all == NULL)

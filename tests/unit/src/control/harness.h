@@ -40,6 +40,7 @@ struct rig {
 	char		 dir[64];
 	int		 admin_listen;
 	struct peer	 monitor, vault, dialer, gate, ctl;
+	const char	*as_user;	/* for calls; NULL: root */
 	const char	*listen;	/* NULL: 127.0.0.1:2222 */
 	int		 vault_plays;	/* answer SECRET_PUT, SECRET_REWRAP and HASH_PASSWORD by itself */
 	uint32_t	 vault_term;	/* of what it wraps */
@@ -83,6 +84,14 @@ void	 session_gone(struct rig *r, const struct sp_uuid *conn);
 
 /* A call on the admin socket: the body (new reference; all parts of a listing joined), with *ret_err (NULL: must be 0). */
 json_t	*call(struct rig *r, const char *method, json_t *params /* taken */, uint32_t *ret_err);
+json_t	*call_by(struct rig *r, struct peer *by, const char *method, json_t *params /* taken */, uint32_t *ret_err);
+/* A caller of another system account. */
+void	 rig_connect_as(struct rig *r, struct peer *p, unsigned uid);
+/* An ended session in the index; its id as text. Control is stopped and started for it. */
+void	 rig_session(struct rig *r, const char *user_id, const char *asset_id, char ret_id[SP_UUID_SIZE]);
+struct sp_store;
+struct sp_store *rig_store(struct rig *r);	/* opened by the test while control does not run */
+void	 rig_store_close(struct rig *r, struct sp_store *s);
 size_t	 audit_count(struct rig *r, const char *kind, const struct sp_uuid *session);
 
 #endif

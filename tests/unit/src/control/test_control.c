@@ -691,34 +691,6 @@ explain_says_which_grant_allows_and_why_not(void **state)
 	rig_down(&r);
 }
 
-/* The rig's own store, opened by the test while control does not run. */
-static struct sp_store *
-store_open(struct rig *r)
-{
-	struct sp_store *s;
-	char url[128];
-
-	sp_snprintf(url, sizeof(url), "sqlite:%s/store", r->dir);
-	assert_int_equal(sp_store_open(url, NULL, &s), SP_OK);
-	assert_int_equal(sp_store_migrate(s), SP_OK);
-	return s;
-}
-
-/* Control may run as another user than the test. */
-static void
-store_close(struct rig *r, struct sp_store *s)
-{
-	static const char *const names[] = { "sallyport.db", "sallyport.db-wal", "sallyport.db-shm", "evidence.db",
-		"evidence.db-wal", "evidence.db-shm" };
-	char path[128];
-
-	sp_store_close(s);
-	for (size_t i = 0; i < SP_NELEMS(names); i++) {
-		sp_snprintf(path, sizeof(path), "%s/store/%s", r->dir, names[i]);
-		(void)!chmod(path, 0666);
-	}
-}
-
 static int
 count_id(const struct sp_uuid *id, void *arg)
 {
@@ -731,7 +703,7 @@ static void
 secrets_make(struct rig *r, size_t n, int64_t term)
 {
 	struct sp_store_secret *x = calloc(1, sizeof(*x));
-	struct sp_store *s = store_open(r);
+	struct sp_store *s = rig_store(r);
 
 	assert_non_null(x);
 	assert_int_equal(sp_store_begin(s, SP_STORE_MAIN), SP_OK);
@@ -746,7 +718,7 @@ secrets_make(struct rig *r, size_t n, int64_t term)
 		assert_int_equal(sp_store_secret_add(s, x), SP_OK);
 	}
 	assert_int_equal(sp_store_commit(s), SP_OK);
-	store_close(r, s);
+	rig_store_close(r, s);
 	free(x);
 }
 
@@ -825,7 +797,7 @@ a_rotation_reaches_every_secret_whatever_dies_meanwhile(void **state)
 	rig_vault_state(&r, 0);
 	wait_rewrapped(&r);
 	rig_stop(&r, 0);
-	s = store_open(&r);
+	s = rig_store(&r);
 	assert_int_equal(sp_store_secrets_below_term(s, 3, &none, 0, count_id, &left), SP_OK);
 	assert_int_equal(left, 0);
 	sp_store_close(s);
@@ -849,7 +821,7 @@ lists_do_not_end_early(void **state)
 	(void)state;
 	assert_non_null(x);
 	rig_create(&r);
-	s = store_open(&r);
+	s = rig_store(&r);
 	assert_int_equal(sp_store_begin(s, SP_STORE_MAIN), SP_OK);
 	for (int i = 0; i < 3500; i++) {
 		memset(&acc.id, 0, sizeof(acc.id));
@@ -878,7 +850,7 @@ lists_do_not_end_early(void **state)
 		assert_int_equal(sp_store_department_add(s, &d), SP_OK);
 	}
 	assert_int_equal(sp_store_commit(s), SP_OK);
-	store_close(&r, s);
+	rig_store_close(&r, s);
 	rig_start(&r);
 	rows = call(&r, "account.list", json_object(), NULL);
 	assert_int_equal(json_array_size(rows), 3500);

@@ -1,0 +1,348 @@
+/* tests/unit/src/control/test_roles.c - every administration call, by every kind of caller: what is not listed here as
+ * allowed must be refused. The real process; calls are made in the name of a user by the local root (as_user), and by an
+ * account of the system that is bound to nobody.
+ *
+ * World: departments A and B; in each a user, group, asset, account, asset group and grant, named uA, gA, aA, root, hA,
+ * rA. chief administers A; boss everything; bossA too, but he belongs to A. */
+#include "harness.h"
+
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum who { NOBODY, USER, AUDITOR, CHIEF_THERE, CHIEF_HERE, BOSS, WHO_N };
+static const char *const who_login[] = { NULL, "uA", "watch", "chief", "chief", "boss" };
+static const char *const who_text[] = { "an unknown account", "a user", "an auditor", "A's administrator in B",
+	"A's administrator in A", "an administrator" };
+
+#define N(w)	(1u << (w))
+#define EVERY	(N(USER) | N(AUDITOR) | N(CHIEF_THERE) | N(CHIEF_HERE) | N(BOSS))
+#define LOOK	(N(AUDITOR) | N(CHIEF_HERE) | N(BOSS))		/* things of a department */
+#define LOOK_ANY (LOOK | N(CHIEF_THERE))			/* lists, which leave out what is elsewhere */
+#define CHANGE	(N(CHIEF_HERE) | N(BOSS))
+#define ALL	N(BOSS)
+#define SELF	N(USER)			/* uA asks about himself */
+
+/* @ stands for the department, A or B. In this order: what is deleted is not needed any more. */
+static const struct {
+	const char	*method;
+	const char	*params;
+	unsigned	 allowed;
+} table[] = {
+	{ "system.status", "{}", EVERY },
+	{ "known_hosts", "{}", EVERY },
+	{ "vault.status", "{}", EVERY },
+	{ "doctor", "{}", LOOK_ANY },
+	{ "audit.list", "{}", N(AUDITOR) | N(BOSS) },
+	{ "settings.get", "{'key':'x'}", ALL },
+	{ "settings.set", "{'key':'x','value':'1'}", ALL },
+	{ "outbox.list", "{}", ALL },
+	{ "vault.init", "{}", 0 },		/* root of the machine only */
+	{ "vault.unseal", "{'credential_sealed':'c2VhbGVk'}", ALL },
+	{ "vault.seal", "{}", ALL },
+	{ "vault.rotate", "{}", ALL },
+	{ "vault.slot.add", "{'slot':'passphrase'}", ALL },
+	{ "vault.slot.remove", "{'slot':'1'}", ALL },
+	{ "vault.rekey", "{'slot':'passphrase'}", ALL },
+	{ "ca.create", "{'name':'ca-@'}", ALL },
+	{ "ca.list", "{}", N(CHIEF_THERE) | CHANGE },
+	{ "ca.show", "{'name':'ca'}", N(CHIEF_THERE) | CHANGE },
+	{ "department.create", "{'name':'new-@'}", ALL },
+	{ "department.list", "{}", LOOK_ANY },
+	{ "department.show", "{'name':'@'}", LOOK },
+	{ "department.update", "{'name':'@','description':'x'}", CHANGE },
+	{ "department.delete", "{'name':'new-@'}", ALL },
+	{ "user.create", "{'login':'new-@','department':'@'}", CHANGE },
+	{ "user.list", "{}", LOOK_ANY },
+	{ "user.show", "{'login':'u@'}", LOOK | SELF },
+	{ "user.update", "{'login':'u@','full_name':'X'}", CHANGE },
+	{ "user.update", "{'login':'boss@','full_name':'X'}", ALL },
+	{ "user.update", "{'login':'u@','os_uid':4321}", ALL },
+	{ "user.password", "{'login':'u@','password_sealed':'c2VhbGVk'}", CHANGE | SELF },
+	{ "user.password", "{'login':'boss@','password_sealed':'c2VhbGVk'}", ALL },
+	{ "user.key.add", "{'login':'u@','key':'x'}", CHANGE | SELF },
+	{ "user.key.add", "{'login':'boss@','key':'x'}", ALL },
+	{ "user.key.remove", "{'login':'u@','fingerprint':'x'}", CHANGE | SELF },
+	{ "user.key.list", "{'login':'u@'}", LOOK | SELF },
+	{ "user.disable", "{'login':'boss@'}", ALL },
+	{ "user.disable", "{'login':'new-@'}", CHANGE },
+	{ "user.enable", "{'login':'new-@'}", CHANGE },
+	{ "group.create", "{'name':'new-@','department':'@'}", CHANGE },
+	{ "group.list", "{}", LOOK_ANY },
+	{ "group.show", "{'name':'g@'}", LOOK },
+	{ "group.member.add", "{'name':'g@','user':'u@'}", CHANGE },
+	{ "group.member.remove", "{'name':'g@','user':'u@'}", CHANGE },
+	{ "asset.create", "{'name':'new-@','address':'192.0.2.9','department':'@'}", CHANGE },
+	{ "asset.list", "{}", LOOK_ANY },
+	{ "asset.show", "{'name':'a@'}", LOOK },
+	{ "asset.update", "{'name':'a@','remark':'x'}", CHANGE },
+	{ "asset.hostkey.list", "{'name':'a@'}", LOOK },
+	{ "asset.hostkey.set", "{'name':'a@','line':'x'}", CHANGE },
+	{ "asset.hostkey.remove", "{'name':'a@'}", CHANGE },
+	{ "asset_group.create", "{'name':'new-@','department':'@'}", CHANGE },
+	{ "asset_group.create", "{'name':'child-@','parent':'h@'}", CHANGE },
+	{ "asset_group.list", "{}", LOOK_ANY },
+	{ "asset_group.member.add", "{'name':'h@','asset':'new-@'}", CHANGE },
+	{ "asset_group.member.add", "{'name':'hA','asset':'a@'}", CHANGE },
+	{ "asset_group.member.remove", "{'name':'h@','asset':'new-@'}", CHANGE },
+	{ "account.create", "{'asset':'a@','name':'new','kind':'typed'}", CHANGE },
+	/* An authority that no account of the department uses yet is not its administrator's to bring in. */
+	{ "account.create", "{'asset':'a@','name':'x','secret':{'kind':'ssh-ca','ca':'ca'}}", ALL },
+	{ "account.create", "{'asset':'a@','name':'y','secret':{'kind':'ssh-ca','ca':'ca'}}", CHANGE },
+	{ "account.list", "{}", LOOK_ANY },
+	{ "account.list", "{'asset':'a@'}", LOOK },
+	{ "account.show", "{'asset':'a@','name':'root'}", LOOK },
+	{ "account.update", "{'asset':'a@','name':'new','login':'x'}", CHANGE },
+	{ "secret.reveal", "{'asset':'a@','account':'root','client_key':'c2VhbGVk'}", CHANGE },	/* both have may_reveal */
+	{ "grant.create", "{'name':'new-@','user':'u@','asset':'a@','accounts':'*'}", CHANGE },
+	{ "grant.create", "{'user':'uA','asset_group':'h@','accounts':'*'}", CHANGE },
+	{ "grant.create", "{'user':'u@','asset':'aA','accounts':'*'}", CHANGE },
+	{ "grant.list", "{}", LOOK_ANY },
+	{ "grant.list", "{'asset':'a@'}", LOOK },
+	{ "grant.show", "{'id':'r@'}", LOOK },
+	{ "access.explain", "{'user':'u@','asset':'a@','account':'root'}", LOOK | SELF },
+	{ "access.who", "{'asset':'a@'}", LOOK },
+	{ "session.list", "{}", EVERY },
+	{ "session.show", "{'id':'S@'}", LOOK | SELF },
+	{ "session.message", "{'id':'S@','text':'x'}", CHANGE },
+	{ "session.watch", "{'id':'S@'}", LOOK },
+	{ "session.kill", "{'id':'S@'}", CHANGE },
+	{ "session.lock", "{'id':'S@'}", CHANGE },
+	{ "grant.delete", "{'id':'new-@'}", CHANGE },
+	{ "grant.delete", "{'id':'cross-@'}", CHANGE },	/* for uA, to an asset group */
+	{ "account.delete", "{'asset':'a@','name':'new'}", CHANGE },
+	{ "asset_group.delete", "{'name':'new-@'}", CHANGE },
+	{ "asset.delete", "{'name':'new-@'}", CHANGE },
+	{ "group.delete", "{'name':'new-@'}", CHANGE },
+	{ "user.delete", "{'login':'boss@'}", ALL },
+	{ "user.delete", "{'login':'new-@'}", CHANGE },
+};
+static const char *const methods[] = {
+#define M(name, work, lane, loop, who, audit)	name,
+#include "control/methods.def"
+#undef M
+};
+
+struct world {
+	struct rig	r;
+	struct peer	stranger;	/* connected as an account of the system that is bound to nobody */
+	char		session[2][SP_UUID_SIZE];
+};
+
+static void
+must(struct rig *r, const char *method, const char *params)
+{
+	json_error_t e;
+	json_t *p = json_loads(params, 0, &e);
+
+	if (p == NULL)
+		fail_msg("%s: %s", params, e.text);
+	json_decref(call(r, method, p, NULL));
+}
+
+static void
+world_department(struct rig *r, char d)
+{
+	static const struct { const char *method, *params; } make[] = {
+		{ "department.create", "{\"name\":\"@\"}" },
+		{ "user.create", "{\"login\":\"u@\",\"department\":\"@\"}" },
+		{ "user.create", "{\"login\":\"boss@\",\"department\":\"@\",\"role\":\"admin\"}" },
+		{ "group.create", "{\"name\":\"g@\",\"department\":\"@\"}" },
+		{ "asset.create", "{\"name\":\"a@\",\"address\":\"192.0.2.1\",\"department\":\"@\"}" },
+		{ "account.create", "{\"asset\":\"a@\",\"name\":\"root\",\"secret\":{\"kind\":\"password\",\"sealed\":\"c2VhbGVk\"}}" },
+		{ "asset_group.create", "{\"name\":\"h@\",\"department\":\"@\"}" },
+		{ "grant.create", "{\"name\":\"r@\",\"user\":\"u@\",\"asset\":\"a@\",\"accounts\":\"*\"}" },
+	};
+
+	for (size_t i = 0; i < SP_NELEMS(make); i++) {
+		char p[256];
+
+		(void)sp_strlcpy(p, make[i].params, sizeof(p));
+		for (char *at = p; (at = strchr(at, '@')) != NULL; )
+			*at = d;
+		must(r, make[i].method, p);
+	}
+}
+
+static void
+world_up(struct world *w)
+{
+	char path[128];
+	struct rig *r = &w->r;
+
+	rig_create(r);
+	sp_snprintf(path, sizeof(path), "%s/control.sock", r->dir);
+	assert_int_equal(chmod(path, 0666), 0);
+	rig_start(r);
+	world_department(r, 'A');
+	world_department(r, 'B');
+	must(r, "grant.create", "{\"name\":\"cross-A\",\"user\":\"uA\",\"asset_group\":\"hA\",\"accounts\":\"*\"}");
+	must(r, "grant.create", "{\"name\":\"cross-B\",\"user\":\"uA\",\"asset_group\":\"hB\",\"accounts\":\"*\"}");
+	/* In A the table itself makes these. */
+	must(r, "user.create", "{\"login\":\"new-B\",\"department\":\"B\"}");
+	must(r, "group.create", "{\"name\":\"new-B\",\"department\":\"B\"}");
+	must(r, "asset.create", "{\"name\":\"new-B\",\"address\":\"192.0.2.8\",\"department\":\"B\"}");
+	must(r, "asset_group.create", "{\"name\":\"new-B\",\"department\":\"B\"}");
+	must(r, "grant.create", "{\"name\":\"new-B\",\"user\":\"uB\",\"asset\":\"new-B\",\"accounts\":\"*\"}");
+	must(r, "account.create", "{\"asset\":\"aB\",\"name\":\"new\",\"kind\":\"typed\"}");
+	must(r, "user.create", "{\"login\":\"watch\",\"role\":\"auditor\"}");
+	must(r, "user.create", "{\"login\":\"boss\",\"role\":\"admin\"}");
+	must(r, "user.create", "{\"login\":\"chief\",\"role\":\"admin\",\"department\":\"A\",\"role_department\":\"A\"}");
+	must(r, "settings.set", "{\"key\":\"may_reveal.chief\",\"value\":\"yes\"}");
+	must(r, "settings.set", "{\"key\":\"may_reveal.boss\",\"value\":\"yes\"}");
+	must(r, "ca.create", "{\"name\":\"ca\"}");
+}
+
+/* One ended session in each department, as the log would have left it in the index. */
+static void
+world_sessions(struct world *w)
+{
+	for (int d = 0; d < 2; d++) {
+		json_t *p = json_pack("{s:s}", "login", d == 0 ? "uA" : "uB"), *u = call(&w->r, "user.show", p, NULL), *a;
+
+		a = call(&w->r, "asset.show", json_pack("{s:s}", "name", d == 0 ? "aA" : "aB"), NULL);
+		rig_session(&w->r, json_string_value(json_object_get(u, "id")), json_string_value(json_object_get(a, "id")),
+		    w->session[d]);
+		json_decref(u);
+		json_decref(a);
+	}
+}
+
+static json_t *
+params_for(const struct world *w, const char *template, char d)
+{
+	char p[512];
+	size_t n = 0;
+	json_t *j;
+
+	for (const char *s = template; *s != '\0'; s++) {
+		if (s[0] == 'S' && s[1] == '@') {
+			n += (size_t)snprintf(p + n, sizeof(p) - n, "%s", w->session[d - 'A']);
+			s++;
+		} else {
+			p[n++] = *s == '\'' ? '"' : *s == '@' ? d : *s;
+		}
+		assert_true(n < sizeof(p) - SP_UUID_SIZE);
+	}
+	p[n] = '\0';
+	j = json_loads(p, 0, NULL);
+	assert_non_null(j);
+	return j;
+}
+
+static void
+what_is_not_allowed_is_refused(void **state)
+{
+	struct world w = { 0 };
+	int wrong = 0;
+
+	(void)state;
+	world_up(&w);
+	rig_stop(&w.r, 0);
+	rig_start(&w.r);
+	world_sessions(&w);
+	rig_connect_as(&w.r, &w.stranger, 65534);
+	for (size_t i = 0; i < SP_NELEMS(table); i++)
+		for (int who = 0; who < WHO_N; who++) {
+			char d = who == CHIEF_THERE ? 'B' : 'A';
+			json_t *p = params_for(&w, table[i].params, d);
+			uint32_t err = 0;
+			int allowed;
+
+			w.r.as_user = who_login[who];
+			json_decref(call_by(&w.r, who == NOBODY ? &w.stranger : &w.r.ctl, table[i].method, p, &err));
+			allowed = err != SP_EACCES && err != SP_EDENIED;
+			if (allowed != (int)((table[i].allowed >> who) & 1)) {
+				fprintf(stderr, "%s %s by %s: %s (%s)\n", table[i].method, table[i].params, who_text[who],
+				    allowed ? "allowed" : "refused", sp_err_text((enum sp_err)err));
+				wrong++;
+			}
+		}
+	w.r.as_user = NULL;
+	assert_int_equal(wrong, 0);
+	peer_close(&w.stranger);
+	rig_down(&w.r);
+}
+
+static void
+every_method_is_in_the_table(void **state)
+{
+	(void)state;
+	for (size_t m = 0; m < SP_NELEMS(methods); m++) {
+		int found = 0;
+
+		for (size_t i = 0; i < SP_NELEMS(table); i++)
+			found |= strcmp(table[i].method, methods[m]) == 0;
+		if (!found)
+			fail_msg("%s: who may call it?", methods[m]);
+	}
+}
+
+/* What the lists of A's administrator show. */
+static void
+lists_leave_out_what_belongs_to_others(void **state)
+{
+	static const struct { const char *method; size_t n; } lists[] = {
+		{ "user.list", 3 }, { "group.list", 1 }, { "asset.list", 1 }, { "asset_group.list", 1 }, { "account.list", 1 },
+		{ "grant.list", 3 }, { "session.list", 1 } };	/* cross-B is for a user of A: he may look */
+	struct world w = { 0 };
+
+	(void)state;
+	world_up(&w);
+	rig_stop(&w.r, 0);
+	rig_start(&w.r);
+	world_sessions(&w);
+	w.r.as_user = "chief";
+	for (size_t i = 0; i < SP_NELEMS(lists); i++) {
+		json_t *rows = call(&w.r, lists[i].method, json_object(), NULL);
+
+		if (json_array_size(rows) != lists[i].n)
+			fail_msg("%s: %zu rows", lists[i].method, json_array_size(rows));
+		json_decref(rows);
+	}
+	w.r.as_user = NULL;
+	rig_down(&w.r);
+}
+
+static void
+nobody_raises_himself(void **state)
+{
+	struct world w = { 0 };
+	uint32_t err;
+	json_t *u;
+
+	(void)state;
+	world_up(&w);
+	w.r.as_user = "chief";
+	json_decref(call(&w.r, "user.update", json_pack("{s:s, s:s}", "login", "chief", "role_department", ""), &err));
+	assert_int_equal(err, SP_EACCES);
+	json_decref(call(&w.r, "user.update", json_pack("{s:s, s:s}", "login", "chief", "role_department", "B"), &err));
+	assert_int_equal(err, SP_EACCES);
+	/* Whom he makes an administrator administers A, no more. */
+	json_decref(call(&w.r, "user.create", json_pack("{s:s, s:s}", "login", "second", "role", "admin"), NULL));
+	w.r.as_user = "second";
+	json_decref(call(&w.r, "asset.show", json_pack("{s:s}", "name", "aB"), &err));
+	assert_int_equal(err, SP_EACCES);
+	json_decref(call(&w.r, "asset.show", json_pack("{s:s}", "name", "aA"), NULL));
+	w.r.as_user = "watch";
+	json_decref(call(&w.r, "user.update", json_pack("{s:s, s:s}", "login", "watch", "role", "admin"), &err));
+	assert_int_equal(err, SP_EACCES);
+	w.r.as_user = NULL;
+	u = call(&w.r, "user.show", json_pack("{s:s}", "login", "watch"), NULL);
+	assert_string_equal(json_string_value(json_object_get(u, "role")), "auditor");
+	json_decref(u);
+	rig_down(&w.r);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_method_is_in_the_table),
+		cmocka_unit_test(what_is_not_allowed_is_refused),
+		cmocka_unit_test(lists_leave_out_what_belongs_to_others),
+		cmocka_unit_test(nobody_raises_himself),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
