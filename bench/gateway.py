@@ -48,6 +48,17 @@ class Group:
                 except OSError:
                     pass
 
+    def join(self):
+        """In a child before exec."""
+        if self.path:
+            (self.path / "cgroup.procs").write_text(str(os.getpid()))
+
+    def settle(self):
+        """ssh does not wait for its ProxyCommand: give those that are left a moment to end and be counted."""
+        end = time.monotonic() + 2
+        while self.path and time.monotonic() < end and (self.path / "cgroup.procs").read_text().strip():
+            time.sleep(0.005)
+
     def seconds(self):
         if not self.path:
             return float("nan")
@@ -102,7 +113,7 @@ class Bench:
             k = (lab.data / name / "hostkey.pub").read_text()
             known += "[127.0.0.1]:%d %s" % (port, k)
         lab.known_hosts.write_text(known)
-        self.gw, self.jg = Group("sallyport-bench-gateway"), Group("sallyport-bench-jump")
+        self.gw, self.jg, self.cl = (Group("sallyport-bench-" + x) for x in ("gateway", "jump", "client"))
         self.gw.take(lab.monitor_pid())
         self.jg.take(lab.procs["jump"].pid)
 
@@ -122,13 +133,20 @@ class Bench:
 
     def run(self, argv, name="", **kw):
         t0 = time.monotonic()
-        c0 = os.times()
         r = subprocess.run([str(x) for x in argv], stdin=kw.pop("stdin", subprocess.DEVNULL), stdout=kw.pop("stdout", subprocess.DEVNULL),
                            stderr=subprocess.PIPE, timeout=900, **kw)
-        c1 = os.times()
         if r.returncode != 0:
             raise RuntimeError("%s: exit %d: %s" % (name or " ".join(map(str, argv[:3])), r.returncode, r.stderr[-300:]))
-        return time.monotonic() - t0, c1.children_user + c1.children_system - c0.children_user - c0.children_system
+        return time.monotonic() - t0
+
+    def run_counted(self, way, argv, gb, **kw):
+        """Seconds, and CPU seconds per GB of all client processes and what is between client and server."""
+        middle = {"ours": [self.gw], "jump": [self.jg], "direct": []}[way]
+        groups = [self.cl, *middle]
+        before = [g.seconds() for g in groups]
+        t = self.run(argv, preexec_fn=self.cl.join, **kw)
+        self.cl.settle()
+        return t, sum(g.seconds() - b for g, b in zip(groups, before)) / gb
 
     def compare(self, figure, ways, once, goal, better="less", unit="s"):
         """once(way) -> number; interleaved, medians; the ratio is ours to ssh -J."""
@@ -154,16 +172,14 @@ class Bench:
         cpu = {}
 
         def down(way):
-            g0, j0 = self.gw.seconds(), self.jg.seconds()
-            t, c = self.run(["ssh", *self.way(way, GCM), "127.0.0.1", "head -c %d /dev/zero" % n])
-            cpu.setdefault(("down", way), []).append((c + (self.gw.seconds() - g0 if way == "ours" else self.jg.seconds() - j0 if way == "jump" else 0)) / gb)
+            t, c = self.run_counted(way, ["ssh", *self.way(way, GCM), "127.0.0.1", "head -c %d /dev/zero" % n], gb)
+            cpu.setdefault(("down", way), []).append(c)
             return t
 
         def up(way):
-            g0, j0 = self.gw.seconds(), self.jg.seconds()
             with open(self.zero, "rb") as f:
-                t, c = self.run(["ssh", *self.way(way, GCM), "127.0.0.1", "cat >/dev/null"], stdin=f)
-            cpu.setdefault(("up", way), []).append((c + (self.gw.seconds() - g0 if way == "ours" else self.jg.seconds() - j0 if way == "jump" else 0)) / gb)
+                t, c = self.run_counted(way, ["ssh", *self.way(way, GCM), "127.0.0.1", "cat >/dev/null"], gb, stdin=f)
+            cpu.setdefault(("up", way), []).append(c)
             return t
         with tempfile.NamedTemporaryFile(dir=self.lab.dir) as z:
             os.truncate(z.name, n)
@@ -183,7 +199,7 @@ class Bench:
         o[j:j + 2] = ["-o", "User=" + o[j + 1]]
         with open(self.batch, "w") as f:
             f.write(batch)
-        return self.run(["sftp", "-q", "-b", self.batch, *o, "127.0.0.1"], name="sftp " + way)[0]
+        return self.run(["sftp", "-q", "-b", self.batch, *o, "127.0.0.1"], name="sftp " + way)
 
     def sftp(self, delay_ms=0):
         label = " with %d ms" % delay_ms if delay_ms else ""
@@ -238,7 +254,7 @@ class Bench:
                         def worker():
                             got = []
                             while time.monotonic() < stop:
-                                got.append(self.run(argv)[0])
+                                got.append(self.run(argv))
                             return got
                         for f in [pool.submit(worker) for _ in range(parallel)]:
                             times[w] += f.result()
