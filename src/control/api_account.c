@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "control/methods.h"
 #include "crypto/hash.h"
+#include "wire/sshcert.h"
 #include "wire/sshkey.h"
 
 static const char *const kinds[] = { "", "stored", "same", "typed" };
@@ -58,6 +59,15 @@ account_json(struct sp_store *s, const struct sp_store_account *a, const char *a
 	    "login", a->login, "kind", kinds[a->kind & 3], "state", states[a->state & 3], "created", api_at(a->created_us));
 	struct sp_store_secret *k;
 
+	if (*a->principals) {
+		json_t *list = json_array();
+
+		for (const char *p = a->principals, *e; *p; p = *e ? e + 1 : e) {
+			e = strchrnul(p, ',');
+			json_array_append_new(list, json_stringn(p, (size_t)(e - p)));
+		}
+		json_object_set_new(o, "principals", list);
+	}
 	if (!sp_uuid_is_null(&a->secret_id) && (k = malloc(sizeof(*k))) != NULL) {
 		if (sp_store_secret_get(s, &a->secret_id, k) == SP_OK)
 			secret_json(k, o);
@@ -303,6 +313,36 @@ account_secret(struct api_call *c, struct sp_store *s, struct setting *w)
 	return c->err;
 }
 
+/* Names for certificates instead of the login; an empty list takes them away. What the vault would refuse to sign is
+ * refused here. */
+static enum sp_err
+account_principals(struct api_call *c, struct sp_store_account *a)
+{
+	const json_t *list = json_object_get(c->params, "principals");
+	enum sp_err r;
+	size_t i;
+	json_t *v;
+
+	if (list == NULL)
+		return SP_OK;
+	if (json_is_array(list) && json_array_size(list) > SP_SSHCERT_PRINCIPALS_MAX)
+		return api_fail(c, SP_ESIZE, "a certificate names at most %d principals", SP_SSHCERT_PRINCIPALS_MAX);
+	if (!json_is_array(list))
+		return api_fail(c, SP_EINVAL, "principals is a list of names");
+	json_array_foreach(list, i, v) {
+		const char *s = json_string_value(v);
+
+		if (s == NULL || *s == '\0' || strlen(s) > SP_SSHCERT_PRINCIPAL_MAX ||
+		    strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@-") != strlen(s))
+			return api_fail(c, SP_EINVAL, "a principal has letters, digits, '.', '_', '@' and '-', at most %d",
+			    SP_SSHCERT_PRINCIPAL_MAX);
+	}
+	a->principals[0] = '\0';
+	if ((r = api_names(c, "principals", a->principals, sizeof(a->principals))) == SP_OK)
+		api_more(c, "principals", json_deep_copy(list));
+	return r;
+}
+
 /* Without a question to the vault the write follows all the same, in the writer. */
 static void
 account_go(struct api_call *c, struct setting *w)
@@ -343,7 +383,7 @@ account_create(struct api_call *c, struct sp_store *s)
 	}
 	if (*w->account.login == '\0' && w->account.kind == SP_STORE_ACCOUNT_STORED)
 		(void)sp_strlcpy(w->account.login, w->account.name, sizeof(w->account.login));
-	if (account_secret(c, s, w) == SP_OK)
+	if (account_principals(c, &w->account) == SP_OK && account_secret(c, s, w) == SP_OK)
 		account_go(c, w);
 }
 
@@ -371,7 +411,7 @@ account_update(struct api_call *c, struct sp_store *s)
 	}
 	w->old_secret = w->account.secret_id;
 	(void)sp_strlcpy(w->asset_name, asset.name, sizeof(w->asset_name));
-	if (account_secret(c, s, w) == SP_OK)
+	if (account_principals(c, &w->account) == SP_OK && account_secret(c, s, w) == SP_OK)
 		account_go(c, w);
 }
 

@@ -163,6 +163,7 @@ struct target {
 	char			 asset_address[SP_STORE_ADDR_MAX + 1];
 	uint16_t		 port;
 	char			 method[16];	/* "certificate", "key", "password", "typed" */
+	char			 principals[SP_STORE_TEXT_MAX + 1];	/* of its certificate; "": the login */
 	struct sp_uuid		 secret_id;
 	struct sp_netaddr	 database;	/* never a target; port 0: none */
 	char			 local_ip[SP_NETADDR_SIZE];	/* of the dialled socket: certificates are bound to it */

@@ -282,6 +282,7 @@ facts_account(struct sp_store *s, const struct sp_store_user *u, const struct sp
 
 	f->account_id = a->id;
 	(void)sp_strlcpy(f->account, a->name, sizeof(f->account));
+	(void)sp_strlcpy(f->principals, a->principals, sizeof(f->principals));
 	(void)sp_strlcpy(f->login, a->kind == SP_STORE_ACCOUNT_SAME ? u->login : *a->login ? a->login : a->name,
 	    sizeof(f->login));
 	(void)sp_strlcpy(f->method, "typed", sizeof(f->method));
@@ -341,6 +342,7 @@ judge_facts_apply(const struct judge_facts *f, struct target *t)
 	(void)sp_strlcpy(t->login, f->login, sizeof(t->login));
 	(void)sp_strlcpy(t->asset_address, f->asset_address, sizeof(t->asset_address));
 	(void)sp_strlcpy(t->method, f->method, sizeof(t->method));
+	(void)sp_strlcpy(t->principals, f->principals, sizeof(t->principals));
 }
 
 /* ---- the question ---- */

@@ -32,6 +32,7 @@ struct judge_facts {
 	char		asset_name[SP_STORE_NAME_MAX + 1], asset_address[SP_STORE_ADDR_MAX + 1];
 	char		account[SP_STORE_NAME_MAX + 1], login[SP_STORE_LOGIN_MAX + 1];
 	char		method[16];
+	char		principals[SP_STORE_TEXT_MAX + 1];	/* of a certificate; "": the login */
 	uint16_t	port;
 };
 enum sp_err	 judge_facts_load(struct sp_store *s, const struct sp_store_user *u, const struct sp_uuid *asset_id,

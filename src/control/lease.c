@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/judge.h"
+#include "wire/sshcert.h"
 
 #define LEASE_ID_LEN	32
 
@@ -89,6 +90,21 @@ leasing_sources(struct leasing *l, char *list, size_t size, char **ret, size_t c
 	return n;
 }
 
+/* Whom the certificate names: the account's principals, else the login, which is what a stock sshd accepts. */
+static size_t
+leasing_principals(const struct target *t, char *list, size_t size, char **ret, size_t cap)
+{
+	size_t n = 0;
+
+	(void)sp_strlcpy(list, *t->principals ? t->principals : t->login, size);
+	for (char *s = list, *next; s != NULL && n < cap; s = next) {
+		if ((next = strchr(s, ',')) != NULL)
+			*next++ = '\0';
+		ret[n++] = s;
+	}
+	return n;
+}
+
 static void
 leasing_put(struct leasing *l)
 {
@@ -98,7 +114,7 @@ leasing_put(struct leasing *l)
 	Sallyport__LeaseReply r = SALLYPORT__LEASE_REPLY__INIT;
 	uint8_t id[LEASE_ID_LEN];
 	char key_id[SP_UUID_SIZE + SP_STORE_LOGIN_MAX + 16], sid[SP_UUID_SIZE], list[SP_STORE_TEXT_MAX + 1];
-	char *principal[1], *sources[16];
+	char *principal[SP_SSHCERT_PRINCIPALS_MAX], names[SP_STORE_TEXT_MAX + 1], *sources[16];
 	int op = leasing_op(l);
 
 	if (getrandom(id, sizeof(id), 0) != (ssize_t)sizeof(id)) {
@@ -119,9 +135,8 @@ leasing_put(struct leasing *l)
 	p.login = l->target->login;
 	p.vault_boot = ctl_bytes(c->vault_view.boot, c->vault_view.boot_len);
 	if (strcmp(l->op, "certificate") == 0) {
-		principal[0] = l->target->login;
 		p.principals = principal;
-		p.n_principals = 1;
+		p.n_principals = leasing_principals(t, names, sizeof(names), principal, SP_NELEMS(principal));
 		sp_snprintf(key_id, sizeof(key_id), "sallyport:%s:%s", sp_uuid_text(&t->row.id, sid), t->row.user_login);
 		p.key_id = key_id;
 		p.source_addresses = sources;

@@ -15,6 +15,7 @@ static const struct ctl_col account_cols[] = {
 	{ "secret_kind|secret", "SECRET", .flags = CTL_COL_EXTRA },
 	{ "ca", "CA", .flags = CTL_COL_EXTRA },
 	{ "fingerprint", "FINGERPRINT", .flags = CTL_COL_EXTRA },
+	{ "principals", "PRINCIPALS", .flags = CTL_COL_CARD },
 	{ "id", "ID", .flags = CTL_COL_WHOLE | CTL_COL_CARD },
 	{ "public_key", "PUBLIC KEY", .flags = CTL_COL_WHOLE | CTL_COL_CARD },
 	{ NULL }
@@ -45,7 +46,9 @@ static const struct ctl_opt account_reveal_arg[] = {
 	{ "generate-key", CTL_FLAG, .flags = CTL_LOCAL, .help = "secret: a new key made in the vault; prints the public key" }, \
 	{ "algorithm", CTL_STR, .value = "NAME", .choices = "ed25519|ecdsa|ecdsa-384|ecdsa-521|rsa", .flags = CTL_LOCAL, \
 	  .help = "of --generate-key (default ed25519)" }, \
-	{ "ca", CTL_STR, .value = "NAME", .complete = "ca", .flags = CTL_LOCAL, .help = "certificates of this authority (see 'sallyport ca')" }
+	{ "ca", CTL_STR, .value = "NAME", .complete = "ca", .flags = CTL_LOCAL, .help = "certificates of this authority (see 'sallyport ca')" }, \
+	{ "principal", CTL_LIST, "principals", "NAME,...", \
+	  .help = "names in its certificates instead of the login, for hosts with AuthorizedPrincipalsFile: root.web1" }
 static const struct ctl_opt account_create_opts[] = {
 	ACCOUNT_SECRET_OPTS,
 	{ "typed", CTL_FLAG, .flags = CTL_LOCAL, .help = "no secret: the user types the password of the asset at each login" },

@@ -91,6 +91,21 @@ sessions_until(struct rig *r, const char *what, size_t n)
 	return rows;
 }
 
+/* JSON with ' for " */
+static json_t *
+quoted(const char *text)
+{
+	char b[256];
+	json_t *j;
+
+	(void)sp_strlcpy(b, text, sizeof(b));
+	for (char *p = b; (p = strchr(p, '\'')) != NULL; )
+		*p = '"';
+	j = json_loads(b, JSON_DECODE_ANY, NULL);
+	assert_non_null(j);
+	return j;
+}
+
 /* ---- tests ---- */
 
 static void
@@ -974,6 +989,79 @@ our_own_services_are_no_destination_under_a_wildcard_listen(void **state)
 	rig_down(&r);
 }
 
+static void
+an_account_says_how_to_log_in_and_whom_its_certificates_name(void **state)
+{
+	static const struct {
+		const char	*account, *secret, *principals, *method, *first, *second;
+	} t[] = {
+		{ "plain", "{'kind':'ssh-ca','ca':'ca'}", NULL, "certificate", "plain", NULL },
+		{ "named", "{'kind':'ssh-ca','ca':'ca'}", "['root.web1','ops@web']", "certificate", "root.web1", "ops@web" },
+		{ "keyed", "{'kind':'ssh-key','generate':true}", NULL, "key", NULL, NULL },
+		{ "typing", NULL, NULL, "typed", NULL, NULL },
+	};
+	static const char *const bad[] = { "['']", "['a b']", "['a,b']", "['a\\n']", "['*']", "'a b'", "[1]" };
+	struct rig r;
+	struct peer s = { 0 };
+	uint32_t err;
+
+	(void)state;
+	rig_up(&r);
+	json_decref(call(&r, "ca.create", json_pack("{s:s}", "name", "ca"), NULL));
+	json_decref(call(&r, "grant.create", json_pack("{s:s, s:s, s:s}", "user", "alice", "asset", "web1", "accounts", "*"), NULL));
+	session_born(&r, &s);
+	session_login(&r, &s);
+	for (size_t i = 0; i < SP_NELEMS(t); i++) {
+		json_t *p = json_pack("{s:s, s:s, s:s}", "asset", "web1", "name", t[i].account, "kind", t[i].secret ? "stored" : "typed");
+		Sallyport__TargetReply *a;
+		struct peer scribe = { 0 };
+		struct sp_uuid id;
+
+		if (t[i].secret != NULL)
+			json_object_set_new(p, "secret", quoted(t[i].secret));
+		if (t[i].principals != NULL)
+			json_object_set_new(p, "principals", quoted(t[i].principals));
+		json_decref(call(&r, "account.create", p, NULL));
+		a = session_target(&s, t[i].account, "web1");
+		assert_int_equal(a->err, 0);
+		assert_int_equal(a->n_methods, 1);
+		assert_string_equal(a->methods[0]->kind, t[i].method);
+		id = uuid_of(&a->session_id);
+		if (t[i].first != NULL) {
+			Sallyport__LeaseAsk q = SALLYPORT__LEASE_ASK__INIT;
+			Sallyport__LeasePut *put;
+			char op[] = "certificate";
+
+			scribe_born(&r, &scribe, &s.conn, &id, 0);
+			scribe_event(&scribe, 1, "start", "{}");
+			q.session_id = id_bytes(&id);
+			q.op = op;
+			peer_send(&s, SP_MSG_LEASE_ASK, 0, &q);
+			put = peer_wait(&r.vault, SP_MSG_LEASE_PUT, 0);
+			assert_int_equal(put->n_principals, t[i].second != NULL ? 2 : 1);
+			assert_string_equal(put->principals[0], t[i].first);
+			if (t[i].second != NULL)
+				assert_string_equal(put->principals[1], t[i].second);
+			peer_close(&scribe);
+		}
+	}
+	for (size_t i = 0; i < SP_NELEMS(bad); i++) {
+		json_decref(call(&r, "account.update", json_pack("{s:s, s:s, s:o}", "asset", "web1", "name", "plain", "principals",
+		    quoted(bad[i])), &err));
+		if (err == 0)
+			fail_msg("principals %s were accepted", bad[i]);
+	}
+	json_decref(call(&r, "account.update", json_pack("{s:s, s:s, s:[]}", "asset", "web1", "name", "named", "principals"), NULL));
+	{
+		json_t *o = call(&r, "account.show", json_pack("{s:s, s:s}", "asset", "web1", "name", "named"), NULL);
+
+		assert_null(json_object_get(o, "principals"));
+		json_decref(o);
+	}
+	peer_close(&s);
+	rig_down(&r);
+}
+
 int
 main(void)
 {
@@ -1002,6 +1090,7 @@ main(void)
 		cmocka_unit_test(explain_says_which_grant_allows_and_why_not),
 		cmocka_unit_test(a_connection_inside_another_one_stays_bound_to_its_asset_after_a_restart),
 		cmocka_unit_test(our_own_services_are_no_destination_under_a_wildcard_listen),
+		cmocka_unit_test(an_account_says_how_to_log_in_and_whom_its_certificates_name),
 		cmocka_unit_test(lists_do_not_end_early),
 		cmocka_unit_test(a_rotation_reaches_every_secret_whatever_dies_meanwhile),
 	};
