@@ -205,7 +205,7 @@ class Bench:
         label = " with %d ms" % delay_ms if delay_ms else ""
         relays, ports = [], {}
         mb = self.a.sftp_mb if not delay_ms else min(self.a.sftp_mb, self.a.delay_mb)
-        files = self.a.files if not delay_ms else max(1, self.a.files // 25)
+        files = self.a.files if not delay_ms else max(1, self.a.files // 50)
         if delay_ms:
             for way, to in (("direct", self.target), ("jump", self.jump), ("ours", self.lab.port)):
                 ports[way] = L.free_port()
@@ -313,11 +313,13 @@ def main():
     ap.add_argument("--build", required=True, help=argparse.SUPPRESS)
     ap.add_argument("--quick", action="store_true", help="a tenth of the volume, for a first look")
     ap.add_argument("--only", default="bulk,sftp,delay,connect,memory,access", help="comma list of parts")
+    ap.add_argument("--repeat", type=int, default=0, help="times that each figure is taken (default 3)")
     ap.add_argument("--json", default="run/bench/gateway.json", help="where the JSON goes")
     a = ap.parse_args()
     q = a.quick
     a.gb, a.sftp_mb, a.delay_mb, a.files = (0.2, 100, 50, 500) if q else (2.0, 1000, 200, 5000)
-    a.repeat, a.seconds, a.sessions = (1, 6, 50) if q else (3, 30, 300)
+    repeat, a.seconds, a.sessions = (1, 6, 50) if q else (3, 30, 300)
+    a.repeat = a.repeat or repeat
     parts = a.only.split(",")
     print(json.dumps(machine()))
     print("%-48s %10s %10s %10s  %-6s %6s" % ("figure", "ours", "ssh -J", "direct", "unit", "ratio"))
