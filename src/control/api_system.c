@@ -128,6 +128,10 @@ sys_settings_set(struct api_call *c, struct sp_store *s)
 		(void)api_fail(c, SP_EINVAL, "a key has letters, digits, '.', '_' and '-'");
 		return;
 	}
+	if (strncmp(key, "internal.", 9) == 0) {
+		(void)api_fail(c, SP_EACCES, "internal... is what control itself remembers");
+		return;
+	}
 	if (strncmp(key, "may_", 4) == 0 && !c->owner) {
 		(void)api_fail(c, SP_EACCES, "permissions (may_...) are given by root of this machine only: run this as root, without --as");
 		return;

@@ -37,6 +37,7 @@ struct item {
 	audit_fn	*durable;
 	void		*arg;
 	struct waiter	*waiter;	/* a worker thread that waits; NULL: none */
+	int		 watched;
 	enum sp_err	 err;
 	size_t		 len;
 	char		 line[];
@@ -63,6 +64,9 @@ struct audit {
 	struct sp_source	*source;
 	void			(*on_rotated)(void *);
 	void			*arg;
+	int			(*want)(const struct audit_entry *);
+	audit_scan_fn		*seen;
+	void			*seen_arg;
 };
 
 static void
@@ -144,6 +148,7 @@ audit_queue(struct audit *a, const struct audit_entry *e, audit_fn *durable, voi
 	it->durable = durable;
 	it->arg = arg;
 	it->waiter = w;
+	it->watched = w == NULL && a->want != NULL && a->want(e);
 	sp_list_add_tail(&a->todo, &it->link);
 	pthread_cond_signal(&a->work);
 	return it;	/* mu stays held */
@@ -391,6 +396,26 @@ audit_thread(void *arg)
 
 /* ---- in the loop ---- */
 
+void
+audit_watch(struct audit *a, int (*want)(const struct audit_entry *), audit_scan_fn *seen, void *arg)
+{
+	pthread_mutex_lock(&a->mu);
+	a->want = want;
+	a->seen = seen;
+	a->seen_arg = arg;
+	pthread_mutex_unlock(&a->mu);
+}
+
+static void
+audit_show(struct audit *a, const struct item *it)
+{
+	json_t *o = json_loadb(it->line, it->len, 0, NULL);
+
+	if (o != NULL)
+		a->seen(o, a->seen_arg);
+	json_decref(o);
+}
+
 static void
 audit_deliver(struct audit *a)
 {
@@ -412,6 +437,8 @@ audit_deliver(struct audit *a)
 		struct item *it = sp_container(ready.next, struct item, link);
 
 		sp_list_remove(&it->link);
+		if (it->watched && it->err == SP_OK)
+			audit_show(a, it);
 		if (it->durable != NULL)
 			it->durable(it->arg, it->err, it->seq);
 		free(it);

@@ -37,6 +37,8 @@ typedef void audit_scan_fn(const json_t *line, void *arg);
  * reserve. `rotated` is called in the loop after a new segment began. SP_ECORRUPT: damaged; why (>= 256) says where. */
 enum sp_err	 audit_open(struct sp_loop *l, int dirfd, const uint8_t boot[16], uint64_t reserve_bytes, audit_scan_fn *scan,
 		    void (*rotated)(void *), void *arg, char *why, size_t why_size, struct audit **ret) SP_MUST_USE;
+/* Entries of audit_append() that `want` picks (any thread) are given to `seen` in the loop once they are durable. */
+void		 audit_watch(struct audit *a, int (*want)(const struct audit_entry *), audit_scan_fn *seen, void *arg);
 void		 audit_close(struct audit *a);		/* writes and syncs what is queued, then delivers; NULL is fine */
 /* Append; returns the entry's seq. durable may be NULL. Loop thread only. */
 uint64_t	 audit_append(struct audit *a, const struct audit_entry *e, audit_fn *durable, void *arg);

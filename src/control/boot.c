@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/alarm.h"
 
 struct known_login {
 	struct sp_hnode	node;
@@ -26,6 +27,7 @@ struct boot {
 	struct sp_htab	 logins, seqs;
 	json_t		*entries;	/* of sessions, oldest first; until replayed */
 	uint64_t	 lost_at_us;	/* 0: done */
+	char		 vault_kind[32], vault_text[64];	/* its last state in the log */
 	int		 is_open;
 };
 
@@ -115,6 +117,13 @@ boot_scan(const json_t *line, void *arg)
 
 	if (kind == NULL)
 		return;
+	alarm_seen(c, line);
+	if (strcmp(kind, "vault.sealed") == 0 || strcmp(kind, "vault.unsealed") == 0) {
+		(void)sp_strlcpy(b->vault_kind, kind, sizeof(b->vault_kind));
+		b->vault_text[0] = '\0';
+		if (json_is_string(json_object_get(line, "text")))
+			(void)sp_strlcpy(b->vault_text, json_string_value(json_object_get(line, "text")), sizeof(b->vault_text));
+	}
 	if (strcmp(kind, "login.ok") == 0 || strcmp(kind, "conn.carried") == 0)
 		scan_login(b, line);
 	else if (strcmp(kind, "conn.gone") == 0)
@@ -272,6 +281,7 @@ replay_done(struct ctl_job *j)
 	json_decref(b->entries);
 	b->entries = NULL;
 	c->store_open = 1;
+	alarm_store_ready(c);
 	b->lost_at_us = sp_now_us() + CTL_LOST_US;
 	sp_info("store open");
 }
@@ -362,6 +372,15 @@ boot_login_of(const struct ctl *c, const struct sp_uuid *conn_id, struct boot_lo
 		return SP_ENOENT;
 	*ret = sp_container(n, struct known_login, node)->l;
 	return SP_OK;
+}
+
+int
+boot_vault_was(struct ctl *c, const char *kind, const char *text)
+{
+	int same = strcmp(c->boot->vault_kind, kind) == 0 && strcmp(c->boot->vault_text, text) == 0;
+
+	c->boot->vault_kind[0] = '\0';
+	return same;
 }
 
 int64_t

@@ -33,6 +33,7 @@ struct inners;
 struct api;
 struct leftover;
 struct boot;
+struct alarms;
 
 struct vault_view {			/* what the vault said last */
 	int		known, initialised, sealed;
@@ -63,6 +64,7 @@ struct ctl {
 	struct api		*api;
 	struct leftover		*leftover;		/* NULL before the scribe parent was there */
 	struct boot		*boot;
+	struct alarms		*alarms;
 	struct sp_timer		*tick;
 	struct sp_list		 leases_waiting;	/* for a vault, or for START (lease.c) */
 	int			 store_open;		/* migrated, evidence replayed */
@@ -265,6 +267,8 @@ struct boot_login {
 	char		asset_name[SP_STORE_NAME_MAX + 1];
 };
 enum sp_err	 boot_login_of(const struct ctl *c, const struct sp_uuid *conn_id, struct boot_login *ret) SP_MUST_USE;	/* SP_ENOENT */
+/* Is that what the log says of the vault already? Once, for the first state after a start. */
+int		 boot_vault_was(struct ctl *c, const char *kind, const char *text);
 int64_t		 boot_last_seq(const struct ctl *c, const struct sp_uuid *session_id);	/* -1: not in the tail */
 void		 boot_carry(struct ctl *c);	/* a new audit segment begins: repeat who is logged in */
 

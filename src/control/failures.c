@@ -34,6 +34,7 @@ struct source {
 };
 struct failures {
 	struct sp_htab	entries, sources;
+	uint64_t	alarm_us;		/* the last one; 0: none yet */
 };
 
 static void
@@ -47,6 +48,22 @@ failure_write(struct ctl *c, const struct failure *f, uint64_t n, const struct c
 		json_object_set_new(more, "count", json_integer((json_int_t)n));
 	audit_append(c->audit, &e, NULL, NULL);
 	json_decref(more);
+}
+
+/* Who comes back after a penalty is an alarm, at most one a minute: a flood from many places is one thing to hear of. */
+static void
+source_log(struct ctl *c, const struct source *s, uint64_t for_us, uint64_t now)
+{
+	int again = s->banned > 1 && (c->failures->alarm_us == 0 || now - c->failures->alarm_us >= WINDOW_US);
+	char text[160];
+	struct audit_entry e = { .kind = again ? "source.penalty_again" : "source.penalty", .actor = "system", .result = "refused",
+	    .source = s->key, .text = text };
+
+	sp_snprintf(text, sizeof(text), "%s is refused for %llu s, the %u. time", s->key,
+	    (unsigned long long)(for_us / SP_US_PER_S), s->banned);
+	if (again)
+		c->failures->alarm_us = now;
+	audit_append(c->audit, &e, NULL, NULL);
 }
 
 static void
@@ -81,6 +98,7 @@ source_note(struct ctl *c, const char *source, uint64_t now)
 	s->banned++;
 	p.source_ip = s->key;
 	p.why = ctl_str("too many failed logins");
+	source_log(c, s, p.for_us, now);
 	if (c->gate != NULL && sp_chan_send(c->gate, SP_MSG_PENALTY, 0, &p, NULL, 0) != SP_OK)
 		sp_warn("the gate does not take a penalty");
 }

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/alarm.h"
 #include "crypto/secret.h"
 
 #define FILES_N		32768
@@ -61,8 +62,8 @@ static void
 plain_on_msg(struct sp_chan *chan, struct sp_msg *m, void *arg)
 {
 	(void)chan;
-	(void)m;
-	(void)arg;
+	if (m->id == SP_MSG_OUTBOX_DONE)	/* from the courier: arg is its slot */
+		alarm_courier_done(sp_container((struct sp_chan **)arg, struct ctl, courier), (Sallyport__OutboxDone *)m->body);
 }
 
 static void
@@ -109,6 +110,7 @@ on_peer(struct sp_child *child, const Sallyport__Peer *p, int fd)
 		break;
 	case SP_PROC_COURIER:
 		plain_peer(c, &c->courier, SP_PROC_COURIER, fd);
+		alarm_courier_peer(c);
 		break;
 	case SP_PROC_SCRIBE:
 		leftover_peer(c, fd);
@@ -220,8 +222,15 @@ on_tick(struct sp_timer *t, void *arg)
 	target_tick(c, now);
 	boot_tick(c, now);
 	vaultlink_tick(c, now);
+	alarm_tick(c, now);
 	leave_when_idle(c, now);
 	sp_timer_in(t, c->leave_at_us != 0 ? CTL_LEAVE_TICK_US : CTL_TICK_US);
+}
+
+static void
+on_alarm(const json_t *line, void *arg)
+{
+	alarm_seen(arg, line);
 }
 
 static void
@@ -299,8 +308,10 @@ start(struct ctl *c)
 	must(sp_htab_init(&c->targets), "start");
 	must(sp_htab_init(&c->floors), "start");
 	sp_list_init(&c->leases_waiting);
+	must(alarm_new(c), "start");
 	must(boot_new(c), "start");
 	open_audit(c);
+	audit_watch(c->audit, alarm_is_one, on_alarm, c);
 	load_hostkeys(c);
 	must(inner_new(c, state_dir), "the seed of the inner host keys");
 	sp_closep(&state_dir);
@@ -339,6 +350,7 @@ finish(struct ctl *c)
 	conn_release_all(c);
 	target_release_all(c);
 	boot_free(c);
+	alarm_free(c);
 	sp_chan_free(c->gate);
 	sp_chan_free(c->courier);
 	sp_timer_free(c->tick);

@@ -34,7 +34,8 @@ vault_state(struct ctl *c, const Sallyport__VaultState *s)
 		    .text = term };
 
 		sp_snprintf(term, sizeof(term), "term %u", v->term);
-		audit_append(c->audit, &e, NULL, NULL);
+		if (!boot_vault_was(c, e.kind, term))	/* else only control is new, not the vault's state */
+			audit_append(c->audit, &e, NULL, NULL);
 		sp_info("vault %s", !v->initialised ? "not initialised" : v->sealed ? "sealed" : "unsealed");
 	}
 	if (changed && !v->sealed)

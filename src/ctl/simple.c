@@ -91,8 +91,7 @@ static const struct ctl_col outbox_cols[] = {
 	{ "id", "ID", .flags = CTL_COL_WHOLE },
 	{ "kind", "KIND" },
 	{ "created", "AGE", CTL_FMT_AGE },
-	{ "attempts|tries", "TRIES", .flags = CTL_COL_RIGHT | CTL_COL_EXTRA },
-	{ "text|error", "LAST ERROR", .flags = CTL_COL_EXTRA },
+	{ "text", "TEXT" },
 	{ NULL }
 };
 static const struct ctl_cmd outbox_cmds[] = {

@@ -266,6 +266,14 @@ rig_vault(struct rig *r, int sealed)
 	rig_vault_state(r, sealed);
 }
 
+void
+rig_courier(struct rig *r)
+{
+	if (r->courier.chan != NULL)
+		peer_close(&r->courier);
+	send_peer(r, &r->courier, SP_PROC_COURIER);
+}
+
 static void
 send_boot(struct rig *r)
 {
@@ -365,6 +373,8 @@ rig_stop(struct rig *r, int signo)
 	peer_close(&r->vault);
 	peer_close(&r->dialer);
 	peer_close(&r->gate);
+	if (r->courier.chan != NULL)
+		peer_close(&r->courier);
 	peer_close(&r->ctl);
 	r->pid = 0;
 }

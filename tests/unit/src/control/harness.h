@@ -39,7 +39,7 @@ struct rig {
 	pid_t		 pid;
 	char		 dir[64];
 	int		 admin_listen;
-	struct peer	 monitor, vault, dialer, gate, ctl;
+	struct peer	 monitor, vault, dialer, gate, courier, ctl;
 	const char	*as_user;	/* for calls; NULL: root */
 	const char	*listen;	/* NULL: 127.0.0.1:2222 */
 	int		 vault_plays;	/* answer SECRET_PUT, SECRET_REWRAP and HASH_PASSWORD by itself */
@@ -53,6 +53,7 @@ void	rig_create(struct rig *r);
 void	rig_destroy(struct rig *r);
 void	rig_start(struct rig *r);	/* start the process; BOOT, peers, an unsealed vault; connect to the admin socket */
 void	rig_vault(struct rig *r, int sealed);	/* another vault takes the place of the last one */
+void	rig_courier(struct rig *r);		/* there is none before this */
 void	rig_vault_state(struct rig *r, int sealed);
 void	rig_stop(struct rig *r, int signo);	/* 0: close the monitor's channel and expect exit status 0 */
 /* start, then: alice with a key, asset web1 with account root (password), a grant for everything */

@@ -1062,6 +1062,139 @@ an_account_says_how_to_log_in_and_whom_its_certificates_name(void **state)
 	rig_down(&r);
 }
 
+static size_t
+outbox_n(struct rig *r)
+{
+	json_t *rows = call(r, "outbox.list", json_object(), NULL);
+	size_t n = json_array_size(rows);
+
+	json_decref(rows);
+	return n;
+}
+
+static void
+outbox_until(struct rig *r, size_t n)
+{
+	uint64_t end = sp_now_us() + WAIT_MS * SP_US_PER_MS;
+
+	while (outbox_n(r) != n && sp_now_us() < end)
+		;
+	assert_int_equal(outbox_n(r), n);
+}
+
+static void
+courier_confirm(struct rig *r, const struct sp_uuid *id, enum sp_err err)
+{
+	Sallyport__OutboxDone d = SALLYPORT__OUTBOX_DONE__INIT;
+
+	d.id = id_bytes(id);
+	d.err = err;
+	assert_int_equal(sp_chan_send(r->courier.chan, SP_MSG_OUTBOX_DONE, 0, &d, NULL, 0), SP_OK);
+}
+
+/* The next item is of this kind. */
+static struct sp_uuid
+courier_takes(struct rig *r, const char *kind, const char *said)
+{
+	Sallyport__OutboxItem *m = peer_wait(&r->courier, SP_MSG_OUTBOX_ITEM, 0);
+
+	assert_string_equal(m->kind, kind);
+	assert_non_null(strstr(m->payload, said));
+	return uuid_of(&m->id);
+}
+
+static void
+alarms_leave_through_the_outbox_once_whatever_dies(void **state)
+{
+	struct rig r;
+	struct sp_uuid first, again, second;
+
+	(void)state;
+	rig_up(&r);
+	outbox_until(&r, 1);		/* "unsealed", while there is no courier */
+	rig_courier(&r);
+	first = courier_takes(&r, "alarm.vault-unsealed", "The vault is unsealed");
+	rig_stop(&r, SIGKILL);		/* sent, not confirmed */
+	rig_start(&r);
+	rig_courier(&r);
+	again = courier_takes(&r, "alarm.vault-unsealed", "The vault is unsealed");
+	assert_true(sp_uuid_equal(&first, &again));
+	assert_int_equal(outbox_n(&r), 1);	/* and a new control alone is no new alarm */
+	rig_courier(&r);		/* the courier died before it answered */
+	again = courier_takes(&r, "alarm.vault-unsealed", "");
+	assert_true(sp_uuid_equal(&first, &again));
+	courier_confirm(&r, &first, SP_OK);
+	outbox_until(&r, 0);
+	rig_vault_state(&r, 1);
+	second = courier_takes(&r, "alarm.vault-sealed", "term 1");
+	courier_confirm(&r, &second, SP_ENOSPC);	/* no room there: it stays */
+	rig_stop(&r, 0);
+	rig_start(&r);
+	outbox_until(&r, 2);		/* sealed, and unsealed again */
+	rig_courier(&r);
+	again = courier_takes(&r, "alarm.vault-sealed", "");
+	assert_true(sp_uuid_equal(&second, &again));
+	courier_confirm(&r, &second, SP_OK);
+	first = courier_takes(&r, "alarm.vault-unsealed", "");
+	courier_confirm(&r, &first, SP_OK);
+	outbox_until(&r, 0);
+	rig_stop(&r, SIGKILL);
+	rig_start(&r);
+	rig_courier(&r);
+	assert_int_equal(outbox_n(&r), 0);	/* the log's tail was looked at already */
+	assert_false(peer_has(&r.courier, SP_MSG_OUTBOX_ITEM));
+	rig_down(&r);
+}
+
+static void
+what_operators_must_hear_is_an_alarm(void **state)
+{
+	struct rig r;
+	struct live l = { 0 };
+	struct peer s = { 0 };
+	uint8_t other[51];
+
+	(void)state;
+	rig_up(&r);
+	rig_courier(&r);
+	{
+		struct sp_uuid id = courier_takes(&r, "alarm.vault-unsealed", "");
+
+		courier_confirm(&r, &id, SP_OK);
+	}
+	live_up(&r, &l);
+	scribe_event(&l.scribe, 2, "error", "{\"text\":\"recording failed: no space\",\"session_ends\":false}");
+	{
+		struct sp_uuid id = courier_takes(&r, "alarm.recording-failed", "no space");
+
+		courier_confirm(&r, &id, SP_OK);
+	}
+	scribe_event(&l.scribe, 3, "end", "{\"reason\":\"session process died\"}");
+	{
+		struct sp_uuid id = courier_takes(&r, "alarm.session-lost", "session process died");
+
+		courier_confirm(&r, &id, SP_OK);
+	}
+	/* Two penalties of one source. */
+	memcpy(other, r.user_key, sizeof(other));
+	other[50] ^= 1;
+	for (int i = 0; i < 20; i++) {
+		session_born(&r, &s);
+		(void)session_auth(&s, "alice", other, sizeof(other), 1);
+		peer_close(&s);
+		session_gone(&r, &s.conn);
+	}
+	(void)courier_takes(&r, "alarm.login-penalties", "198.51.100.7");
+	assert_int_equal(((Sallyport__Penalty *)peer_wait(&r.gate, SP_MSG_PENALTY, 0))->for_us, 10 * SP_US_PER_S);
+	assert_int_equal(((Sallyport__Penalty *)peer_wait(&r.gate, SP_MSG_PENALTY, 0))->for_us, 20 * SP_US_PER_S);
+	/* The account is not locked: the right key still logs in. */
+	session_born(&r, &s);
+	session_login(&r, &s);
+	peer_close(&s);
+	live_down(&l);
+	rig_down(&r);
+}
+
 int
 main(void)
 {
@@ -1091,6 +1224,8 @@ main(void)
 		cmocka_unit_test(a_connection_inside_another_one_stays_bound_to_its_asset_after_a_restart),
 		cmocka_unit_test(our_own_services_are_no_destination_under_a_wildcard_listen),
 		cmocka_unit_test(an_account_says_how_to_log_in_and_whom_its_certificates_name),
+		cmocka_unit_test(alarms_leave_through_the_outbox_once_whatever_dies),
+		cmocka_unit_test(what_operators_must_hear_is_an_alarm),
 		cmocka_unit_test(lists_do_not_end_early),
 		cmocka_unit_test(a_rotation_reaches_every_secret_whatever_dies_meanwhile),
 	};
