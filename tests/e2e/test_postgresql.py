@@ -60,7 +60,7 @@ def lab(tmp_path_factory):
 
 def test_people_reach_servers(lab, me):
     assert me.ssh("echo ok").stdout == "ok\n"
-    assert me.live() == []
+    L.wait_for("the end of the session is on record", lambda: me.live() == [])
     assert lab.ctl("session", "list")[0]["state"] == "ended"
 
 
