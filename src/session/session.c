@@ -12,7 +12,6 @@
 #define BYE_US		(UINT64_C(3) * SP_US_PER_S)	/* for the last words, once the user is gone */
 #define LINGER_US	(UINT64_C(100) * SP_US_PER_MS)	/* below kill_after_ms */
 #define UNHEARD_MAX	3				/* unanswered keep-alives */
-#define ASKS_MAX	256u
 
 struct ask {
 	struct sp_list	 link;
