@@ -284,10 +284,13 @@ lease_ask(struct conn *cn, uint32_t corr, const Sallyport__LeaseAsk *q)
 	l->asked_us = sp_now_us();
 	(void)sp_strlcpy(l->op, q->op, sizeof(l->op));
 	op = leasing_op(l);
-	if (op < 0 || strcmp(ops[op].method, t->method) != 0 || t->killed || t->ended) {
+	if (op < 0 || strcmp(ops[op].method, t->method) != 0) {
 		leasing_refuse(l, SP_EDENIED, "This target has no credential of that kind.");
-		if (op < 0 || strcmp(ops[op].method, t->method) != 0)
-			conn_misbehaved(cn, "it asked for a credential that the target does not have");
+		conn_misbehaved(cn, "it asked for a credential that the target does not have");
+		return;
+	}
+	if (t->killed || t->ended) {
+		leasing_refuse(l, SP_ECLOSED, "The session has ended.");
 		return;
 	}
 	l->user_id = cn->user_id;

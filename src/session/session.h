@@ -123,8 +123,8 @@ struct target {
 	struct sp_conn		*conn;
 	int			 host_ok, kexed;
 	size_t			 method;
-	int			 leased, unleased;
-	struct sp_buf		 lease, key;
+	int			 leased, unleased, lease_again;
+	struct sp_buf		 lease, key, sign;	/* sign: the request that waits for a signature */
 	uint32_t		 numbers;	/* channels numbered so far */
 	unsigned		 n_relays;
 	struct relay		*asking;	/* the channel on which a password is typed */

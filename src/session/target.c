@@ -19,6 +19,8 @@
 static void target_fail(struct target *t, const char *text, const char *detail);
 static void target_go_on(struct target *t);
 static void target_next_method(struct target *t);
+static void target_no_lease(struct target *t, const char *text);
+static void target_refused_lease(struct target *t, uint32_t err, const char *text);
 
 /* A scribe's channel that arrived before control's answer. */
 struct early {
@@ -329,6 +331,7 @@ target_free(struct target *t)
 	sp_timer_free(t->clock);
 	sp_buf_release(&t->lease);
 	sp_buf_release(&t->key);
+	sp_buf_release(&t->sign);
 	sp_buf_release(&t->typed);
 	if (t->reply != NULL)
 		sallyport__target_reply__free_unpacked(t->reply, NULL);
@@ -546,6 +549,7 @@ target_up(struct target *t)
 	t->up_us = t->busy_us = sp_now_us();
 	sp_timer_stop(t->deadline);
 	sp_buf_release(&t->lease);
+	sp_buf_release(&t->sign);
 	st.session_id = target_id(t);
 	st.state = SALLYPORT__TARGET_STATE__STATE__UP;
 	st.detail = (char *)(uintptr_t)sp_leg_algorithms(t->leg, alg, sizeof(alg));
@@ -581,23 +585,38 @@ target_on_signature(struct session *s, struct sp_msg *m, void *arg)
 	struct sp_view v = { NULL, 0 };
 
 	(void)s;
+	if (r != NULL && r->err == SP_ENOENT) {
+		target_refused_lease(t, r->err, r->text);
+		return 0;
+	}
 	if (r != NULL && r->err == SP_OK)
 		v = (struct sp_view){ r->signature.data, r->signature.len };
+	sp_buf_reset(&t->sign);
 	if (sp_leg_signed(t->leg, v) != SP_OK)
 		target_next_method(t);
 	return 0;
 }
 
 static void
-target_on_sign(void *arg, struct sp_view blob)
+target_ask_signature(struct target *t)
 {
-	struct target *t = arg;
 	Sallyport__SignAsk q = SALLYPORT__SIGN_ASK__INIT;
 
 	q.lease = (ProtobufCBinaryData){ t->lease.len, t->lease.p };
-	memcpy(&q.blob.data, &blob.p, sizeof(blob.p));
-	q.blob.len = blob.len;
+	q.blob = (ProtobufCBinaryData){ t->sign.len, t->sign.p };
 	session_ask(t->s, SP_PROC_VAULT, SP_MSG_SIGN_ASK, &q, -1, t->s->conf->control_wait, target_on_signature, t);
+}
+
+static void
+target_on_sign(void *arg, struct sp_view blob)
+{
+	struct target *t = arg;
+
+	sp_buf_reset(&t->sign);
+	if (sp_buf_append(&t->sign, blob.p, blob.len) != SP_OK)
+		target_no_lease(t, "out of memory");
+	else
+		target_ask_signature(t);
 }
 
 static void
@@ -699,6 +718,8 @@ target_on_lease(struct session *s, struct sp_msg *m, void *arg)
 	const Sallyport__LeaseReply *r = m != NULL ? (const Sallyport__LeaseReply *)m->body : NULL;
 
 	(void)s;
+	if (r != NULL && r->err == SP_ECLOSED)
+		return 0;		/* killed: the line that says by whom is on its way; else the deadline ends it */
 	if (r == NULL || r->err != SP_OK) {
 		target_no_lease(t, r != NULL ? r->text : NULL);
 		return 0;
@@ -714,6 +735,10 @@ target_on_lease(struct session *s, struct sp_msg *m, void *arg)
 			target_no_lease(t, "out of memory");
 			return 0;
 		}
+	}
+	if (t->sign.len > 0) {		/* the login waits for this signature */
+		target_ask_signature(t);
+		return 0;
 	}
 	t->leased = 1;
 	target_go_on(t);
@@ -761,6 +786,18 @@ target_next_method(struct target *t)
 	target_go_on(t);
 }
 
+/* The vault refused the lease. When it has none such, the session was killed meanwhile, or the vault is a new one: control
+ * knows which, and is asked once more. */
+static void
+target_refused_lease(struct target *t, uint32_t err, const char *text)
+{
+	if (err == SP_ENOENT && !t->lease_again) {
+		t->lease_again = 1;
+		target_ask_lease(t);
+	} else
+		target_no_lease(t, text);
+}
+
 static int
 target_on_cert(struct session *s, struct sp_msg *m, void *arg)
 {
@@ -768,8 +805,10 @@ target_on_cert(struct session *s, struct sp_msg *m, void *arg)
 	const Sallyport__CertReply *r = m != NULL ? (const Sallyport__CertReply *)m->body : NULL;
 
 	(void)s;
-	if (r == NULL || r->err != SP_OK)
-		target_no_lease(t, r != NULL ? r->text : NULL);
+	if (r == NULL)
+		target_no_lease(t, NULL);
+	else if (r->err != SP_OK)
+		target_refused_lease(t, r->err, r->text);
 	else if (sp_leg_login_cert(t->leg, (struct sp_view){ r->certificate.data, r->certificate.len }) != SP_OK)
 		target_next_method(t);
 	return 0;
@@ -784,7 +823,10 @@ target_on_password(struct session *s, struct sp_msg *m, void *arg)
 
 	(void)s;
 	if (r == NULL || r->err != SP_OK) {
-		target_no_lease(t, r != NULL ? r->text : NULL);
+		if (r != NULL)
+			target_refused_lease(t, r->err, r->text);
+		else
+			target_no_lease(t, NULL);
 		return 0;
 	}
 	sp_buf_init(&pw, 8192);
@@ -1068,6 +1110,7 @@ target_get(struct session *s, const struct sp_target *want, const char *form, co
 		return NULL;
 	}
 	sp_buf_init(&t->lease, 4096);
+	sp_buf_init(&t->sign, 16384);
 	sp_buf_init(&t->key, 16384);
 	sp_buf_init(&t->typed, 1024);
 	sp_list_init(&t->awaited);
