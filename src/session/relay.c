@@ -338,6 +338,7 @@ relay_done(struct relay *r)
 	if (r->state == RL_DONE)
 		return;
 	r->state = RL_DONE;
+	sp_ask_cancel(r);
 	slot_flush(r);
 	queue_drop(r);
 	relay_unbind(r);
@@ -377,6 +378,7 @@ relay_to_menu(struct relay *r, const char *message)
 {
 	if (r->menu == NULL || r->s->ending)
 		return 0;
+	sp_ask_cancel(r);
 	slot_flush(r);
 	queue_drop(r);
 	relay_unbind(r);
@@ -444,6 +446,7 @@ relay_show(struct relay *r, const char *line)
 	}
 	(void)sp_snprintf(text, sizeof(text), "\r\n%s\r\n", line);
 	(void)sp_channel_write(r->near, SP_STREAM_OUT, text, strlen(text));
+	sp_ask_redraw(r);
 }
 
 /* What has become possible: ends travel only behind the bytes before them. */
@@ -756,12 +759,37 @@ near_refused(void *arg, uint32_t code, const char *text)
 	relay_done(r);
 }
 
+void
+relay_discard_typed(struct relay *r)
+{
+	struct flow *f = &r->flow[SP_REC_IN];
+
+	if (r->near != NULL && f->len > f->off)
+		sp_channel_consumed(r->near, f->len - f->off);
+	flow_drop(f);
+	f->bytes = 0;
+}
+
 static void
 near_data(void *arg, int stream, struct sp_view v)
 {
 	struct relay *r = arg;
+	size_t took;
 
 	(void)stream;		/* a client has no standard error of its own */
+	if (r->question != NULL) {
+		took = sp_ask_input(r, v);
+		if (r->near != NULL)
+			sp_channel_consumed(r->near, took);
+		v.p += took;
+		v.len -= took;
+		if (v.len == 0 || r->near == NULL)
+			return;
+		if (r->question != NULL) {	/* the next question: what was typed before it is not its answer */
+			sp_channel_consumed(r->near, v.len);
+			return;
+		}
+	}
 	if (r->state == RL_MENU) {
 		sp_channel_consumed(r->near, v.len);
 		front_menu_input(r, v);
@@ -778,6 +806,10 @@ near_eof(void *arg)
 	struct relay *r = arg;
 
 	r->near_eof = 1;
+	if (r->question != NULL)
+		sp_ask_give_up(r);
+	if (r->state == RL_DONE)
+		return;
 	if (r->state == RL_MENU)
 		relay_finish(r);
 	else if (r->kind == RELAY_INNER)

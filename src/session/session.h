@@ -21,6 +21,7 @@
 #include "ipc/chan.h"
 #include "ipc/recdata.h"
 #include "sallyport.pb-c.h"
+#include "session/ask.h"
 #include "session/conn.h"
 #include "session/leg.h"
 #include "wire/target.h"
@@ -210,6 +211,8 @@ struct relay {
 	uint32_t		 menu_ask;	/* the menu's number of the open question */
 	struct sp_buf		 menu_out;	/* for the terminal */
 	struct sp_target	 chosen;
+	/* a question on the terminal (ask.h); NULL: none */
+	struct sp_ask		*question;
 };
 struct relay	*relay_new(struct session *s, enum relay_kind kind, struct sp_channel *near);
 void		 relay_open(struct session *s, struct sp_channel *ch);	/* a session channel */
@@ -225,6 +228,7 @@ void		 relay_pump(struct relay *r);				/* move what waits */
 void		 relay_free(struct relay *r);
 void		 relay_bytes(struct relay *r, enum sp_rec_stream dir, struct sp_view v);	/* from either side */
 void		 relay_settle(struct relay *r);
+void		 relay_discard_typed(struct relay *r);	/* keys that wait for a target are nobody's any more */
 void		 relay_bind(struct relay *r, struct target *t);
 extern const struct sp_channel_ops relay_near_ops, relay_far_ops;
 
