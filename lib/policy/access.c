@@ -62,6 +62,25 @@ sp_policy_protocols_parse(const char *text, uint32_t *ret)
 	return SP_OK;
 }
 
+/* What an allow grant opens beside what it names. Only one step: a grant of commands does not open the sftp subsystem. */
+static const struct {
+	uint32_t	named, also;
+} carried[] = {
+	{ SP_POLICY_EXEC, SP_POLICY_SCP },	/* scp of the RCP protocol is a command */
+	{ SP_POLICY_SCP, SP_POLICY_SFTP },	/* today's scp clients use that subsystem, and nothing in it says that they are scp */
+};
+
+static uint32_t
+grant_protocols(const struct sp_policy_grant *g)
+{
+	uint32_t bits = g->protocols;
+
+	for (size_t i = 0; !g->deny && i < SP_NELEMS(carried); i++)
+		if (g->protocols & carried[i].named)
+			bits |= carried[i].also;
+	return bits;
+}
+
 /* ---- accounts, sources ---- */
 
 static enum match
@@ -325,7 +344,7 @@ forwards_add(struct sp_policy_decision *d, const char *list)
 static void
 merge(struct sp_policy_decision *d, const struct sp_policy_grant *g, uint32_t effective)
 {
-	uint32_t open = g->protocols & effective;
+	uint32_t open = grant_protocols(g) & effective;
 
 	if (g->mfa_interval_s != SP_POLICY_MFA_NEVER && (d->mfa_interval_s == SP_POLICY_MFA_NEVER || g->mfa_interval_s < d->mfa_interval_s))
 		d->mfa_interval_s = g->mfa_interval_s;
@@ -371,7 +390,7 @@ allowed_until(const struct sp_policy_input *in, const struct sums *s)
 			struct verdict v = verdict_of(in, &in->grant[i]);
 			int64_t end;
 
-			if (v.why != SP_POLICY_W_ALLOWS || !(in->grant[i].protocols & bit))
+			if (v.why != SP_POLICY_W_ALLOWS || !(grant_protocols(&in->grant[i]) & bit))
 				continue;
 			end = grant_end(&in->grant[i], &v);
 			forever |= end == 0;
@@ -435,12 +454,12 @@ collect(const struct sp_policy_input *in, struct sums *s, struct sp_policy_decis
 			at_earliest(&d->recheck_us, v.edge_us);
 		}
 		if (v.why == SP_POLICY_W_ALLOWS || v.why == SP_POLICY_W_DENIES) {
-			if (!(g->protocols & s->wanted))
+			if (!(grant_protocols(g) & s->wanted))
 				r.why = SP_POLICY_W_PROTOCOL;
 			else if (g->deny && s->first_deny < 0)
 				s->first_deny = (int)i;
-			r.protocols = g->deny ? g->protocols & s->wanted : in->wanted & ~g->protocols;
-			*(g->deny ? &s->deny : &s->allow) |= g->protocols;
+			r.protocols = g->deny ? g->protocols & s->wanted : in->wanted & ~grant_protocols(g);
+			*(g->deny ? &s->deny : &s->allow) |= grant_protocols(g);
 		}
 		reason_add(reason, cap, n, r);
 	}
@@ -491,7 +510,7 @@ sp_policy_access(const struct sp_policy_input *in, struct sp_policy_decision *re
 		if (verdict_of(in, &in->grant[i]).why != SP_POLICY_W_ALLOWS)
 			continue;
 		merge(ret, &in->grant[i], s.effective);
-		if (s.first_allow < 0 && (in->grant[i].protocols & s.effective & s.wanted))
+		if (s.first_allow < 0 && (grant_protocols(&in->grant[i]) & s.effective & s.wanted))
 			s.first_allow = (int)i;
 	}
 	ret->grant = ret->allowed ? s.first_allow : s.first_deny;

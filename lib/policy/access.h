@@ -9,7 +9,9 @@
  * (4) Permissions of several matching allow grants unite (protocols, agent kinds, file directions, forward
  *     destinations); limits take the strictest (idle, session time, concurrent sessions, second factor, reason, record
  *     mode): one more grant never loosens what another one demands.
- * (5) Agent, file direction and destinations count only for a grant whose protocols (after denies) carry them. */
+ * (5) An allow of exec also allows scp, one of scp also the sftp subsystem, which today's scp clients use; a deny takes away
+ *     only what it names, and that wins: "allow scp, deny sftp" leaves `scp -O` alone.
+ * (6) Agent, file direction and destinations count only for a grant whose protocols (after denies) carry them. */
 #ifndef SP_POLICY_ACCESS_H
 #define SP_POLICY_ACCESS_H
 

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "control/judge.h"
 #include "crypto/hash.h"
+#include "policy/command.h"
 #include "policy/forward.h"
 
 struct opening {
@@ -42,7 +43,7 @@ static const struct {
 } types[] = {
 	{ "shell",		SP_POLICY_SHELL, 0 },
 	{ "exec",		SP_POLICY_EXEC, 0 },
-	{ "scp",		SP_POLICY_SCP | SP_POLICY_EXEC, 0 },
+	{ "scp",		SP_POLICY_SCP, 0 },		/* an exec request of exactly that form; exec carries it too */
 	{ "sftp",		SP_POLICY_SFTP, 0 },		/* subsystem, detail "sftp" */
 	{ "forward-local",	SP_POLICY_FWD_LOCAL | SP_POLICY_FWD_DYNAMIC, 1 },
 	{ "forward-remote",	SP_POLICY_FWD_REMOTE, 0 },
@@ -334,6 +335,9 @@ opening_type(const char *type, const char *detail)
 	/* The only subsystem is sftp; whatever else is asked for under that name is unknown. */
 	if (strcmp(type, "subsystem") == 0)
 		type = strcmp(detail, "sftp") == 0 ? "sftp" : "";
+	/* What the session says about a command is not taken for granted. */
+	if (strcmp(type, "exec") == 0 || strcmp(type, "scp") == 0)
+		type = sp_policy_command_is_scp(detail, strlen(detail)) ? "scp" : "exec";
 	for (size_t i = 0; i < SP_NELEMS(types); i++)
 		if (strcmp(types[i].type, type) == 0)
 			return (int)i;

@@ -23,7 +23,7 @@ static const struct ctl_opt grant_create_opts[] = {
 	{ "asset", CTL_STR, .value = "NAME", .complete = "asset", .help = "where: this asset" },
 	{ "asset-group", CTL_STR, .value = "NAME", .complete = "asset-group", .help = "where: this group and the groups in it" },
 	{ "account", CTL_LIST, "accounts", "NAME,...", .flags = CTL_REQUIRED, .help = "accounts, or '*' for all" },
-	{ "protocol", CTL_LIST, "protocols", "NAME,...", CTL_PROTOCOLS, .help = "what may be opened (default: shell, exec, sftp, scp)" },
+	{ "protocol", CTL_LIST, "protocols", "NAME,...", CTL_PROTOCOLS, .help = "what may be opened (default: shell, exec, sftp, scp); scp includes the sftp subsystem" },
 	{ "from", CTL_TIME, "valid_from", "TIME", .help = "not before: 2026-09-01, 2026-09-01T08:00:00Z or +8h" },
 	{ "until", CTL_TIME, "valid_until", "TIME", .help = "not after" },
 	{ "effect", CTL_STR, .value = "EFFECT", .choices = "allow|deny", .help = "allow (default) or deny; a deny wins" },

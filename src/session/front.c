@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policy/command.h"
 #include "session/menu.h"
 
 #define USAGE "name a target: ssh USER@ACCOUNT@ASSET@bastion, or ssh -t bastion ACCOUNT@ASSET"
@@ -17,7 +18,7 @@ front_protocol(const char *type, const struct sp_buf *detail)
 
 	if (strcmp(type, "subsystem") == 0)
 		return "sftp";
-	if (strcmp(type, "exec") == 0 && strncmp(d, "scp ", 4) == 0 && (strstr(d, " -t") != NULL || strstr(d, " -f") != NULL))
+	if (strcmp(type, "exec") == 0 && sp_policy_command_is_scp(d, detail->len))
 		return "scp";
 	return type;
 }

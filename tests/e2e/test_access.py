@@ -88,6 +88,37 @@ def test_protocols_of_a_grant_are_kept_apart(lab, me, tmp_path):
     assert "shell" not in r.stdout
 
 
+def test_a_grant_of_scp_alone_copies_files_in_both_protocols_and_runs_nothing_else(lab, me, tmp_path):
+    account, asset = asset_of(me)
+    key = person(lab, "harry")
+    who = "harry@" + me.t0
+    lab.ctl("grant", "create", "--user", "harry", "--asset", asset, "--account", account, "--protocol", "scp")
+    (tmp_path / "one").write_bytes(os.urandom(70000))
+    for proto in ("-O", "-s"):
+        remote = "127.0.0.1:harry%s.bin" % proto
+        options = ["-q", proto, *lab.ssh_options(key), "-P", str(lab.port), "-o", "User=" + who]
+        for a, b in ((tmp_path / "one", remote), (remote, tmp_path / "back")):
+            r = subprocess.run(["scp", *options, a, b], capture_output=True, text=True, timeout=30)
+            assert r.returncode == 0, r
+        assert (tmp_path / "back").read_bytes() == (tmp_path / "one").read_bytes()
+        (tmp_path / "back").unlink()
+    for command in ("id", "scp -f x; id", "scp -f $(id)", "scp -S id -t x", "scp -t x\nid", "sh -c 'scp -t x'", "/usr/bin/scp -f x", "scp -f x y"):
+        r = lab.ssh(who, command, key=key)
+        assert r.returncode != 0 and r.stdout == "" and "not" in r.stderr, (command, r)
+    # What the session calls it does not count: control reads the command itself, on a connection that scp opened too.
+    sock = "/tmp/sp-scp-%d" % os.getpid()
+    master = subprocess.Popen(lab.ssh_argv(who, "-N", key=key, options=["-M", "-S", sock]), stdin=subprocess.DEVNULL)
+    try:
+        L.wait_for("the master", lambda: os.path.exists(sock))
+        subprocess.run(["scp", "-q", "-O", *lab.ssh_options(key), "-o", "ControlPath=" + sock, tmp_path / "one", "127.0.0.1:harry.two"],
+                       check=True, timeout=30)
+        r = lab.ssh(who, "scp -f harry.two; id", key=key, options=["-S", sock])
+        assert r.returncode != 0 and r.stdout == "" and "Your grant does not allow exec" in r.stderr, r
+    finally:
+        master.terminate()
+        master.wait()
+
+
 def test_every_refusal_before_login_reads_the_same(lab, me):
     key = person(lab, "ivan")
     lab.ctl("user", "disable", "ivan")

@@ -119,6 +119,29 @@ any_matching_deny_wins_for_its_protocols(void **state)
 }
 
 static void
+scp_opens_what_its_clients_use_and_no_command(void **state)
+{
+	static const struct { uint32_t allow, deny, open; } rows[] = {
+		{ SP_POLICY_SCP, 0, SP_POLICY_SCP | SP_POLICY_SFTP },
+		{ SP_POLICY_EXEC, 0, SP_POLICY_EXEC | SP_POLICY_SCP },		/* and no sftp */
+		{ SP_POLICY_SFTP, 0, SP_POLICY_SFTP },
+		{ SP_POLICY_SCP, SP_POLICY_SFTP, SP_POLICY_SCP },
+		{ SP_POLICY_EXEC, SP_POLICY_SCP, SP_POLICY_EXEC },
+		{ SP_POLICY_EXEC | SP_POLICY_SCP, SP_POLICY_EXEC, SP_POLICY_SCP | SP_POLICY_SFTP },	/* a deny takes what it names */
+		{ SP_POLICY_SHELL, 0, SP_POLICY_SHELL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct sp_policy_grant g[2] = { allow(rows[i].allow), allow(rows[i].deny) };
+		struct sp_policy_input in = ask(g, 2, 0);
+
+		g[1].deny = 1;
+		assert_int_equal(judge(&in).protocols, rows[i].open);
+	}
+}
+
+static void
 permissions_unite_and_limits_take_the_strictest(void **state)
 {
 	struct sp_policy_grant g[3] = { allow(SP_POLICY_SHELL | SP_POLICY_FWD_LOCAL), allow(SP_POLICY_SFTP | SP_POLICY_AGENT), allow(SP_POLICY_SHELL) };
@@ -308,7 +331,7 @@ random_decisions_equal_a_brute_force_oracle(void **state)
 	for (int round = 0; round < 50000; round++) {
 		struct sp_policy_grant g[6] = { { .name = NULL } };
 		size_t n = (size_t)rand_r(&seed) % 7;
-		uint32_t want = (uint32_t)rand_r(&seed) % 8;
+		uint32_t want = (uint32_t)rand_r(&seed) % 16;
 		struct sp_policy_input in = ask(g, n, want);
 		int active = rand_r(&seed) % 8 != 0, expect = active && n > 0;
 		uint32_t open = 0;
@@ -318,17 +341,18 @@ random_decisions_equal_a_brute_force_oracle(void **state)
 		for (size_t i = 0; i < n; i++) {
 			int a = rand_r(&seed) % 5, src = rand_r(&seed) % 4;
 
-			g[i] = allow((uint32_t)rand_r(&seed) % 8);
+			g[i] = allow((uint32_t)rand_r(&seed) % 16);
 			g[i].accounts = oracle_accounts[a], g[i].sources = oracle_sources[src];
 			g[i].deny = rand_r(&seed) % 5 == 0;
 			g[i].valid_from_us = rand_r(&seed) % 6, g[i].valid_until_us = rand_r(&seed) % 2 ? rand_r(&seed) % 12 : 0;
 			g[i].max_session_s = oracle_has_root[a] && oracle_has_source[src];	/* the oracle's note: names this case */
 		}
-		for (uint32_t bit = 1; bit < 8; bit <<= 1) {
+		for (uint32_t bit = 1; bit < 16; bit <<= 1) {
+			uint32_t by = bit == SP_POLICY_SCP ? SP_POLICY_EXEC : bit == SP_POLICY_SFTP ? SP_POLICY_SCP : 0;
 			int yes = 0, no = 0;
 
 			for (size_t i = 0; i < n; i++)
-				if (g[i].max_session_s && (g[i].protocols & bit) && in.now_us >= g[i].valid_from_us &&
+				if (g[i].max_session_s && (g[i].protocols & (g[i].deny ? bit : bit | by)) && in.now_us >= g[i].valid_from_us &&
 				    (g[i].valid_until_us == 0 || in.now_us < g[i].valid_until_us))
 					*(g[i].deny ? &no : &yes) = 1;
 			if (yes && !no)
@@ -356,6 +380,7 @@ main(void)
 		cmocka_unit_test(nothing_is_permitted_without_a_grant),
 		cmocka_unit_test(each_condition_alone_refuses_and_says_so),
 		cmocka_unit_test(any_matching_deny_wins_for_its_protocols),
+		cmocka_unit_test(scp_opens_what_its_clients_use_and_no_command),
 		cmocka_unit_test(permissions_unite_and_limits_take_the_strictest),
 		cmocka_unit_test(a_union_of_destinations_that_does_not_fit_is_cut_not_overrun),
 		cmocka_unit_test(the_end_is_when_the_last_grant_that_carries_it_ends),
