@@ -8,11 +8,14 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "crypto/bcrypt.h"
 #include "crypto/sign.h"
 
 static const char openssh_begin[] = "-----BEGIN OPENSSH PRIVATE KEY-----";
 static const char openssh_end[] = "-----END OPENSSH PRIVATE KEY-----";
 static const char openssh_magic[] = "openssh-key-v1";	/* with its NUL */
+
+static const char wrong_passphrase[] = "the passphrase does not open this key file";
 
 #define COMMENT_MAX	1024
 #define LINE_WIDTH	70
@@ -51,9 +54,89 @@ openssh_unwrap(struct sp_view text, struct sp_buf *ret)
 	return sp_base64_parse(ret, sp_buf_cstr(&b64), b64.len);
 }
 
-/* Two equal check numbers, the key, a comment, and padding 1, 2, 3 ... */
+/* Ciphers that ssh-keygen can put on a key file (-Z). The cipher's key and IV come from the passphrase, one behind the other. */
+static const struct openssh_cipher {
+	const char		*name;
+	const EVP_CIPHER	*(*evp)(void);
+	size_t			 key, iv, tag;	/* bytes */
+} openssh_ciphers[] = {
+	{ "aes256-ctr", EVP_aes_256_ctr, 32, 16, 0 },		/* the usual one */
+	{ "aes192-ctr", EVP_aes_192_ctr, 24, 16, 0 },
+	{ "aes128-ctr", EVP_aes_128_ctr, 16, 16, 0 },
+	{ "aes256-cbc", EVP_aes_256_cbc, 32, 16, 0 },
+	{ "aes192-cbc", EVP_aes_192_cbc, 24, 16, 0 },
+	{ "aes128-cbc", EVP_aes_128_cbc, 16, 16, 0 },
+	{ "aes256-gcm@openssh.com", EVP_aes_256_gcm, 32, 12, 16 },
+	{ "aes128-gcm@openssh.com", EVP_aes_128_gcm, 16, 12, 16 },
+};
+#define OPENSSH_BLOCK	16	/* of all of them */
+
+/* SP_EAUTH: the tag does not fit. Without one, the check numbers inside tell. */
 static enum sp_err
-openssh_private(struct sp_view v, struct sp_view public_blob, struct sp_secret *ret)
+openssh_decipher(const struct openssh_cipher *c, const uint8_t *key, struct sp_view in, struct sp_view tag, struct sp_secret *ret)
+{
+	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+	sp_auto_secret out = { 0 };
+	int n = 0, rest = 0, ok;
+	enum sp_err r = sp_secret_alloc(in.len, &out);
+
+	ok = ctx != NULL && r == SP_OK && EVP_DecryptInit_ex(ctx, c->evp(), NULL, key, key + c->key) == 1 &&
+	    EVP_CIPHER_CTX_set_padding(ctx, 0) == 1 && EVP_DecryptUpdate(ctx, out.p, &n, in.p, (int)in.len) == 1;
+	if (ok) {
+		uint8_t want[16];
+
+		r = SP_EAUTH;
+		if (c->tag > 0) {
+			memcpy(want, tag.p, c->tag);
+			ok = EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, (int)c->tag, want) == 1;
+		}
+		ok = ok && EVP_DecryptFinal_ex(ctx, out.p + n, &rest) == 1 && (size_t)n + (size_t)rest == in.len;
+	} else if (r == SP_OK) {
+		r = SP_ENOMEM;
+	}
+	EVP_CIPHER_CTX_free(ctx);
+	ERR_clear_error();
+	if (!ok)
+		return r;
+	*ret = sp_secret_steal(&out);
+	return SP_OK;
+}
+
+/* options: the salt and the number of rounds; behind: what follows the encrypted section, its tag or nothing. */
+static enum sp_err
+openssh_decrypt(struct sp_view cipher, struct sp_view options, struct sp_view in, struct sp_view behind,
+    struct sp_view passphrase, const char **why, struct sp_secret *ret)
+{
+	const struct openssh_cipher *c = NULL;
+	sp_auto_secret key = { 0 };
+	struct sp_view salt;
+	uint32_t rounds;
+	enum sp_err r;
+
+	for (size_t i = 0; i < SP_NELEMS(openssh_ciphers); i++)
+		if (sp_view_equal_str(cipher, openssh_ciphers[i].name))
+			c = &openssh_ciphers[i];
+	if (c == NULL)
+		return text_fault(SP_EVERSION, "this key file is encrypted with a cipher that is not read here; write it again with "
+		    "the usual one: ssh-keygen -p -Z aes256-ctr -f FILE", why);
+	if (sp_view_string(&options, &salt) != SP_OK || sp_view_u32(&options, &rounds) != SP_OK || options.len != 0 ||
+	    behind.len != c->tag || in.len == 0 || in.len % OPENSSH_BLOCK != 0)
+		return text_fault(SP_EFORMAT, key_why(SP_EFORMAT), why);
+	if (passphrase.len == 0)
+		return text_fault(SP_EAUTH, "this key file is encrypted: its passphrase is needed", why);
+	if (rounds > SP_BCRYPT_ROUNDS_MAX)
+		return text_fault(SP_EDENIED, "this key file wants too much work for its passphrase; write it again with fewer rounds: "
+		    "ssh-keygen -p -a 100 -f FILE", why);
+	if ((r = sp_bcrypt_pbkdf(passphrase, salt, rounds, c->key + c->iv, &key)) != SP_OK)
+		return text_fault(r == SP_EINVAL ? SP_EFORMAT : r, key_why(r == SP_EINVAL ? SP_EFORMAT : r), why);
+	if ((r = openssh_decipher(c, key.p, in, behind, ret)) != SP_OK)
+		return text_fault(r, r == SP_EAUTH ? wrong_passphrase : sp_err_text(r), why);
+	return SP_OK;
+}
+
+/* Two equal check numbers (SP_EAUTH when they differ), the key, a comment, and padding 1, 2, 3 ... */
+static enum sp_err
+openssh_private(struct sp_view v, struct sp_view public_blob, size_t block, struct sp_secret *ret)
 {
 	sp_auto(sp_buf_release) struct sp_buf pub = { .max = SP_SSHKEY_BLOB_MAX };
 	struct sp_view start, comment;
@@ -61,15 +144,17 @@ openssh_private(struct sp_view v, struct sp_view public_blob, struct sp_secret *
 	uint32_t a, b;
 	enum sp_err r;
 
-	if (v.len % 8 != 0 || sp_view_u32(&v, &a) != SP_OK || sp_view_u32(&v, &b) != SP_OK || a != b)
+	if (v.len % block != 0 || sp_view_u32(&v, &a) != SP_OK || sp_view_u32(&v, &b) != SP_OK)
 		return SP_EFORMAT;
+	if (a != b)
+		return SP_EAUTH;
 	start = v;
 	if ((r = sp_privkey_read(&v, &k)) != SP_OK)
 		return r;
 	start.len -= v.len;
 	if ((r = sp_view_string(&v, &comment)) != SP_OK)
 		return r;
-	if (v.len >= 8)
+	if (v.len >= block)
 		return SP_EFORMAT;
 	for (size_t i = 0; i < v.len; i++)
 		if (v.p[i] != i + 1)
@@ -82,9 +167,11 @@ openssh_private(struct sp_view v, struct sp_view public_blob, struct sp_secret *
 }
 
 static enum sp_err
-import_openssh(struct sp_view text, const char **why, struct sp_secret *ret)
+import_openssh(struct sp_view text, struct sp_view passphrase, const char **why, struct sp_secret *ret)
 {
 	sp_auto(sp_buf_release) struct sp_buf bin = { .max = SP_PRIVKEY_TEXT_MAX };
+	sp_auto_secret plain = { 0 };
+	int locked;
 	struct sp_view v, magic, cipher, kdf, options, pub, priv;
 	uint32_t keys;
 	enum sp_err r;
@@ -97,13 +184,18 @@ import_openssh(struct sp_view text, const char **why, struct sp_secret *ret)
 	    sp_view_string(&v, &options) != SP_OK || sp_view_u32(&v, &keys) != SP_OK || sp_view_string(&v, &pub) != SP_OK ||
 	    sp_view_string(&v, &priv) != SP_OK || keys != 1)
 		return text_fault(SP_EFORMAT, key_why(SP_EFORMAT), why);
-	if (!sp_view_equal_str(cipher, "none") || !sp_view_equal_str(kdf, "none"))
-		return text_fault(SP_EVERSION, "this key file is encrypted in the OpenSSH format; decrypt a copy first: "
-		    "ssh-keygen -p -N \"\" -f FILE", why);
-	if (v.len != 0 || options.len != 0)
+	locked = sp_view_equal_str(kdf, "bcrypt");
+	if (!locked && (v.len != 0 || options.len != 0 || !sp_view_equal_str(cipher, "none") || !sp_view_equal_str(kdf, "none")))
 		return text_fault(SP_EFORMAT, key_why(SP_EFORMAT), why);
-	if ((r = openssh_private(priv, pub, ret)) != SP_OK)
-		return text_fault(r, key_why(r), why);
+	if (locked) {
+		if ((r = openssh_decrypt(cipher, options, priv, v, passphrase, why, &plain)) != SP_OK)
+			return r;
+		priv = sp_secret_view(&plain);
+	}
+	if ((r = openssh_private(priv, pub, locked ? OPENSSH_BLOCK : 8, ret)) == SP_EAUTH && !locked)
+		r = SP_EFORMAT;
+	if (r != SP_OK)
+		return text_fault(r, r == SP_EAUTH ? wrong_passphrase : key_why(r), why);
 	return SP_OK;
 }
 
@@ -139,7 +231,7 @@ import_pem(struct sp_view text, struct sp_view passphrase, const char **why, str
 	ERR_clear_error();
 	if (pkey == NULL && pp.asked)
 		return text_fault(SP_EAUTH, passphrase.len == 0 ? "this key file is encrypted: its passphrase is needed" :
-		    "the passphrase does not open this key file", why);
+		    wrong_passphrase, why);
 	if (pkey == NULL)
 		return text_fault(SP_EFORMAT, "this is not a private key file that can be read", why);
 	if ((r = sp_privkey_from_evp(pkey, ret)) != SP_OK)
@@ -159,7 +251,7 @@ sp_privkey_import(struct sp_view text, struct sp_view passphrase, const char **w
 	if ((begin = memmem(text.p, text.len, openssh_begin, sizeof(openssh_begin) - 1)) == NULL)
 		return import_pem(text, passphrase, why, ret);
 	begin += sizeof(openssh_begin) - 1;
-	return import_openssh((struct sp_view){ begin, text.len - (size_t)(begin - text.p) }, why, ret);
+	return import_openssh((struct sp_view){ begin, text.len - (size_t)(begin - text.p) }, passphrase, why, ret);
 }
 
 /* The binary form, not encrypted. */

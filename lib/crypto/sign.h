@@ -32,10 +32,10 @@ enum sp_err	sp_ed25519_verify(const uint8_t pk[SP_ED25519_PK], struct sp_view ms
 /* type: "ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", or "ssh-rsa" (3072 bits).
  * SP_EINVAL for another name; SP_ENOMEM. RSA takes up to seconds. */
 enum sp_err	sp_privkey_generate(const char *type, struct sp_secret *ret) SP_MUST_USE;
-/* From the text of a key file: OPENSSH PRIVATE KEY (not encrypted), or PEM: PKCS#8 (also encrypted), PKCS#1, SEC1.
+/* From the text of a key file: OPENSSH PRIVATE KEY, or PEM: PKCS#8, PKCS#1, SEC1; each also encrypted.
  *   passphrase   empty when there is none
- * SP_EFORMAT, SP_EAUTH (wrong passphrase), SP_EDENIED (a kind or size that we do not use), SP_EVERSION (encrypted in
- * the OpenSSH format: decrypt it first with ssh-keygen -p), SP_ESIZE, SP_ENOMEM. *why (may be NULL) gets a static sentence. */
+ * SP_EFORMAT, SP_EAUTH (no or wrong passphrase), SP_EDENIED (a kind or size that we do not use), SP_EVERSION (a cipher of
+ * the OpenSSH format that is not read), SP_ESIZE, SP_ENOMEM. A passphrase takes up to seconds. *why (may be NULL) gets a static sentence. */
 enum sp_err	sp_privkey_import(struct sp_view text, struct sp_view passphrase, const char **why, struct sp_secret *ret)
 		    SP_MUST_USE;
 /* Append the text of an unencrypted OpenSSH key file: for a reveal. ret wipes what it grows out of. */

@@ -3,6 +3,7 @@
 
 #include "base/str.h"
 #include "common/sealkind.h"
+#include "crypto/sign.h"
 #include "ctl/call.h"
 #include "ctl/nouns.h"
 #include "ctl/secret.h"
@@ -42,7 +43,10 @@ static const struct ctl_opt account_reveal_arg[] = {
 	{ "password-stdin", CTL_FLAG, .flags = CTL_LOCAL, .help = "secret: a password, from standard input" }, \
 	{ "password-file", CTL_STR, .value = "FILE", .complete = "file", .flags = CTL_LOCAL, .help = "secret: a password, from a file" }, \
 	{ "password-fd", CTL_INT, .value = "N", .flags = CTL_LOCAL, .help = "secret: a password, from an open descriptor" }, \
-	{ "key-file", CTL_STR, .value = "FILE", .complete = "file", .flags = CTL_LOCAL, .help = "secret: a private key without passphrase" }, \
+	{ "key-file", CTL_STR, .value = "FILE", .complete = "file", .flags = CTL_LOCAL, .help = "secret: a private key (asks for its passphrase if it has one)" }, \
+	{ "passphrase-stdin", CTL_FLAG, .flags = CTL_LOCAL, .help = "of --key-file: its passphrase, from standard input" }, \
+	{ "passphrase-file", CTL_STR, .value = "FILE", .complete = "file", .flags = CTL_LOCAL, .help = "of --key-file: its passphrase, from a file" }, \
+	{ "passphrase-fd", CTL_INT, .value = "N", .flags = CTL_LOCAL, .help = "of --key-file: its passphrase, from an open descriptor" }, \
 	{ "generate-key", CTL_FLAG, .flags = CTL_LOCAL, .help = "secret: a new key made in the vault; prints the public key" }, \
 	{ "algorithm", CTL_STR, .value = "NAME", .choices = "ed25519|ecdsa|ecdsa-384|ecdsa-521|rsa", .flags = CTL_LOCAL, \
 	  .help = "of --generate-key (default ed25519)" }, \
@@ -60,26 +64,32 @@ static const struct ctl_opt account_update_opts[] = {
 	CTL_END
 };
 
-/* An OpenSSH private key names its cipher right behind the magic; anything but "none" wants a passphrase. */
+/* Is a passphrase needed? Asked of the reader itself, with none. */
 static int
-key_is_encrypted(const struct sp_secret *key)
+key_is_encrypted(const struct sp_secret *text)
 {
-	static const char begin[] = "-----BEGIN OPENSSH PRIVATE KEY-----";
-	static const uint8_t none[] = { 'o', 'p', 'e', 'n', 's', 's', 'h', '-', 'k', 'e', 'y', '-', 'v', '1', 0, 0, 0, 0, 4, 'n', 'o', 'n', 'e' };
-	sp_auto(sp_buf_release) struct sp_buf head = { .max = 256 };
-	char text[32];
-	const uint8_t *p;
-	size_t n = 0;
+	sp_auto_secret key = { 0 };
 
-	if (memmem(key->p, key->len, "ENCRYPTED", 9) != NULL)
-		return 1;
-	if ((p = memmem(key->p, key->len, begin, sizeof(begin) - 1)) == NULL)
-		return 0;
-	for (p += sizeof(begin) - 1; n < sizeof(text) && p < key->p + key->len; p++)
-		if (*p != '\n' && *p != '\r')
-			text[n++] = (char)*p;
-	return n == sizeof(text) && sp_base64_parse(&head, text, n) == SP_OK && head.len >= sizeof(none) &&
-	    memcmp(head.p, none, sizeof(none)) != 0;
+	return sp_privkey_import(sp_secret_view(text), (struct sp_view){ 0 }, NULL, &key) == SP_EAUTH;
+}
+
+/* Takes the passphrase off here: it never leaves this program. *text becomes the key file without one. */
+static enum sp_err
+key_decrypt(struct ctl *c, const char *path, struct sp_secret *text)
+{
+	sp_auto(sp_buf_release) struct sp_buf plain = { .max = 2 * SP_PRIVKEY_TEXT_MAX };
+	sp_auto_secret passphrase = { 0 }, key = { 0 };
+	const char *why = NULL;
+	enum sp_err r;
+
+	CTL_TRY(ctl_secret_read(c, "passphrase", "Passphrase of the key file: ", 0, &passphrase));
+	if ((r = sp_privkey_import(sp_secret_view(text), sp_secret_view(&passphrase), &why, &key)) != SP_OK)
+		return ctl_fail(c, r, "%s: %s", path, why);
+	sp_secret_release(text);
+	if ((r = sp_buf_reserve(&plain, SP_PRIVKEY_TEXT_MAX)) != SP_OK || (r = sp_privkey_export(&key, "", &plain)) != SP_OK ||
+	    (r = sp_secret_from(plain.p, plain.len, text)) != SP_OK)
+		return ctl_fail(c, r, "%s: %s", path, sp_err_text(r));
+	return SP_OK;
 }
 
 static enum sp_err
@@ -91,8 +101,7 @@ account_read_key(struct ctl *c, const char *path, struct sp_secret *ret)
 	if (memmem(key.p, key.len, "PRIVATE KEY-----", 16) == NULL)
 		return ctl_fail(c, SP_EFORMAT, "%s: is not a private key in OpenSSH or PEM form", path);
 	if (key_is_encrypted(&key))
-		return ctl_fail(c, SP_EFORMAT, "%s: is protected by a passphrase: give a copy without one (ssh-keygen -p -N '' -f COPY)",
-		    path);
+		CTL_TRY(key_decrypt(c, path, &key));
 	*ret = sp_secret_steal(&key);
 	return SP_OK;
 }

@@ -38,6 +38,26 @@ def test_an_imported_private_key_logs_in(lab, me, account, kind, more):
     assert r.stdout == account + "\n", r
 
 
+@pytest.mark.parametrize("form,how", [((), "stdin"), (("-m", "PKCS8"), "file"), ((), "terminal")])
+def test_a_key_with_a_passphrase_is_imported_and_logs_in(lab, me, account, tmp_path, form, how):
+    name = "locked-" + how
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ecdsa", *form, "-N", "open sesame", "-f", key], check=True)
+    (tmp_path / "pass").write_text("open sesame\n")
+    port = lab.openssh(name, authorized=(tmp_path / "key.pub").read_text())
+    target_asset(lab, name, port)
+    create = ["account", "create", "%s@%s" % (account, name), "--key-file", key]
+    if how == "terminal":
+        with Terminal(lab.dir, lab.ctl_argv(*create)) as t:
+            t.wait("Passphrase of the key file:")
+            t.line("open sesame")
+            assert t.status() == 0
+            assert "open sesame" not in t.screen()
+    else:
+        lab.ctl(*create, "--passphrase-" + how, *([tmp_path / "pass"] if how == "file" else []), stdin="open sesame\n")
+    assert lab.ssh("alice@%s@%s" % (account, name), "id -un", key=me.key).stdout == account + "\n"
+
+
 def test_a_key_made_in_the_vault_logs_in_and_only_its_public_half_is_seen(lab, me, account):
     lab.ctl("asset", "create", "made", "--address", "127.0.0.1", "--port", 1)
     out = lab.ctl("account", "create", account + "@made", "--generate-key")
@@ -50,13 +70,14 @@ def test_a_key_made_in_the_vault_logs_in_and_only_its_public_half_is_seen(lab, m
     assert pub.split()[1] in lab.ctl("account", "show", account + "@made")["public_key"]
 
 
-def test_a_key_with_a_passphrase_and_what_is_no_key_are_refused_when_given(lab, account, tmp_path):
+def test_a_key_with_another_passphrase_and_what_is_no_key_are_refused_when_given(lab, account, tmp_path):
     lab.ctl("asset", "create", "nokey", "--address", "127.0.0.1")
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", tmp_path / "locked"], check=True)
+    (tmp_path / "wrong").write_text("Secret\n")
     (tmp_path / "text").write_text("no key\n")
     lab.key("public")
     for f in (tmp_path / "locked", tmp_path / "text", str(lab.dir / "public") + ".pub", tmp_path / "none"):
-        r = lab.ctl_run("account", "create", account + "@nokey", "--key-file", f)
+        r = lab.ctl_run("account", "create", account + "@nokey", "--key-file", f, "--passphrase-file", tmp_path / "wrong")
         print(r.stderr.strip())
         assert r.returncode != 0 and len(r.stderr.strip().split("\n")) == 1, r
     assert not [a for a in lab.ctl("account", "list") if a["asset"] == "nokey"]

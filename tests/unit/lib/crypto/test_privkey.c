@@ -137,12 +137,58 @@ says_what_to_do_with_encrypted_files(void **state)
 	const char *why = "";
 
 	(void)state;
-	assert_int_equal(import_encrypted("e1", "RFC4716", "sesame", &why), SP_EVERSION);
-	assert_non_null(strstr(why, "ssh-keygen -p"));
+	assert_int_equal(import_encrypted("e0", "RFC4716", "", &why), SP_EAUTH);
+	assert_non_null(strstr(why, "needed"));
+	assert_int_equal(import_encrypted("e1", "RFC4716", "Sesame", &why), SP_EAUTH);
+	assert_non_null(strstr(why, "does not open"));
 	assert_int_equal(import_encrypted("e2", "PKCS8", "sesame", &why), SP_OK);
 	assert_int_equal(import_encrypted("e3", "PKCS8", "wrong", &why), SP_EAUTH);
 	assert_int_equal(import_encrypted("e4", "PEM", "", &why), SP_EAUTH);
 	assert_non_null(strstr(why, "needed"));
+}
+
+static void
+opens_what_ssh_keygen_encrypts_with_every_cipher(void **state)
+{
+	static const char *const ciphers[] = { "aes256-ctr", "aes192-ctr", "aes128-ctr", "aes256-cbc", "aes192-cbc", "aes128-cbc",
+	    "aes256-gcm@openssh.com", "aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com" };
+
+	(void)state;
+	for (size_t i = 0; i < SP_NELEMS(ciphers); i++) {
+		char path[128], out[4096], z[48], rounds[8];
+		char *argv[] = { (char[]){ "ssh-keygen" }, (char[]){ "-q" }, (char[]){ "-N" }, (char[]){ "sesame" }, (char[]){ "-t" },
+		    (char[]){ "ed25519" }, (char[]){ "-Z" }, z, (char[]){ "-a" }, rounds, (char[]){ "-f" }, path, NULL };
+		sp_auto(sp_buf_release) struct sp_buf pub = { .max = 8192 };
+		struct sp_view good = { (const uint8_t *)"sesame", 6 }, bad = { (const uint8_t *)"sesam", 5 };
+		sp_auto_secret key = { 0 };
+		struct sp_sshkey_line l;
+		const char *why = "";
+		char *text;
+		size_t n;
+
+		snprintf(path, sizeof(path), "%s/z-%zu", dir, i);
+		snprintf(z, sizeof(z), "%s", ciphers[i]);
+		snprintf(rounds, sizeof(rounds), "%zu", i + 1);
+		assert_int_equal(run_program(argv, out, sizeof(out)), 0);
+		text = read_file(path, &n);
+		if (i == SP_NELEMS(ciphers) - 1) {
+			assert_int_equal(sp_privkey_import((struct sp_view){ (uint8_t *)text, n }, good, &why, &key), SP_EVERSION);
+			assert_non_null(strstr(why, "ssh-keygen -p -Z"));
+			free(text);
+			continue;
+		}
+		assert_int_equal(sp_privkey_import((struct sp_view){ (uint8_t *)text, n }, bad, &why, &key), SP_EAUTH);
+		assert_int_equal(sp_privkey_import((struct sp_view){ (uint8_t *)text, n }, good, &why, &key), SP_OK);
+		free(text);
+		snprintf(path, sizeof(path), "%s/z-%zu.pub", dir, i);
+		text = read_file(path, &n);
+		assert_int_equal(sp_sshkey_line_parse(text, n, NULL, &l), SP_OK);
+		assert_int_equal(sp_privkey_public(&key, &pub), SP_OK);
+		assert_int_equal(pub.len, l.blob.len);
+		assert_memory_equal(pub.p, l.blob.p, pub.len);
+		sp_sshkey_line_release(&l);
+		free(text);
+	}
 }
 
 static void
@@ -278,6 +324,7 @@ main(void)
 		cmocka_unit_test(a_generated_key_signs_and_ssh_keygen_reads_its_export),
 		cmocka_unit_test(imports_every_unencrypted_form_that_ssh_keygen_writes),
 		cmocka_unit_test(says_what_to_do_with_encrypted_files),
+		cmocka_unit_test(opens_what_ssh_keygen_encrypts_with_every_cipher),
 		cmocka_unit_test(refuses_files_that_are_no_key_or_a_weak_one),
 		cmocka_unit_test(signs_only_with_algorithms_that_fit_and_never_with_sha1),
 		cmocka_unit_test(refuses_a_stored_key_with_any_bit_changed),

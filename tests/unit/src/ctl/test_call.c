@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "common/sealkind.h"
+#include "crypto/sign.h"
 #include "crypto/sealbox.h"
 #include "ctl/cmd.h"
 #include "base/str.h"
@@ -491,33 +492,50 @@ a_key_file_slot_is_made_private_and_never_overwritten(void **state)
 	unlink(pub);
 }
 
+/* Made by ssh-keygen -t ed25519 -N sesame -a 2. */
+static const char locked_key[] =
+	"-----BEGIN OPENSSH PRIVATE KEY-----\n"
+	"b3BlbnNzaC1rZXktdjEAAAAACmFlczI1Ni1jdHIAAAAGYmNyeXB0AAAAGAAAABATkI0nbs\n"
+	"CsFoG+XHeQoPPvAAAAAgAAAAEAAAAzAAAAC3NzaC1lZDI1NTE5AAAAII9B+fbtzm0GnG0b\n"
+	"y9wj6RL0orSF4NEtqw8f54G5aZLYAAAAkDSe3/kGK8SIj9CGjkf9AZoLmjpTkOi6jMmkjl\n"
+	"0GOBI0B+7z5z+eg/TPiIuUsjILkBfTD3Tl1A7NE9gLw7rPdR75CNj4l0/BeP1prIZxneYQ\n"
+	"5Vy7Vn1bkySAaPfKh4Aam8cp/QEEwLfkyoK7czOMQVn0IR9crbWOaVU2bWS3scxzlmepi6\n"
+	"+iGVywWU5tL5JVhA==\n"
+	"-----END OPENSSH PRIVATE KEY-----\n";
+
 static void
-a_private_key_with_a_passphrase_is_refused(void **state)
+a_passphrase_of_a_private_key_is_taken_off_before_it_is_sealed(void **state)
 {
 	const struct answer script[] = { { "vault.status", .body = { vault_status } }, { "account.create" }, { NULL } };
-	/* The first line of what ssh-keygen writes: openssh-key-v1, aes256-ctr, bcrypt. */
-	static const char locked[] = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAACmFlczI1Ni1jdHIAAAAGYmNyeXB0AAAAGAAAABAp\n-----END OPENSSH PRIVATE KEY-----\n";
-	static const char open_key[] = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtz\n-----END OPENSSH PRIVATE KEY-----\n";
-	char path[128];
+	sp_auto_secret key = { 0 };
+	char path[128], pass[128], *text;
+	const char *why = "";
 	FILE *f;
 
 	(void)state;
 	start(fake.control, script, SP_PROC_CONTROL);
 	sp_snprintf(path, sizeof(path), "%s/key", fake.dir);
+	sp_snprintf(pass, sizeof(pass), "%s/pass", fake.dir);
 	f = fopen(path, "w");
-	fputs(locked, f);
+	fputs(locked_key, f);
 	fclose(f);
-	RUN(W("account"), W("create"), W("root@web1"), W("--key-file"), path);
-	assert_int_equal(ran.status, 65);
-	assert_non_null(strstr(ran.err, "protected by a passphrase"));
+	f = fopen(pass, "w");
+	fputs("wrong\n", f);
+	fclose(f);
+	RUN(W("account"), W("create"), W("root@web1"), W("--key-file"), path, W("--passphrase-file"), pass);
+	assert_int_not_equal(ran.status, 0);
+	assert_non_null(strstr(ran.err, "the passphrase does not open this key file"));
 	assert_string_equal(asked(), "");
-	f = fopen(path, "w");
-	fputs(open_key, f);
+	f = fopen(pass, "w");
+	fputs("sesame\n", f);
 	fclose(f);
-	RUN(W("account"), W("create"), W("root@web1"), W("--key-file"), path);
+	RUN(W("account"), W("create"), W("root@web1"), W("--key-file"), path, W("--passphrase-file"), pass);
 	unlink(path);
+	unlink(pass);
 	assert_int_equal(ran.status, 0);
-	free(unsealed(asked(), "sealed", SP_SEAL_ACCOUNT "ssh-key"));
+	text = unsealed(asked(), "sealed", SP_SEAL_ACCOUNT "ssh-key");
+	assert_int_equal(sp_privkey_import((struct sp_view){ (const uint8_t *)text, strlen(text) }, (struct sp_view){ 0 }, &why, &key), SP_OK);
+	free(text);
 }
 
 static void
@@ -669,7 +687,7 @@ main(void)
 		T(wrong_usage_is_refused_before_control_is_asked),
 		T(a_password_leaves_sealed_to_the_vault_only),
 		T(a_key_file_slot_is_made_private_and_never_overwritten),
-		T(a_private_key_with_a_passphrase_is_refused),
+		T(a_passphrase_of_a_private_key_is_taken_off_before_it_is_sealed),
 		T(list_and_kill_turn_to_the_monitor_when_control_is_gone),
 		T(an_answer_of_control_is_final_even_if_it_is_no),
 		T(doctor_fails_with_1_and_says_so_in_json),
