@@ -269,6 +269,7 @@ tx_begin(struct sp_store *s, enum sp_store_part part)
 		return r;
 	s->tx_depth[i] = 1;
 	s->tx_bad[i] = 0;
+	s->tx_power = 0;
 	return SP_OK;
 }
 
@@ -301,6 +302,16 @@ tx_commit(struct sp_store *s, enum sp_store_part part)
 
 enum sp_err
 sp_op_begin(struct sp_store *s, enum sp_store_part part)
+{
+	enum sp_err r = sp_op_begin_plain(s, part);
+
+	if (r == SP_OK && part == SP_STORE_MAIN)
+		s->tx_power = 1;
+	return r;
+}
+
+enum sp_err
+sp_op_begin_plain(struct sp_store *s, enum sp_store_part part)
 {
 	int i = part_index(s, part);
 	enum sp_err r;
@@ -349,7 +360,7 @@ sp_op_single(struct sp_store *s, enum sp_store_part part, struct sp_q *q, uint64
 			s->tx_bad[part_index(s, part)] = 1;
 		return r;
 	}
-	if ((r = sp_op_begin(s, part)) != SP_OK) {
+	if ((r = sp_op_begin_plain(s, part)) != SP_OK) {
 		sp_q_close(q);
 		return r;
 	}

@@ -65,6 +65,7 @@ struct sp_store {
 	struct sp_htab			 stmts;
 	int				 tx_depth[2];	/* 0: none; 1: BEGIN; more: savepoints within */
 	int				 tx_bad[2];
+	int				 tx_power;	/* the transaction changes what gives power */
 	int				 batch;		/* sp_store_begin was called, for batch_part */
 	enum sp_store_part		 batch_part;
 	char				*sql_grants_for;	/* built once: it is the hot path */
@@ -102,6 +103,7 @@ const void	*sp_q_get_bytes(struct sp_q *q, int col, size_t *ret_n);
  *	if (r != SP_OK) return r;
  *	return sp_op_end(s, part, body(...));	*/
 enum sp_err	 sp_op_begin(struct sp_store *s, enum sp_store_part part) SP_MUST_USE;
+enum sp_err	 sp_op_begin_plain(struct sp_store *s, enum sp_store_part part) SP_MUST_USE;	/* gives nobody power: replicas may lag */
 enum sp_err	 sp_op_end(struct sp_store *s, enum sp_store_part part, enum sp_err r) SP_MUST_USE;
 /* The same for a body of one statement: costs nothing where the driver makes it atomic anyway. */
 enum sp_err	 sp_op_single(struct sp_store *s, enum sp_store_part part, struct sp_q *q, uint64_t *ret_changes) SP_MUST_USE;

@@ -14,7 +14,7 @@ sp_store_outbox_add(struct sp_store *s, const char *kind, const void *payload, s
 
 	if (!sp_name_is_safe(kind, 64) || n > SP_STORE_PAYLOAD_MAX)
 		return SP_EINVAL;
-	if ((r = sp_op_begin(s, SP_STORE_MAIN)) != SP_OK)
+	if ((r = sp_op_begin_plain(s, SP_STORE_MAIN)) != SP_OK)
 		return r;
 	sp_q_open(s, SP_STORE_MAIN, "INSERT INTO outbox (kind, payload, created_us, done_us) VALUES (?, ?, ?, 0) RETURNING id", &q);
 	sp_q_text(&q, kind);

@@ -56,6 +56,19 @@ schema_not_newer(struct sp_store *s)
 	return SP_OK;
 }
 
+enum sp_err
+sp_store_is_current(struct sp_store *s, int *ret)
+{
+	int64_t v[2];
+	enum sp_err r;
+
+	for (int p = 0; p < 2; p++)
+		if ((r = schema_version(s, (enum sp_store_part)p, &v[p])) != SP_OK)
+			return r;
+	*ret = v[SP_STORE_MAIN] == *parts[SP_STORE_MAIN].n && v[SP_STORE_EVIDENCE] == *parts[SP_STORE_EVIDENCE].n;
+	return SP_OK;
+}
+
 static const struct sp_store_driver *
 driver_for(const char *url)
 {

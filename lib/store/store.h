@@ -229,12 +229,15 @@ struct sp_store_grant {
 /* ---- handle ----------------------------------------------------------------------------------------------------- */
 
 struct sp_store;
+struct sp_store_servers;
 struct sp_store_opts {
 	int64_t		(*wall_us)(void);	/* NULL: sp_wall_us */
 	uint32_t	busy_ms;		/* 0: 2000; SQLite lock wait, PostgreSQL lock_timeout */
 	uint32_t	statement_ms;		/* 0: 5000; PostgreSQL statement_timeout (migrations: without, 1 h at most). A
 						 * server that does not answer at all is SP_EUNAVAIL 1 s later */
 	uint32_t	connect_ms;		/* 0: 2000; rounded up to seconds, libpq takes at least 2; per host of the URL */
+	struct sp_store_servers *servers;	/* borrowed; then the URL is "pg:" and the list says where to */
+	int		reader;			/* with servers: this handle only reads, so a replica will do */
 };
 
 /* opts may be NULL. The directory of an sqlite: url must exist. SP_EINVAL (url), SP_EUNAVAIL, SP_EVERSION (the schema
@@ -247,6 +250,30 @@ enum sp_err	 sp_store_ping(struct sp_store *s) SP_MUST_USE;
 const char	*sp_store_detail(const struct sp_store *s);
 /* The database server that this handle talks to, as an address (over a local socket: loopback, and its port). 0: none. */
 int		 sp_store_server(const struct sp_store *s, struct sp_netaddr *ret);
+/* 1: the schema is the one of this program. Needed where nothing can be migrated, on a replica. */
+enum sp_err	 sp_store_is_current(struct sp_store *s, int *ret) SP_MUST_USE;
+
+/* An ordered list of PostgreSQL servers, near ones first, shared by the handles of one process and safe among its
+ * threads. It starts a thread per server. Which server is used when: docs/postgresql.md. */
+#define SP_STORE_SERVERS_MAX	16
+struct sp_store_server {
+	const char	*url;			/* borrowed; one host each, better an address than a name */
+	int		 far;			/* in the other site */
+};
+enum sp_store_server_role { SP_STORE_SERVER_AWAY, SP_STORE_SERVER_PRIMARY, SP_STORE_SERVER_REPLICA, SP_STORE_SERVER_REFUSED };
+struct sp_store_server_status {
+	enum sp_store_server_role role;
+	int		 far, asked, reading, writing;	/* asked: it answered or failed at least once; used for */
+	char		 name[160];		/* host:port as configured */
+	struct sp_netaddr at;			/* port 0: not known yet */
+	char		 why[160];		/* why it is away or refused */
+};
+/* timeout_ms 0: 2000. SP_EINVAL (0 or too many), SP_ENOMEM. Freed after the last handle that uses it. */
+enum sp_err	 sp_store_servers_new(const struct sp_store_server *list, size_t n, uint32_t timeout_ms, struct sp_store_servers **ret) SP_MUST_USE;
+void		 sp_store_servers_free(struct sp_store_servers *v);	/* NULL is fine */
+size_t		 sp_store_servers_status(struct sp_store_servers *v, struct sp_store_server_status *ret, size_t max);	/* how many */
+int		 sp_store_servers_have(struct sp_store_servers *v, const struct sp_netaddr *a, uint32_t port);	/* one of them is there */
+
 /* Batches. Not nested (SP_ESTATE). The evidence index is a file of its own in SQLite, so it has its own transactions;
  * in PostgreSQL both parts share one transaction. */
 enum sp_store_part { SP_STORE_MAIN, SP_STORE_EVIDENCE };

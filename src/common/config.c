@@ -19,6 +19,32 @@ const struct sp_conf_field sp_config_table[] = {
 	{ NULL, SP_CONF_STR, 0, NULL, 0, 0, NULL },
 };
 
+static int
+is_pgsql(const char *url)
+{
+	return strncmp(url, "postgresql://", 13) == 0;
+}
+
+static enum sp_err
+config_check_store(const char *name, const struct sp_config *c, char *why, size_t n)
+{
+	int sqlite = c->store.n == 1 && c->store_far.n == 0 && strcmp(c->store.v[0], "sqlite") == 0, ok = c->store.n > 0;
+
+	for (size_t i = 0; i < c->store.n; i++)
+		ok &= is_pgsql(c->store.v[i]);
+	for (size_t i = 0; i < c->store_far.n; i++)
+		ok &= is_pgsql(c->store_far.v[i]);
+	if (!sqlite && !ok) {
+		sp_snprintf(why, n, "%s: store: wants sqlite alone, or postgresql://... for each server; store_far: postgresql://...", name);
+		return SP_EFORMAT;
+	}
+	if (c->store.n + c->store_far.n > SP_CONF_LIST) {
+		sp_snprintf(why, n, "%s: store and store_far: more than %d servers together", name, SP_CONF_LIST);
+		return SP_EFORMAT;
+	}
+	return SP_OK;
+}
+
 static enum sp_err
 config_check(const char *name, const struct sp_config *c, char *why, size_t n)
 {
@@ -30,11 +56,7 @@ config_check(const char *name, const struct sp_config *c, char *why, size_t n)
 			    name, c->listen.v[i]);
 			return SP_EFORMAT;
 		}
-	if (strcmp(c->store, "sqlite") != 0 && strncmp(c->store, "postgresql://", 13) != 0) {
-		sp_snprintf(why, n, "%s: store: wants sqlite or postgresql://...", name);
-		return SP_EFORMAT;
-	}
-	return SP_OK;
+	return config_check_store(name, c, why, n);
 }
 
 enum sp_err

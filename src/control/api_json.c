@@ -41,6 +41,10 @@ api_store(struct api_call *c, enum sp_err e, const char *what)
 		return api_fail(c, e, "%s: something still depends on it; delete that first", what);
 	case SP_ECONFLICT:
 		return api_fail(c, e, "%s: somebody else changed it at the same time; try again", what);
+	case SP_EUNAVAIL:
+		if (c->ctl->servers != NULL && c->m->lane != CTL_READ)
+			return api_fail(c, e, "no database server takes changes just now; 'sallyport status' shows them");
+		return api_fail(c, e, "%s: %s", what, sp_err_text(e));
 	case SP_EINVAL:
 		return api_fail(c, e, "%s: a value is not allowed; see the help of the command", what);
 	default:

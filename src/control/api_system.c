@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "control/methods.h"
+#include "control/servers.h"
 #include "wire/sshkey.h"
 
 struct sys_state {
@@ -43,10 +44,11 @@ void
 sys_status_loop(struct api_call *c)
 {
 	const struct sys_state *st = c->state;
-	const char *store = strcmp(c->ctl->child.conf.store, "sqlite") == 0 ? "sqlite" : "postgresql";
+	const char *store = c->ctl->servers == NULL ? "sqlite" : "postgresql";
 
-	c->out = json_pack("{s:s, s:o, s:s, s:s, s:I, s:I, s:b, s:I}", "version", SP_VERSION, "vault", vaultlink_json(c->ctl),
-	    "store", store, "store_state", st != NULL ? sp_err_text(st->ping) : "unknown", "sessions_live",
+	c->out = json_pack("{s:s, s:o, s:s, s:s, s:o, s:I, s:I, s:I, s:b, s:I}", "version", SP_VERSION, "vault", vaultlink_json(c->ctl),
+	    "store", store, "store_state", st != NULL ? sp_err_text(st->ping) : "unknown", "store_servers", servers_json(c->ctl),
+	    "store_rows_waiting", (json_int_t)ctl_lanes_late(c->ctl->lanes), "sessions_live",
 	    (json_int_t)live_sessions(c->ctl), "connections", (json_int_t)c->ctl->conns.n, "space_low",
 	    audit_space_low(c->ctl->audit), "uptime_s", (json_int_t)((sp_now_us() - c->ctl->started_us) / SP_US_PER_S));
 	if (c->out == NULL)

@@ -34,6 +34,7 @@ struct api;
 struct leftover;
 struct boot;
 struct alarms;
+struct servers;
 
 struct vault_view {			/* what the vault said last */
 	int		known, initialised, sealed;
@@ -73,6 +74,8 @@ struct ctl {
 	int			 rejudge_running, rejudge_again;
 	uint64_t		 started_us;
 	char			 store_url[SP_CONF_TEXT + 16];
+	struct servers		*said;			/* what was last said of them */
+	struct sp_store_servers	*servers;		/* of PostgreSQL; NULL: SQLite */
 	char			 hostkeys[4][1024];	/* public lines "type base64" of the bastion itself */
 	size_t			 hostkeys_n;
 };

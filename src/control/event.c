@@ -74,7 +74,8 @@ event_to_index(const struct event_arg *a, struct ctl *c)
 		(void)sp_strlcpy(i->e.kind, a->kind, sizeof(i->e.kind));
 		i->job.work = event_index_work;
 		i->job.done = event_index_done;
-		ctl_job_run(c, CTL_WRITE, &i->job);
+		i->job.bytes = sizeof(*i) + 64 + n;
+		ctl_job_run(c, CTL_INDEX, &i->job);
 	} else {
 		free(i);
 	}

@@ -1,5 +1,7 @@
 /* src/control/job.c - see job.h. One lane is one thread with one store handle, made and closed in that thread's turn.
- * A database that is away: the writer tries again once a second, jobs that waited control_wait fail with SP_EUNAVAIL. */
+ * A database that is away: the writer tries again once a second, jobs that waited control_wait fail with SP_EUNAVAIL.
+ * Jobs of CTL_INDEX are handed to the writer in batches; what fails of a batch goes back to the front of the queue, in
+ * order, and is tried again LATE_RETRY_US later. What is still kept when control ends is replayed from the audit log. */
 #include "control/ctl.h"
 
 #include <stdlib.h>
@@ -11,6 +13,9 @@
 #define LANE_QUEUE	4096
 #define LANE_WAITING	8192		/* jobs kept while the store is not open */
 #define LANE_RETRY_US	SP_US_PER_S
+#define LATE_BATCH	256
+#define LATE_BYTES	((size_t)128 << 20)	/* kept in memory: about what 5,000 sessions leave */
+#define LATE_RETRY_US	(500 * SP_US_PER_MS)
 
 struct lane {
 	struct ctl_lanes *of;
@@ -24,14 +29,18 @@ struct opening {			/* the writer's first job: open, migrate, then the caller's *
 	struct ctl_job	*first;
 	enum sp_err	 err;
 	char		 detail[256];
-	int		 running;
+	int		 running, readable;	/* a replica answers and has our schema */
 	uint64_t	 next_us;
 };
 struct ctl_lanes {
 	struct ctl	*ctl;
 	struct lane	 writer, reader[LANE_READERS];
 	struct opening	 opening;
-	int		 open, closing;
+	int		 open, writable, closing;
+	struct sp_list	 late, again;		/* CTL_INDEX: waiting; of the running batch, failed */
+	size_t		 late_n, late_bytes, again_n, index_out;	/* late_bytes: of both lists */
+	uint64_t	 late_at_us;
+	int		 late_said;
 	struct sp_list	 waiting, refused;
 	size_t		 waiting_n;
 	struct sp_timer	*now;		/* delivers refused jobs outside of the caller */
@@ -40,7 +49,11 @@ struct ctl_lanes {
 static enum sp_err
 lane_open(struct lane *ln)
 {
-	return ln->store != NULL ? SP_OK : sp_store_open(ln->of->ctl->store_url, NULL, &ln->store);
+	const struct ctl *c = ln->of->ctl;
+	struct sp_store_opts opts = { .servers = c->servers, .reader = ln != &ln->of->writer,
+	    .connect_ms = (uint32_t)(c->servers != NULL ? c->child.conf.store_timeout / SP_US_PER_MS : 0) };
+
+	return ln->store != NULL ? SP_OK : sp_store_open(c->store_url, &opts, &ln->store);
 }
 
 static void
@@ -53,14 +66,84 @@ lane_work(struct sp_job *sj)
 		j->work(j, ln->store);
 }
 
+static void lanes_submit(struct ctl_lanes *l, struct ctl_job *j);
+
+/* ---- writes that may come late ---- */
+
+static void
+late_add(struct ctl_lanes *l, struct sp_list *list, size_t *n, struct ctl_job *j)
+{
+	sp_list_add_tail(list, &j->wait);
+	(*n)++;
+	l->late_bytes += j->bytes;
+}
+
+static struct ctl_job *
+late_take(struct ctl_lanes *l, struct sp_list *list, size_t *n)
+{
+	struct ctl_job *j = sp_container(list->next, struct ctl_job, wait);
+
+	sp_list_remove(&j->wait);
+	(*n)--;
+	l->late_bytes -= j->bytes;
+	return j;
+}
+
+static void
+late_run(struct ctl_lanes *l, uint64_t now_us)
+{
+	if (!l->writable || l->index_out > 0 || l->late_n == 0 || now_us < l->late_at_us)
+		return;
+	for (int i = 0; i < LATE_BATCH && l->late_n > 0; i++)
+		lanes_submit(l, late_take(l, &l->late, &l->late_n));
+}
+
+static void
+late_batch_done(struct ctl_lanes *l)
+{
+	if (l->again_n > 0) {
+		if (!l->late_said)
+			sp_warn("the store takes no writes: rows of sessions are kept until it does");
+		l->late_said = 1;
+		l->late_at_us = sp_now_us() + LATE_RETRY_US;
+		while (l->again_n > 0) {	/* the last failed one first: to the front, in order */
+			struct ctl_job *j = sp_container(l->again.prev, struct ctl_job, wait);
+
+			sp_list_remove(&j->wait);
+			sp_list_add_tail(l->late.next, &j->wait);
+			l->again_n--;
+			l->late_n++;
+		}
+	} else if (l->late_said && l->late_n == 0) {
+		sp_info("the rows that were kept are written");
+		l->late_said = 0;
+	}
+	late_run(l, sp_now_us());
+}
+
+static int
+late_again(enum sp_err r)
+{
+	return r == SP_EUNAVAIL || r == SP_EBUSY || r == SP_ETIMEOUT;
+}
+
 static void
 lane_done(struct sp_job *sj)
 {
 	struct ctl_job *j = sp_container(sj, struct ctl_job, job);
+	struct ctl_lanes *l = ((struct lane *)j->lane)->of;
+	int index = j->kind == CTL_INDEX;
 
 	((struct lane *)j->lane)->pending--;
-	j->done(j);
+	if (index && late_again(j->err) && !l->closing)
+		late_add(l, &l->again, &l->again_n, j);
+	else
+		j->done(j);
+	if (index && --l->index_out == 0)
+		late_batch_done(l);
 }
+
+/* ---- lanes ---- */
 
 static void
 lanes_refuse(struct ctl_lanes *l, struct ctl_job *j, enum sp_err why)
@@ -99,10 +182,27 @@ lanes_submit(struct ctl_lanes *l, struct ctl_job *j)
 	j->lane = ln;
 	j->job.work = lane_work;
 	j->job.done = lane_done;
-	if (sp_pool_submit(ln->pool, &j->job) == SP_OK)
+	if (sp_pool_submit(ln->pool, &j->job) == SP_OK) {
 		ln->pending++;
-	else
+		l->index_out += j->kind == CTL_INDEX;
+	} else if (j->kind == CTL_INDEX) {
+		late_add(l, &l->late, &l->late_n, j);
+	} else {
 		lanes_refuse(l, j, SP_EBUSY);
+	}
+}
+
+static void
+lanes_index(struct ctl_lanes *l, struct ctl_job *j)
+{
+	if (l->closing)
+		lanes_refuse(l, j, SP_ECLOSED);
+	else if (l->writable && l->late_n == 0 && l->again_n == 0)
+		lanes_submit(l, j);
+	else if (l->late_bytes + j->bytes > LATE_BYTES)
+		lanes_refuse(l, j, SP_EUNAVAIL);	/* the audit log has it */
+	else
+		late_add(l, &l->late, &l->late_n, j);
 }
 
 void
@@ -113,13 +213,50 @@ ctl_job_run(struct ctl *c, enum ctl_lane kind, struct ctl_job *j)
 	j->ctl = c;
 	j->kind = kind;
 	j->asked_us = sp_now_us();
-	if (l->open) {
+	if (kind == CTL_INDEX) {
+		lanes_index(l, j);
+	} else if (l->open && kind == CTL_WRITE && !l->writable) {
+		lanes_refuse(l, j, SP_EUNAVAIL);
+	} else if (l->open) {
 		lanes_submit(l, j);
 	} else if (l->closing || l->waiting_n >= LANE_WAITING) {
 		lanes_refuse(l, j, SP_EUNAVAIL);
 	} else {
 		sp_list_add_tail(&l->waiting, &j->wait);
 		l->waiting_n++;
+	}
+}
+
+/* Is there a replica to read from, while there is no primary to open? */
+static int
+opening_is_readable(const struct opening *o)
+{
+	const struct ctl *c = o->of->ctl;
+	struct sp_store_opts opts = { .servers = c->servers, .reader = 1 };
+	struct sp_store *s = NULL;
+	int current = 0;
+
+	if (c->servers == NULL || sp_store_open(c->store_url, &opts, &s) != SP_OK)
+		return 0;
+	if (sp_store_is_current(s, &current) != SP_OK)
+		current = 0;
+	sp_store_close(s);
+	return current;
+}
+
+static void
+lanes_open(struct ctl_lanes *l)
+{
+	l->open = 1;
+	while (!sp_list_empty(&l->waiting)) {
+		struct ctl_job *j = sp_container(l->waiting.next, struct ctl_job, wait);
+
+		sp_list_remove(&j->wait);
+		l->waiting_n--;
+		if (j->kind == CTL_WRITE && !l->writable)
+			lanes_refuse(l, j, SP_EUNAVAIL);
+		else
+			lanes_submit(l, j);
 	}
 }
 
@@ -135,7 +272,11 @@ opening_work(struct sp_job *sj)
 	if (o->err == SP_OK) {
 		o->first->err = SP_OK;
 		o->first->work(o->first, ln->store);
+		if (o->first->err == SP_EUNAVAIL)
+			o->err = SP_EUNAVAIL;
 	}
+	if (o->err == SP_EUNAVAIL && !o->readable)
+		o->readable = opening_is_readable(o);
 }
 
 static void
@@ -148,19 +289,21 @@ opening_done(struct sp_job *sj)
 	if (o->err == SP_EVERSION || o->err == SP_EINVAL)
 		sp_die(sp_err_exit(o->err), "the store cannot be used: %s %s", sp_err_text(o->err), o->detail);
 	if (o->err != SP_OK) {
-		sp_warn("the store is not available, trying again: %s %s", sp_err_text(o->err), o->detail);
 		o->next_us = sp_now_us() + LANE_RETRY_US;
+		if (l->open)
+			return;
+		if (o->readable) {
+			sp_warn("the store has no primary: people are served from a replica, changes wait");
+			lanes_open(l);
+		} else {
+			sp_warn("the store is not available, trying again: %s %s", sp_err_text(o->err), o->detail);
+		}
 		return;
 	}
-	l->open = 1;
+	l->writable = 1;
 	o->first->done(o->first);
-	while (!sp_list_empty(&l->waiting)) {
-		struct ctl_job *j = sp_container(l->waiting.next, struct ctl_job, wait);
-
-		sp_list_remove(&j->wait);
-		l->waiting_n--;
-		lanes_submit(l, j);
-	}
+	lanes_open(l);
+	late_run(l, sp_now_us());
 }
 
 static void
@@ -183,11 +326,19 @@ ctl_lanes_busy(const struct ctl_lanes *l)
 	return n > 0 || !sp_list_empty(&l->refused);
 }
 
+size_t
+ctl_lanes_late(const struct ctl_lanes *l)
+{
+	return l->late_n + l->again_n;
+}
+
 void
 ctl_lanes_tick(struct ctl_lanes *l, uint64_t now_us)
 {
-	if (l->open)
+	if (l->writable) {
+		late_run(l, now_us);
 		return;
+	}
 	if (!l->opening.running && now_us >= l->opening.next_us)
 		lanes_try_open(l);
 	sp_list_each(it, &l->waiting) {
@@ -219,6 +370,8 @@ ctl_lanes_new(struct ctl *c, struct ctl_job *first, struct ctl_lanes **ret)
 	l->ctl = c;
 	sp_list_init(&l->waiting);
 	sp_list_init(&l->refused);
+	sp_list_init(&l->late);
+	sp_list_init(&l->again);
 	first->ctl = c;
 	l->opening.of = l;
 	l->opening.first = first;
@@ -242,7 +395,7 @@ ctl_lanes_free(struct ctl_lanes *l)
 	if (l == NULL)
 		return;
 	l->closing = 1;
-	l->open = 0;
+	l->open = l->writable = 0;
 	while (!sp_list_empty(&l->waiting)) {
 		struct ctl_job *j = sp_container(l->waiting.next, struct ctl_job, wait);
 
@@ -252,6 +405,10 @@ ctl_lanes_free(struct ctl_lanes *l)
 	for (size_t i = 0; i < LANE_READERS; i++)
 		sp_pool_free(l->reader[i].pool);
 	sp_pool_free(l->writer.pool);
+	while (l->late_n > 0)
+		lanes_refuse(l, late_take(l, &l->late, &l->late_n), SP_ECLOSED);
+	while (l->again_n > 0)
+		lanes_refuse(l, late_take(l, &l->again, &l->again_n), SP_ECLOSED);
 	lanes_deliver_refused(NULL, l);
 	for (size_t i = 0; i < LANE_READERS; i++)
 		sp_store_close(l->reader[i].store);

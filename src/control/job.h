@@ -10,7 +10,9 @@
 struct ctl;
 struct ctl_lanes;
 
-enum ctl_lane { CTL_READ, CTL_WRITE };
+/* CTL_INDEX: a write of what the audit log has already. It may come late: while the store takes no writes it is kept,
+ * in order, and written when it does. Its work() may therefore run more than once, and must bear a repeat. */
+enum ctl_lane { CTL_READ, CTL_WRITE, CTL_INDEX };
 struct ctl_job {
 	struct sp_job	 job;
 	struct sp_list	 wait;		/* until the store is open */
@@ -18,17 +20,20 @@ struct ctl_job {
 	void		*lane;
 	enum ctl_lane	 kind;
 	uint64_t	 asked_us;
+	size_t		 bytes;		/* CTL_INDEX: what it holds in memory while it waits */
 	enum sp_err	 err;		/* SP_OK: work() ran; else why it could not */
 	void		(*work)(struct ctl_job *j, struct sp_store *s);
 	void		(*done)(struct ctl_job *j);	/* owns the job */
 };
 
 /* Lanes start closed: jobs wait, at most control_wait. `first` runs in the writer with an open, migrated store, in
- * `opened` (loop) the caller learns of it; then the lanes open. */
+ * `opened` (loop) the caller learns of it; then the lanes open. Where only a replica answers, with the schema of this
+ * program, the lanes open for reading, and writes are refused until there is a primary and `first` has run. */
 enum sp_err	 ctl_lanes_new(struct ctl *c, struct ctl_job *first, struct ctl_lanes **ret) SP_MUST_USE;
 void		 ctl_lanes_free(struct ctl_lanes *l);		/* waits for what runs; closes the handles */
 void		 ctl_job_run(struct ctl *c, enum ctl_lane kind, struct ctl_job *j);
-int		 ctl_lanes_busy(const struct ctl_lanes *l);	/* a job is not done yet */
+int		 ctl_lanes_busy(const struct ctl_lanes *l);	/* a job is not done yet; those that wait for a primary do not count */
+size_t		 ctl_lanes_late(const struct ctl_lanes *l);	/* CTL_INDEX jobs that wait */
 void		 ctl_lanes_tick(struct ctl_lanes *l, uint64_t now_us);
 
 #endif

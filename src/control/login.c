@@ -117,7 +117,8 @@ auth_seen(struct ctl *c, const struct sp_uuid *user_id)
 	k->at_us = sp_wall_us();
 	k->job.work = seen_work;
 	k->job.done = seen_done;
-	ctl_job_run(c, CTL_WRITE, &k->job);
+	k->job.bytes = sizeof(*k);
+	ctl_job_run(c, CTL_INDEX, &k->job);
 }
 
 static void

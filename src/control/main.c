@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/alarm.h"
+#include "control/servers.h"
 #include "crypto/secret.h"
 
 #define FILES_N		32768
@@ -223,6 +224,7 @@ on_tick(struct sp_timer *t, void *arg)
 	boot_tick(c, now);
 	vaultlink_tick(c, now);
 	alarm_tick(c, now);
+	servers_tick(c, now);
 	leave_when_idle(c, now);
 	sp_timer_in(t, c->leave_at_us != 0 ? CTL_LEAVE_TICK_US : CTL_TICK_US);
 }
@@ -246,15 +248,6 @@ must(enum sp_err r, const char *what)
 {
 	if (r != SP_OK)
 		sp_die(sp_err_exit(r), "%s: %s", what, sp_err_text(r));
-}
-
-static void
-store_url(struct ctl *c)
-{
-	if (strcmp(c->child.conf.store, "sqlite") == 0)
-		sp_snprintf(c->store_url, sizeof(c->store_url), "sqlite:%s/store", c->child.conf.state_dir);
-	else
-		(void)sp_strlcpy(c->store_url, c->child.conf.store, sizeof(c->store_url));
 }
 
 static void
@@ -319,7 +312,7 @@ start(struct ctl *c)
 	must(ctl_link_new(c, SP_PROC_DIALER, dialer_on_msg, &c->dialer), "start");
 	must(login_new(c), "start");
 	must(failures_new(c), "start");
-	store_url(c);
+	must(servers_new(c), "the database servers");
 	share_conf(c);
 	must(boot_start(c), "the store");
 	must(api_new(c, admin), "the admin socket");
@@ -337,6 +330,7 @@ finish(struct ctl *c)
 
 	c->stopping = 1;
 	ctl_lanes_free(c->lanes);
+	servers_free(c);
 	api_free(c);
 	lease_tick(c, UINT64_MAX);
 	login_free(c);

@@ -45,6 +45,8 @@ own_is_ours(const struct ctl *c, const struct sp_netaddr *a, uint32_t port, cons
 	if (database->port != 0 && database->port == port &&
 	    (sp_netaddr_same_host(database, a) || (sp_netaddr_is_loopback(database) && own_is_local(a))))
 		return 1;
+	if (c->servers != NULL && sp_store_servers_have(c->servers, a, port))
+		return 1;
 	for (size_t i = 0; i < conf->listen.n; i++)
 		if (sp_netaddr_parse_hostport(conf->listen.v[i], 22, &listen) == SP_OK && listen.port == port &&
 		    (sp_netaddr_same_host(&listen, a) || (own_is_any(&listen) && own_is_local(a))))

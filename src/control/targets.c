@@ -134,7 +134,8 @@ target_index(struct target *t)
 	i->row = t->row;
 	i->job.work = index_work;
 	i->job.done = index_done;
-	ctl_job_run(t->ctl, CTL_WRITE, &i->job);
+	i->job.bytes = sizeof(*i);
+	ctl_job_run(t->ctl, CTL_INDEX, &i->job);
 }
 
 void

@@ -89,12 +89,22 @@ conf_load(const struct mon *m, struct sp_config *ret, char **ret_text, char *why
 
 /* What only a restart can change, because files and sockets under the old name are in use. */
 static int
+list_is_same(const struct sp_conf_list *a, const struct sp_conf_list *b)
+{
+	for (size_t i = 0; i < a->n && a->n == b->n; i++)
+		if (strcmp(a->v[i], b->v[i]) != 0)
+			return 0;
+	return a->n == b->n;
+}
+
+static int
 conf_is_fixed(const struct mon *m, const struct sp_config *c, char *why, size_t n)
 {
 	if (strcmp(m->conf.state_dir, c->state_dir) == 0 && strcmp(m->conf.run_dir, c->run_dir) == 0 &&
-	    strcmp(m->conf.store, c->store) == 0)
+	    list_is_same(&m->conf.store, &c->store) && list_is_same(&m->conf.store_far, &c->store_far) &&
+	    m->conf.store_timeout == c->store_timeout)
 		return 0;
-	sp_snprintf(why, n, "%s: state_dir, run_dir and store change only with a restart", m->conf_path);
+	sp_snprintf(why, n, "%s: state_dir, run_dir, store, store_far and store_timeout change only with a restart", m->conf_path);
 	return 1;
 }
 

@@ -6,6 +6,10 @@
  * hung, cut off by a network that still acknowledges) is given up GRACE_MS later by our own clock, with SP_EUNAVAIL, and
  * its connection is thrown away unread. So the socket is never waited on but in pg_wait(), with a deadline.
  *
+ * With a list of servers (servers.c), a handle moves to the better server between statements, and a SELECT outside a
+ * transaction is put again, elsewhere if need be, when its server goes away: a result is whole or not there at all. A
+ * write is never repeated here: nobody knows what became of it.
+ *
  * Plans do not depend on statistics. A statement prepared on an empty table would be planned as a sequential scan and
  * kept for the life of the connection, a million rows later too. Each of our statements has an index to go by, so the
  * session plans once per statement, by index, nested loops, joins in the order in which they are written (as SQLite
@@ -21,6 +25,7 @@
 
 #include "base/clock.h"
 #include "store/db.h"
+#include "store/pgsql/servers.h"
 
 #define OID_BYTEA	17
 #define OID_INT8	20
@@ -29,6 +34,8 @@
 #define STEP_PARAMS	16
 #define GRACE_MS	1000		/* for the server's own time-out to reach us */
 #define SLOW_MS		3600000		/* a migration may take this long */
+#define AGAIN_MS	20		/* between attempts at a server that may be going or coming */
+#define SLICE_MS	50		/* of waiting for an answer, between looks at what is known of the server */
 
 struct pg {
 	PGconn		*conn;
@@ -36,6 +43,9 @@ struct pg {
 	uint64_t	 next_name;
 	int		 broken;	/* it said that it is going, or cannot serve us: connect anew next time */
 	int		 slow;		/* the server's statement time-out is lifted */
+	struct sp_store_servers *servers;	/* borrowed; NULL: the URL says where to */
+	int		 reader;
+	int		 at;		/* which of the servers; with a connection */
 };
 struct pg_stmt {
 	char		 name[24];
@@ -111,17 +121,22 @@ static enum sp_err
 pg_wait(struct pg *pg, uint64_t deadline_us)
 {
 	for (;;) {
+		int ms;
+
 		struct pollfd p = { .fd = PQsocket(pg->conn), .events = POLLIN };
 		int unsent = PQflush(pg->conn);
 		uint64_t now = sp_now_us();
 
 		if (unsent == -1 || p.fd < 0 || (unsent == 0 && !PQisBusy(pg->conn)))
 			return SP_OK;
-		if (now >= deadline_us)
+		if (now >= deadline_us || (pg->servers != NULL && sp_servers_gave_up(pg->servers, pg->reader, pg->at)))
 			return SP_EUNAVAIL;
 		if (unsent == 1)
 			p.events |= POLLOUT;
-		if (poll(&p, 1, (int)((deadline_us - now) / 1000) + 1) == -1 && errno != EINTR)
+		ms = (int)((deadline_us - now) / 1000) + 1;
+		if (pg->servers != NULL && ms > SLICE_MS)
+			ms = SLICE_MS;
+		if (poll(&p, 1, ms) == -1 && errno != EINTR)
 			return SP_EUNAVAIL;
 		if ((p.revents & (POLLIN | POLLERR | POLLHUP)) != 0 && !PQconsumeInput(pg->conn))
 			return SP_OK;
@@ -153,21 +168,65 @@ pg_answer(struct sp_store *s, int sent, uint64_t deadline_us, PGresult **ret)
 	return pg_err(s, *ret);
 }
 
+static enum sp_err pg_connect(struct sp_store *s);
+
+/* COMMIT, and in the same trip where in the log that was: a replica that has not come so far is not read (servers.c). */
+static enum sp_err
+pg_commit_power(struct sp_store *s)
+{
+	static const char script[] = "COMMIT; SELECT (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint";
+	struct pg *pg = s->conn;
+	uint64_t deadline_us = pg_deadline(s);
+	PGresult *res = NULL;
+	enum sp_err r;
+
+	if (!PQsendQuery(pg->conn, script) || pg_wait(pg, deadline_us) != SP_OK) {
+		pg->broken = 1;
+		return sp_store_fail(s, SP_EUNAVAIL, "postgresql: no answer in time");
+	}
+	if (PQresultStatus(res = PQgetResult(pg->conn)) != PGRES_COMMAND_OK)
+		r = pg_err(s, res);
+	else
+		r = strcmp(PQcmdStatus(res), "COMMIT") == 0 ? SP_OK : SP_ESTATE;
+	PQclear(res);
+	if (pg_answer(s, 1, deadline_us, &res) == SP_OK && PQntuples(res) == 1)
+		sp_servers_committed(pg->servers, pg->at, strtoull(PQgetvalue(res, 0, 0), NULL, 10));
+	else if (r == SP_OK)
+		pg->broken = 1;		/* committed: only the place is not known */
+	PQclear(res);
+	return r;
+}
+
+static enum sp_err
+pg_exec_plain(struct sp_store *s, const char *script)
+{
+	struct pg *pg = s->conn;
+	PGresult *res;
+	enum sp_err r = pg_answer(s, PQsendQuery(pg->conn, script), pg_deadline(s), &res);
+
+	/* COMMIT of a spoiled transaction says ROLLBACK and no error. */
+	if (r == SP_OK && strcmp(script, "COMMIT") == 0 && strcmp(PQcmdStatus(res), "COMMIT") != 0)
+		r = SP_ESTATE;
+	PQclear(res);
+	return r;
+}
+
 static enum sp_err
 pg_exec(struct sp_store *s, enum sp_store_part part, const char *script)
 {
 	struct pg *pg = s->conn;
 	enum sp_err r;
-	PGresult *res;
 
 	(void)part;
 	if (pg->conn == NULL || pg->broken)
 		return SP_EUNAVAIL;
-	r = pg_answer(s, PQsendQuery(pg->conn, script), pg_deadline(s), &res);
-	/* COMMIT of a spoiled transaction says ROLLBACK and no error. */
-	if (r == SP_OK && strcmp(script, "COMMIT") == 0 && strcmp(PQcmdStatus(res), "COMMIT") != 0)
-		r = SP_ESTATE;
-	PQclear(res);
+	if (pg->servers != NULL && s->tx_power && strcmp(script, "COMMIT") == 0)
+		r = pg_commit_power(s);
+	else
+		r = pg_exec_plain(s, script);
+	/* A connection that died while idle: nothing was begun yet. */
+	if (r == SP_EUNAVAIL && pg->servers != NULL && script == s->drv->begin_sql && (r = pg_connect(s)) == SP_OK)
+		r = pg_exec_plain(s, script);
 	if (pg->broken)
 		sp_store_tx_lost(s);
 	return r;
@@ -198,7 +257,7 @@ pg_settings(struct sp_store *s)
 /* A peer that is silently gone is noticed in about the connect time: by keepalives while we wait for an answer, by
  * the TCP user time-out while we send. What stands in the URL goes first. */
 static enum sp_err
-pg_connect(struct sp_store *s)
+pg_connect_url(struct sp_store *s)
 {
 	struct pg *pg = s->conn;
 	char seconds[16], ms[16];
@@ -224,11 +283,52 @@ pg_connect(struct sp_store *s)
 	return r;
 }
 
+/* Within connect_ms, to whichever server of the list is the one now: it may change meanwhile. */
+static enum sp_err
+pg_connect_servers(struct sp_store *s)
+{
+	struct pg *pg = s->conn;
+	uint64_t deadline_us = sp_now_us() + (uint64_t)s->opts.connect_ms * SP_US_PER_MS;
+	char why[160];
+	enum sp_err r;
+
+	pg_disconnect(s);
+	sp_store_forget_statements(s);
+	for (;;) {
+		if ((pg->at = sp_servers_pick(pg->servers, pg->reader, deadline_us)) == -1)
+			return sp_store_fail(s, SP_EUNAVAIL, pg->reader ? "no server of the list answers" :
+			    "no primary among the servers of the list");
+		r = sp_servers_connect(pg->servers, pg->at, pg->reader, deadline_us, &pg->conn, why, sizeof(why));
+		if (r == SP_OK) {
+			PQsetNoticeProcessor(pg->conn, pg_notice, NULL);
+			if (PQsetnonblocking(pg->conn, 1) == 0 && (r = pg_settings(s)) == SP_OK)
+				return SP_OK;
+			pg->broken = 1;
+			pg_disconnect(s);
+		} else {
+			(void)sp_strlcpy(s->detail, why, sizeof(s->detail));
+		}
+		if (r == SP_ENOMEM || sp_now_us() >= deadline_us)
+			return r == SP_ENOMEM ? r : SP_EUNAVAIL;
+		poll(NULL, 0, AGAIN_MS);
+	}
+}
+
+static enum sp_err
+pg_connect(struct sp_store *s)
+{
+	const struct pg *pg = s->conn;
+
+	return pg->servers != NULL ? pg_connect_servers(s) : pg_connect_url(s);
+}
+
 static enum sp_err
 pg_ready(struct sp_store *s)
 {
 	struct pg *pg = s->conn;
 
+	if (pg->servers != NULL && pg->conn != NULL && sp_servers_better(pg->servers, pg->reader, pg->at) != pg->at)
+		pg->broken = 1;		/* the verdict moved */
 	return pg->conn != NULL && !pg->broken ? SP_OK : pg_connect(s);
 }
 
@@ -239,6 +339,8 @@ pg_open(struct sp_store *s, const char *url)
 
 	if ((s->conn = pg) == NULL)
 		return SP_ENOMEM;
+	pg->servers = s->opts.servers;
+	pg->reader = s->opts.reader != 0;
 	if ((pg->url = strdup(strncmp(url, "pg:", 3) == 0 ? url + 3 : url)) == NULL)
 		return SP_ENOMEM;
 	return pg_connect(s);
@@ -410,7 +512,7 @@ pg_bind_null(struct sp_stmt *st, int i)
 }
 
 static enum sp_err
-pg_send(struct sp_stmt *st)
+pg_send_once(struct sp_stmt *st)
 {
 	struct pg *pg = st->s->conn;
 	struct pg_stmt *p = st->native;
@@ -438,6 +540,31 @@ pg_send(struct sp_stmt *st)
 	p->res = res;
 	p->rows = PQntuples(res);
 	return SP_OK;
+}
+
+/* A question outside a transaction, whose server goes away or had to stop it for the sake of its replay, is put again. */
+static enum sp_err
+pg_send(struct sp_stmt *st)
+{
+	struct pg *pg = st->s->conn;
+	struct pg_stmt *p = st->native;
+	uint64_t until_us = sp_now_us() + 2 * (uint64_t)st->s->opts.connect_ms * SP_US_PER_MS;
+	enum sp_err r;
+
+	for (;;) {
+		r = pg_send_once(st);
+		if (pg->servers == NULL || strncmp(p->sql, "SELECT", 6) != 0 || st->s->tx_depth[0] > 0 || sp_now_us() >= until_us ||
+		    (r != SP_EUNAVAIL && (r != SP_EBUSY || !sp_servers_is_replica(pg->servers, pg->at))))
+			return r;
+		if (r == SP_EUNAVAIL) {
+			p->prepared = 0;
+			p->name[0] = '\0';	/* the cache forgets it when the connection is made anew */
+		} else {
+			poll(NULL, 0, AGAIN_MS);
+		}
+		if ((r = pg_ready(st->s)) != SP_OK)
+			return r;
+	}
 }
 
 static enum sp_err

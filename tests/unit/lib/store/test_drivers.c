@@ -305,6 +305,78 @@ a_server_that_stands_still_is_unavailable_within_the_stated_bound(void **state)
 	fx_close(&f);
 }
 
+static enum sp_store_server_role
+role_within(struct sp_store_servers *v, size_t i, enum sp_store_server_role wanted)
+{
+	struct sp_store_server_status s[SP_STORE_SERVERS_MAX];
+	uint64_t until_us = sp_now_us() + 20 * SP_US_PER_S;
+
+	do {
+		assert_true(sp_store_servers_status(v, s, SP_NELEMS(s)) > i);
+		if (s[i].asked && s[i].role == wanted)
+			break;
+		usleep(10000);
+	} while (sp_now_us() < until_us);
+	return s[i].role;
+}
+
+/* A reader beside a list of one live server, one that nobody runs, and one that is no copy of the first. */
+static void
+a_reader_goes_on_with_its_server_and_never_to_another_database(void **state)
+{
+	struct fx_server stranger;
+	struct fx f;
+	char urls[3][160];
+	struct sp_store_server list[3] = { { urls[0], 0 }, { urls[1], 0 }, { urls[2], 1 } };
+	struct sp_store_servers *v = NULL;
+	struct sp_store_opts opts = { .reader = 1 };
+	struct sp_store *reader = NULL, *writer = NULL;
+	struct sp_store_user u = a_user("kept");
+	int current = 0;
+
+	(void)state;
+	assert_int_equal(fx_open(&f, &server), 0);
+	assert_int_equal(fx_server_start(&stranger), 0);
+	sp_snprintf(urls[0], sizeof(urls[0]), "pg:host=/nonexistent dbname=x");
+	sp_snprintf(urls[1], sizeof(urls[1]), "%s", f.url);
+	sp_snprintf(urls[2], sizeof(urls[2]), "pg:host=%s user=sp dbname=postgres", stranger.dir);
+	assert_int_equal(sp_store_servers_new(list, 0, 0, &v), SP_EINVAL);
+	assert_int_equal(sp_store_servers_new(list, 2, 0, &v), SP_OK);
+	assert_int_equal(role_within(v, 1, SP_STORE_SERVER_PRIMARY), SP_STORE_SERVER_PRIMARY);
+	assert_int_equal(role_within(v, 0, SP_STORE_SERVER_AWAY), SP_STORE_SERVER_AWAY);
+	sp_store_servers_free(v);
+	assert_int_equal(sp_store_servers_new(list + 1, 2, 0, &v), SP_OK);
+	assert_int_equal(role_within(v, 0, SP_STORE_SERVER_PRIMARY), SP_STORE_SERVER_PRIMARY);
+	opts.servers = v;
+	assert_int_equal(sp_store_open("pg:", &opts, &reader), SP_OK);
+	opts.reader = 0;
+	assert_int_equal(sp_store_open("pg:", &opts, &writer), SP_OK);
+	assert_int_equal(sp_store_user_add(writer, &u), SP_OK);
+	assert_int_equal(sp_store_user_get(reader, &u.id, &u), SP_OK);
+	assert_int_equal(sp_store_is_current(reader, &current), SP_OK);
+	assert_int_equal(current, 1);
+	assert_int_equal(role_within(v, 1, SP_STORE_SERVER_REFUSED), SP_STORE_SERVER_REFUSED);
+	fx_server_kill(&server);
+	assert_int_equal(role_within(v, 0, SP_STORE_SERVER_AWAY), SP_STORE_SERVER_AWAY);
+	assert_int_equal(sp_store_ping(reader), SP_EUNAVAIL);	/* the stranger is alive, and not asked */
+	assert_int_equal(sp_store_begin(writer, SP_STORE_MAIN), SP_EUNAVAIL);
+	assert_int_equal(fx_server_boot(&server), 0);
+	assert_int_equal(role_within(v, 0, SP_STORE_SERVER_PRIMARY), SP_STORE_SERVER_PRIMARY);
+	assert_int_equal(sp_store_user_get(reader, &u.id, &u), SP_OK);
+	/* a connection that dies while it is idle costs neither a question nor the begin of a transaction */
+	fx_server_kill(&server);
+	assert_int_equal(fx_server_boot(&server), 0);
+	assert_int_equal(role_within(v, 0, SP_STORE_SERVER_PRIMARY), SP_STORE_SERVER_PRIMARY);
+	assert_int_equal(sp_store_user_get(reader, &u.id, &u), SP_OK);
+	assert_int_equal(sp_store_begin(writer, SP_STORE_MAIN), SP_OK);
+	assert_int_equal(sp_store_commit(writer), SP_OK);
+	sp_store_close(reader);
+	sp_store_close(writer);
+	sp_store_servers_free(v);
+	fx_server_stop(&stranger);
+	fx_close(&f);
+}
+
 static int
 start(void **state)
 {
@@ -331,6 +403,7 @@ main(void)
 		cmocka_unit_test(a_server_that_goes_away_is_unavailable_and_found_again_when_it_returns),
 		cmocka_unit_test(one_decision_on_postgresql_reads_indexes_whatever_the_statistics_say),
 		cmocka_unit_test(a_server_that_stands_still_is_unavailable_within_the_stated_bound),
+		cmocka_unit_test(a_reader_goes_on_with_its_server_and_never_to_another_database),
 		cmocka_unit_test(opening_without_a_server_is_unavailable_in_bounded_time)
 	};
 
