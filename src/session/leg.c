@@ -326,10 +326,32 @@ leg_close_source(struct sp_leg *leg)
 	sp_closep(&leg->fd);
 }
 
+/* What libssh says of some faults of the other side misleads, or is about its own insides. */
+static const struct {
+	const char	*begins, *better;
+} leg_words[] = {
+	{ "Can't verify server in known hosts", "malformed key exchange message" },	/* what was in its error text before */
+	{ "Wrong state in callback_receive_banner", "no SSH version line" },
+	{ "Failed to import next public key", "malformed host key" },
+	{ "Failed to get next public key", "malformed host key" },
+	{ "Packet filter: rejected packet", "a message that is not allowed in this state" },
+	{ "read_packet(): Packet len too high", "malformed packet length" },
+};
+
+static const char *
+leg_word(const char *why)
+{
+	for (size_t i = 0; i < SP_NELEMS(leg_words); i++)
+		if (strncmp(why, leg_words[i].begins, strlen(leg_words[i].begins)) == 0)
+			return leg_words[i].better;
+	return why;
+}
+
 /* The end, from our side or theirs. */
 static void
 leg_fail(struct sp_leg *leg, const char *why)
 {
+	why = leg_word(why);
 	if (leg->closed)
 		return;
 	leg->closed = 1;

@@ -440,7 +440,7 @@ target_on_broken(void *arg, const char *why)
 	char line[SESSION_TEXT];
 
 	(void)sp_snprintf(line, sizeof(line), "%s broke the protocol: %s", target_name(t), why);
-	target_end(t, "protocol error of the target", "", line);
+	target_end(t, line, "", line);
 }
 
 static int
@@ -645,8 +645,8 @@ target_on_closed(void *arg, const char *why)
 	if (t->state == TG_ENDED)
 		return;
 	if (t->state == TG_UP) {
-		(void)sp_snprintf(line, sizeof(line), "Connection to %s lost", target_name(t));
-		target_end(t, why, "", t->n_relays > 0 ? line : NULL);
+		(void)sp_snprintf(line, sizeof(line), "Connection to %s lost: %s", target_name(t), why);
+		target_end(t, line, "", t->n_relays > 0 ? line : NULL);
 		return;
 	}
 	if (!t->kexed)
