@@ -10,6 +10,10 @@
  * transaction is put again, elsewhere if need be, when its server goes away: a result is whole or not there at all. A
  * write is never repeated here: nobody knows what became of it.
  *
+ * Fewer trips. What frames an operation inside a transaction (SAVEPOINT, RELEASE) has no answer that anybody waits for: it
+ * is queued and travels with the next statement, in libpq's pipeline mode, as does the preparation of a statement with its
+ * first use. So an import pays one trip for each statement that does something, and a decision is one trip from the start.
+ *
  * Plans do not depend on statistics. A statement prepared on an empty table would be planned as a sequential scan and
  * kept for the life of the connection, a million rows later too. Each of our statements has an index to go by, so the
  * session plans once per statement, by index, nested loops, joins in the order in which they are written (as SQLite
@@ -34,6 +38,8 @@
 #define STEP_PARAMS	16
 #define GRACE_MS	1000		/* for the server's own time-out to reach us */
 #define SLOW_MS		3600000		/* a migration may take this long */
+#define QUEUED_MAX	8		/* texts of at most 20 bytes */
+#define SCRIPT_SIZE	512		/* them and a short script */
 #define AGAIN_MS	20		/* between attempts at a server that may be going or coming */
 #define SLICE_MS	50		/* of waiting for an answer, between looks at what is known of the server */
 
@@ -43,6 +49,8 @@ struct pg {
 	uint64_t	 next_name;
 	int		 broken;	/* it said that it is going, or cannot serve us: connect anew next time */
 	int		 slow;		/* the server's statement time-out is lifted */
+	const char	*queued[QUEUED_MAX];	/* static texts, to go before the next statement of the transaction */
+	int		 queued_n;
 	struct sp_store_servers *servers;	/* borrowed; NULL: the URL says where to */
 	int		 reader;
 	int		 at;		/* which of the servers; with a connection */
@@ -82,6 +90,7 @@ pg_disconnect(struct sp_store *s)
 		PQfinish(pg->conn);
 	}
 	pg->conn = NULL;
+	pg->queued_n = 0;
 	pg->broken = 0;
 	pg->slow = 0;
 	sp_store_tx_lost(s);
@@ -168,27 +177,112 @@ pg_answer(struct sp_store *s, int sent, uint64_t deadline_us, PGresult **ret)
 	return pg_err(s, *ret);
 }
 
+/* ---- several commands in one trip ---- */
+
+static enum sp_err
+pg_next(struct sp_store *s, uint64_t deadline_us, PGresult **ret)
+{
+	struct pg *pg = s->conn;
+
+	if (pg_wait(pg, deadline_us) != SP_OK) {
+		pg->broken = 1;
+		return sp_store_fail(s, SP_EUNAVAIL, "postgresql: no answer in time");
+	}
+	*ret = PQgetResult(pg->conn);
+	return SP_OK;
+}
+
+/* The answers to n commands and the sync behind them: the last command's result in *ret, NULL or for PQclear(). The first
+ * error counts; the server has skipped what followed it. *ret_done: how many commands went well. */
+static enum sp_err
+pg_pipeline_answers(struct sp_store *s, int n, uint64_t deadline_us, PGresult **ret, int *ret_done)
+{
+	struct pg *pg = s->conn;
+	enum sp_err r = SP_OK, e;
+	PGresult *res = NULL;
+
+	*ret = NULL;
+	*ret_done = 0;
+	for (int i = 0; i <= n && !pg->broken; ) {
+		ExecStatusType is;
+
+		if ((e = pg_next(s, deadline_us, &res)) != SP_OK)
+			return e;
+		is = res != NULL ? PQresultStatus(res) : PGRES_EMPTY_QUERY;
+		if (res == NULL || is == PGRES_PIPELINE_SYNC) {
+			i++;		/* each command's answers end with NULL; the sync is an answer of its own */
+		} else if (is == PGRES_COMMAND_OK || is == PGRES_TUPLES_OK) {
+			PQclear(*ret);
+			*ret = sp_steal(&res);
+			(*ret_done)++;
+		} else if (is != PGRES_PIPELINE_ABORTED && r == SP_OK) {
+			r = pg_err(s, res);
+		}
+		PQclear(res);
+	}
+	if (!pg->broken && !PQexitPipelineMode(pg->conn))
+		pg->broken = 1;
+	return pg->broken ? SP_EUNAVAIL : r;
+}
+
+/* Text before a script that goes by simple query. Room for it is a matter of QUEUED_MAX. */
+static void
+pg_queued_text(struct pg *pg, const char *script, char *dst, size_t size)
+{
+	size_t at = 0;
+
+	dst[0] = '\0';
+	for (int i = 0; i < pg->queued_n; i++) {
+		sp_snprintf(dst + at, size - at, "%s; ", pg->queued[i]);
+		at += strlen(dst + at);
+	}
+	sp_snprintf(dst + at, size - at, "%s", script);
+	pg->queued_n = 0;
+}
+
+/* 1: the script only frames operations, and waits for the next statement. */
+static int
+pg_queue(struct pg *pg, const char *script)
+{
+	static const char *const framing[] = { "SAVEPOINT op", "RELEASE SAVEPOINT op" };
+
+	for (size_t i = 0; i < SP_NELEMS(framing); i++)
+		if (strcmp(script, framing[i]) == 0 && pg->queued_n < QUEUED_MAX) {
+			if (i == 1 && pg->queued_n > 0 && pg->queued[pg->queued_n - 1] == framing[0])
+				pg->queued_n--;		/* nothing happened in between */
+			else
+				pg->queued[pg->queued_n++] = framing[i];
+			return 1;
+		}
+	return 0;
+}
+
 static enum sp_err pg_connect(struct sp_store *s);
 
 /* COMMIT, and in the same trip where in the log that was: a replica that has not come so far is not read (servers.c). */
 static enum sp_err
 pg_commit_power(struct sp_store *s)
 {
-	static const char script[] = "COMMIT; SELECT (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint";
 	struct pg *pg = s->conn;
+	char script[SCRIPT_SIZE];
 	uint64_t deadline_us = pg_deadline(s);
 	PGresult *res = NULL;
 	enum sp_err r;
+	int done;
 
-	if (!PQsendQuery(pg->conn, script) || pg_wait(pg, deadline_us) != SP_OK) {
-		pg->broken = 1;
-		return sp_store_fail(s, SP_EUNAVAIL, "postgresql: no answer in time");
-	}
-	if (PQresultStatus(res = PQgetResult(pg->conn)) != PGRES_COMMAND_OK)
-		r = pg_err(s, res);
-	else
-		r = strcmp(PQcmdStatus(res), "COMMIT") == 0 ? SP_OK : SP_ESTATE;
-	PQclear(res);
+	pg_queued_text(pg, "COMMIT; SELECT (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint", script, sizeof(script));
+	if (!PQsendQuery(pg->conn, script))
+		return pg_err(s, NULL);
+	do {	/* what was queued, then COMMIT */
+		if ((r = pg_next(s, deadline_us, &res)) != SP_OK)
+			return r;
+		if (PQresultStatus(res) != PGRES_COMMAND_OK)
+			r = pg_err(s, res);
+		else
+			r = strcmp(PQcmdStatus(res), "ROLLBACK") != 0 ? SP_OK : SP_ESTATE;
+		done = r != SP_OK || strcmp(PQcmdStatus(res), "COMMIT") == 0;
+		PQclear(res);
+	} while (!done);
 	if (pg_answer(s, 1, deadline_us, &res) == SP_OK && PQntuples(res) == 1)
 		sp_servers_committed(pg->servers, pg->at, strtoull(PQgetvalue(res, 0, 0), NULL, 10));
 	else if (r == SP_OK)
@@ -201,11 +295,27 @@ static enum sp_err
 pg_exec_plain(struct sp_store *s, const char *script)
 {
 	struct pg *pg = s->conn;
+	char text[SCRIPT_SIZE];
+	int commits = strcmp(script, "COMMIT") == 0;
 	PGresult *res;
-	enum sp_err r = pg_answer(s, PQsendQuery(pg->conn, script), pg_deadline(s), &res);
+	enum sp_err r;
 
+	if (pg->queued_n > 0) {
+		int fits = strlen(script) < SCRIPT_SIZE / 2;
+
+		pg_queued_text(pg, fits ? script : "", text, sizeof(text));
+		if (!fits) {
+			r = pg_answer(s, PQsendQuery(pg->conn, text), pg_deadline(s), &res);
+			PQclear(res);
+			if (r != SP_OK)
+				return r;
+		} else {
+			script = text;
+		}
+	}
+	r = pg_answer(s, PQsendQuery(pg->conn, script), pg_deadline(s), &res);
 	/* COMMIT of a spoiled transaction says ROLLBACK and no error. */
-	if (r == SP_OK && strcmp(script, "COMMIT") == 0 && strcmp(PQcmdStatus(res), "COMMIT") != 0)
+	if (r == SP_OK && commits && strcmp(PQcmdStatus(res), "COMMIT") != 0)
 		r = SP_ESTATE;
 	PQclear(res);
 	return r;
@@ -220,6 +330,10 @@ pg_exec(struct sp_store *s, enum sp_store_part part, const char *script)
 	(void)part;
 	if (pg->conn == NULL || pg->broken)
 		return SP_EUNAVAIL;
+	if (pg_queue(pg, script))
+		return SP_OK;
+	if (strcmp(script, "ROLLBACK") == 0)
+		pg->queued_n = 0;
 	if (pg->servers != NULL && s->tx_power && strcmp(script, "COMMIT") == 0)
 		r = pg_commit_power(s);
 	else
@@ -511,6 +625,33 @@ pg_bind_null(struct sp_stmt *st, int i)
 	return pg_bind(st, i, OID_INT8, NULL, 0);
 }
 
+/* With what is queued before it, and its preparation, in one trip. */
+static enum sp_err
+pg_send_pipeline(struct sp_stmt *st, uint64_t deadline_us, PGresult **ret)
+{
+	struct pg *pg = st->s->conn;
+	struct pg_stmt *p = st->native;
+	int n = 0, done = 0, sent = PQenterPipelineMode(pg->conn), prepares = !p->prepared;
+	enum sp_err r;
+
+	*ret = NULL;
+	for (; sent && n < pg->queued_n; n++)
+		sent = PQsendQueryParams(pg->conn, pg->queued[n], 0, NULL, NULL, NULL, NULL, 1);
+	pg->queued_n = 0;
+	if (sent && prepares) {
+		sent = PQsendPrepare(pg->conn, p->name, p->sql, p->n, p->oid);
+		n++;
+	}
+	if (!sent || !PQsendQueryPrepared(pg->conn, p->name, p->n, p->value, p->len, p->format, 1) || !PQpipelineSync(pg->conn)) {
+		pg->broken = 1;
+		return pg_err(st->s, NULL);
+	}
+	r = pg_pipeline_answers(st->s, n + 1, deadline_us, ret, &done);
+	if (prepares && done >= n)
+		p->prepared = p->name[0] != 0;	/* also when its use failed: the preparation outlives the transaction */
+	return r;
+}
+
 static enum sp_err
 pg_send_once(struct sp_stmt *st)
 {
@@ -525,14 +666,10 @@ pg_send_once(struct sp_stmt *st)
 	for (int i = 0; i < p->n; i++)
 		if (p->oid[i] == OID_INT8 && p->value[i] != NULL)
 			p->value[i] = (const char *)&p->number[i];
-	if (!p->prepared) {
-		r = pg_answer(st->s, PQsendPrepare(pg->conn, p->name, p->sql, p->n, p->oid), deadline_us, &res);
-		PQclear(res);
-		if (r != SP_OK)
-			return r;
-		p->prepared = p->name[0] != 0;
-	}
-	r = pg_answer(st->s, PQsendQueryPrepared(pg->conn, p->name, p->n, p->value, p->len, p->format, 1), deadline_us, &res);
+	if (!p->prepared || pg->queued_n > 0)
+		r = pg_send_pipeline(st, deadline_us, &res);
+	else
+		r = pg_answer(st->s, PQsendQueryPrepared(pg->conn, p->name, p->n, p->value, p->len, p->format, 1), deadline_us, &res);
 	if (r != SP_OK) {
 		PQclear(res);
 		return r;
