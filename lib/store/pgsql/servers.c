@@ -66,6 +66,12 @@ static const char probe_sql[] = "SELECT pg_is_in_recovery()::int, (SELECT system
     " (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END - '0/0'::pg_lsn)::bigint,"
     " CASE WHEN pg_is_in_recovery() THEN 0 ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint END";
 
+static unsigned
+bit_of(size_t server)
+{
+	return 1u << server % SP_STORE_SERVERS_MAX;
+}
+
 /* ---- the verdict; under mu ---- */
 
 static int
@@ -154,6 +160,17 @@ first_of(const struct sp_store_servers *v, int standby, int last_resort, uint64_
 }
 
 static void
+say_two_primaries(struct sp_store_servers *v)
+{
+	for (size_t i = 0; i < v->n; i++) {
+		struct server *s = &v->server[i];
+
+		if (s->role == SP_STORE_SERVER_PRIMARY)
+			(void)sp_strlcpy(s->why, "two primaries on one timeline: nothing is written until one is gone", sizeof(s->why));
+	}
+}
+
+static void
 judge(struct sp_store_servers *v, uint64_t now_us)
 {
 	unsigned fresh = 0, replicas = 0, primaries = 0;
@@ -166,8 +183,8 @@ judge(struct sp_store_servers *v, uint64_t now_us)
 		struct server *s = &v->server[i];
 
 		judge_one(v, s, now_us);
-		fresh |= is_fresh(v, s, now_us) ? 1u << i : 0;
-		replicas |= s->standby ? 1u << i : 0;
+		fresh |= is_fresh(v, s, now_us) ? bit_of(i) : 0;
+		replicas |= s->standby ? bit_of(i) : 0;
 		primaries += s->role == SP_STORE_SERVER_PRIMARY;
 	}
 	read = first_of(v, 0, 0, now_us);
@@ -176,10 +193,8 @@ judge(struct sp_store_servers *v, uint64_t now_us)
 	if (read == -1 && (read = first_of(v, 0, 1, now_us)) == -1)
 		read = first_of(v, 1, 1, now_us);
 	write = primaries > 1 ? -1 : first_of(v, 0, 1, now_us);
-	for (size_t i = 0; i < v->n && primaries > 1; i++)
-		if (v->server[i].role == SP_STORE_SERVER_PRIMARY)
-			(void)sp_strlcpy(v->server[i].why, "two primaries on one timeline: nothing is written until one is gone",
-			    sizeof(v->server[i].why));
+	if (primaries > 1)
+		say_two_primaries(v);
 	atomic_store(&v->fresh, fresh);
 	atomic_store(&v->replicas, replicas);
 	if (atomic_exchange(&v->best[0], write) != write || atomic_exchange(&v->best[1], read) != read)
@@ -419,13 +434,13 @@ sp_servers_gave_up(const struct sp_store_servers *v, int any, int at)
 {
 	int best = atomic_load(&v->best[any]);
 
-	return best != -1 && best != at && (atomic_load(&v->fresh) & 1u << at) == 0;
+	return best != -1 && best != at && (atomic_load(&v->fresh) & bit_of((size_t)at)) == 0;
 }
 
 int
 sp_servers_is_replica(const struct sp_store_servers *v, int at)
 {
-	return (atomic_load(&v->replicas) & 1u << at) != 0;
+	return (atomic_load(&v->replicas) & bit_of((size_t)at)) != 0;
 }
 
 enum sp_err
