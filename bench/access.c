@@ -402,6 +402,7 @@ main(int argc, char **argv)
 	listen_to_signals(o.limit_s);
 	if ((o.pg && fx_server_start(&w->server) != 0) || fx_open(&w->fx, o.pg ? &w->server : NULL) != 0)
 		leave(w, stopped_by != 0 ? 128 + stopped_by : 1);
+	must(w, sp_store_mac_set(w->fx.s, SP_STORE_MAC_ON, "a key of thirty-two bytes, no more"), "the row key");	/* as control has it */
 	make_world(w, o.max);
 	for (size_t i = 0; i < SP_NELEMS(steps) && steps[i] <= o.max; i++, n++) {
 		double t = now_s();

@@ -53,9 +53,37 @@ pair_sql(struct sp_store *s)
 	return (s->sql_grants_for = strdup(sp_buf_cstr(&b))) != NULL ? SP_OK : SP_ENOMEM;
 }
 
+/* What the closures bring is a claim. A grant whose MAC is wrong ends the decision: it may have been a deny. One that no
+ * good edge leads to does not allow; it still denies. */
+struct proof {
+	struct sp_store		*s;
+	struct sp_path		 user, asset;
+	sp_store_grant_fn	 fn;
+	void			*arg;
+	enum sp_err		 err;
+};
+
+static int
+proof_row(const void *row, void *arg)
+{
+	const struct sp_store_grant *g = row;
+	struct proof *p = arg;
+	int ok = 1;
+
+	if ((p->err = sp_mac_row_check(p->s, &sp_rt_grant, g)) != SP_OK)
+		return 1;
+	if (g->effect == SP_STORE_ALLOW &&
+	    ((p->err = sp_path_proves(p->s, &p->user, &g->subject_id, &ok)) != SP_OK ||
+	    (ok && (p->err = sp_path_proves(p->s, &p->asset, &g->object_id, &ok)) != SP_OK)))
+		return 1;
+	return ok ? p->fn(g, p->arg) : 0;
+}
+
 enum sp_err
 sp_store_grants_for(struct sp_store *s, const struct sp_uuid *user_id, const struct sp_uuid *asset_id, sp_store_grant_fn fn, void *arg)
 {
+	struct proof p = { .s = s, .user = { .graph = SP_PATH_USERS, .leaf = user_id },
+	    .asset = { .graph = SP_PATH_ASSETS, .leaf = asset_id }, .fn = fn, .arg = arg };
 	struct sp_q q;
 	enum sp_err r;
 
@@ -64,7 +92,10 @@ sp_store_grants_for(struct sp_store *s, const struct sp_uuid *user_id, const str
 	sp_q_open(s, SP_STORE_MAIN, s->sql_grants_for, &q);
 	sp_q_uuid(&q, user_id);
 	sp_q_uuid(&q, asset_id);
-	return sp_row_each(&q, &sp_rt_grant, grant_call, &(struct grant_call){ fn, arg });
+	r = sp_row_each(&q, &sp_rt_grant, proof_row, &p);
+	sp_path_release(&p.user);
+	sp_path_release(&p.asset);
+	return r != SP_OK ? r : p.err;
 }
 
 static enum sp_err
@@ -111,7 +142,7 @@ reach_sql(struct sp_buf *b, const struct sp_store_query *q, const struct sp_word
 		return r;
 	if ((r = sp_buf_append_str(b, count ? "count(*)" REACH : REACH)) != SP_OK)
 		return r;
-	if (!sp_uuid_is_null(&q->department_id) && (r = sp_buf_append_str(b, " AND t.department_id = ?")) != SP_OK)
+	if (!sp_uuid_is_null(&q->department_id) && (r = sp_buf_append_str(b, " AND t.department_id IN " SP_DEPARTMENTS_BELOW)) != SP_OK)
 		return r;
 	for (int i = 0; i < w->n; i++)
 		if ((r = sp_buf_printf(b, " AND %s LIKE ? ESCAPE '\\'", sp_rt_asset.search)) != SP_OK)

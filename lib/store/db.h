@@ -6,6 +6,7 @@
 #define SP_STORE_DB_H
 
 #include "base/htab.h"
+#include "crypto/secret.h"
 #include "store/store.h"
 
 #define SP_STORE_STMTS_MAX	256	/* cached prepared statements of one handle */
@@ -68,6 +69,11 @@ struct sp_store {
 	int				 tx_power;	/* the transaction changes what gives power */
 	int				 batch;		/* sp_store_begin was called, for batch_part */
 	enum sp_store_part		 batch_part;
+	enum sp_store_mac_mode		 mac_mode;
+	struct sp_secret		 mac_key;	/* empty unless the mode is ON */
+	struct sp_buf			 mac_buf;	/* what is being hashed */
+	struct sp_store_finding		 finding[SP_STORE_FINDINGS_MAX];
+	size_t				 finding_n;
 	char				*sql_grants_for;	/* built once: it is the hot path */
 	char				 detail[512];
 };
@@ -118,8 +124,9 @@ enum {
 	SP_FF_NAME	= 1 << 0,	/* sp_name_is_ok */
 	SP_FF_NOLIST	= 1 << 1,	/* no ',' and no '*': it stands in lists */
 	SP_FF_NEEDED	= 1 << 2,	/* not "" and not null */
-	SP_FF_APART	= 1 << 3,	/* written by add and by its own operation only; not in the canonical form */
-	SP_FF_FREE	= 1 << 4	/* text may hold line breaks and tabs */
+	SP_FF_APART	= 1 << 3,	/* written by add and by its own operation only */
+	SP_FF_FREE	= 1 << 4,	/* text may hold line breaks and tabs */
+	SP_FF_LOOSE	= 1 << 5	/* not in the canonical form */
 };
 struct sp_field {
 	const char	*col;
@@ -145,13 +152,22 @@ struct sp_rowtype {
 };
 extern const struct sp_rowtype sp_rt_department, sp_rt_user, sp_rt_user_key, sp_rt_totp, sp_rt_recovery, sp_rt_group,
     sp_rt_zone, sp_rt_asset, sp_rt_host_key, sp_rt_asset_group, sp_rt_account, sp_rt_secret, sp_rt_grant, sp_rt_session;
+/* Every kind but sessions: what can be looked through and accepted by the name of its table (scan.c). */
+extern const struct sp_rowtype *const sp_rowtypes[];
+extern const size_t sp_rowtypes_n;
 typedef int (*sp_row_fn)(const void *row, void *arg);
+/* The head of every row struct but a session's. */
+struct sp_row_head {
+	SP_STORE_HEAD;
+};
+#define SP_ROW_HEAD_N	5
 
 enum sp_err	 sp_row_columns(struct sp_buf *b, const struct sp_rowtype *t, const char *prefix) SP_MUST_USE;
 enum sp_err	 sp_row_read(struct sp_q *q, const struct sp_rowtype *t, void *row) SP_MUST_USE;	/* columns 0.. in order */
 enum sp_err	 sp_row_check(const struct sp_rowtype *t, const void *row) SP_MUST_USE;
 void		 sp_row_bind(struct sp_q *q, const struct sp_rowtype *t, const void *row, int from, unsigned without_flags);
-enum sp_err	 sp_row_first(struct sp_q *q, const struct sp_rowtype *t, void *ret) SP_MUST_USE;	/* reads, closes */
+enum sp_err	 sp_row_canonical(const struct sp_rowtype *t, const void *row, struct sp_buf *dst) SP_MUST_USE;
+enum sp_err	 sp_row_first(struct sp_q *q, const struct sp_rowtype *t, void *ret) SP_MUST_USE;	/* reads, checks the MAC, closes */
 enum sp_err	 sp_row_each(struct sp_q *q, const struct sp_rowtype *t, sp_row_fn fn, void *arg) SP_MUST_USE;	/* reads, closes */
 /* " AND search LIKE ? ..." for each word of text; binding the same words. */
 #define SP_STORE_WORDS_MAX	8
@@ -160,9 +176,39 @@ struct sp_words {
 	char	like[SP_STORE_WORDS_MAX][SP_STORE_NAME_MAX * 2 + 3];
 };
 enum sp_err	 sp_words_parse(const char *text, struct sp_words *ret) SP_MUST_USE;
+/* The department ? and every one below it. */
+#define SP_DEPARTMENTS_BELOW "(WITH RECURSIVE d(id) AS (SELECT id FROM departments WHERE id = ? UNION"	\
+	" SELECT c.id FROM departments c JOIN d ON c.parent_id = d.id) SELECT id FROM d)"
 uint32_t	 sp_page_limit(uint32_t limit);
 
+/* ---- row MACs (mac.c); where the mode is OFF they do nothing ---- */
+#define SP_MAC_LEN	32
+void		 sp_mac_found(struct sp_store *s, const char *table, const char *id, const char *what);
+void		 sp_mac_pair_text(const struct sp_uuid *a, const struct sp_uuid *b, char dst[SP_STORE_ROW_ID_SIZE]);
+/* Fill in row->mac over the row as it stands (version included). SP_ESEALED. */
+enum sp_err	 sp_mac_row_make(struct sp_store *s, const struct sp_rowtype *t, void *row) SP_MUST_USE;
+enum sp_err	 sp_mac_row_check(struct sp_store *s, const struct sp_rowtype *t, const void *row) SP_MUST_USE;	/* SP_ETAMPERED */
+enum sp_err	 sp_mac_edge_make(struct sp_store *s, const char *table, const struct sp_store_member *m, struct sp_store_mac *ret) SP_MUST_USE;
+enum sp_err	 sp_mac_edge_check(struct sp_store *s, const char *table, const struct sp_store_member *m) SP_MUST_USE;
+enum sp_err	 sp_mac_setting_make(struct sp_store *s, const char *key, const char *value, struct sp_store_mac *ret) SP_MUST_USE;
+enum sp_err	 sp_mac_setting_check(struct sp_store *s, const char *key, const char *value, const struct sp_store_mac *mac) SP_MUST_USE;
+
+/* ---- ways over good edges (path.c) ---- */
+enum sp_path_graph { SP_PATH_USERS, SP_PATH_ASSETS };
+struct sp_path {
+	enum sp_path_graph	 graph;
+	const struct sp_uuid	*leaf;	/* borrowed */
+	struct sp_uuid		*node;	/* reached, the leaf first; NULL: not walked yet */
+	size_t			 n;
+};
+void		 sp_path_release(struct sp_path *p);
+/* *ret: 1 if the leaf is, or is in, that node (always where the mode is not ON). A refusal is among the findings. */
+enum sp_err	 sp_path_proves(struct sp_store *s, struct sp_path *p, const struct sp_uuid *node, int *ret) SP_MUST_USE;
+
 /* ---- closures (member.c) ---- */
+enum sp_err	 sp_member_read(struct sp_q *q, struct sp_store_member *ret) SP_MUST_USE;	/* parent, child, kind, created, mac */
+enum sp_err	 sp_row_delete(struct sp_store *s, const struct sp_rowtype *t, const struct sp_uuid *id, int64_t version) SP_MUST_USE;
+enum sp_err	 sp_store_edge_delete(struct sp_store *s, int of_assets, const struct sp_uuid *parent, const struct sp_uuid *child) SP_MUST_USE;
 enum sp_err	 sp_asset_group_before_write(struct sp_store *s, const void *row, int adding);
 enum sp_err	 sp_asset_group_after_write(struct sp_store *s, const void *row, int adding);
 enum sp_err	 sp_asset_group_before_delete(struct sp_store *s, const struct sp_uuid *id);

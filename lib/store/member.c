@@ -18,7 +18,7 @@ struct graph {
 	const char	*grow, *shrink, *regrow;
 	const char	*height, *depth;	/* most levels above ?, most levels of groups below ? */
 	const char	*is_above;	/* is ? (2nd) above ? (1st) */
-	const char	*link, *unlink, *unlink_all, *members;
+	const char	*table, *link, *unlink, *unlink_all, *members;
 };
 
 #define UP(g)	"WITH RECURSIVE up(id) AS (SELECT parent_id FROM " g "_edges WHERE child_id = ?" \
@@ -38,6 +38,7 @@ struct graph {
 	.height = LEVELS(g, "child_id", "parent_id", ""),								\
 	.depth = LEVELS(g, "parent_id", "child_id", " AND child_kind = 2"),						\
 	.is_above = UP(g) "SELECT 1 FROM up WHERE id = ?",								\
+	.table = g "_edges",												\
 	.link = "INSERT INTO " g "_edges (child_id, parent_id, child_kind, created_us, mac) VALUES (?, ?, ?, ?, ?)",	\
 	.unlink = "DELETE FROM " g "_edges WHERE child_id = ? AND parent_id = ?",					\
 	.unlink_all = "DELETE FROM " g "_edges WHERE child_id = ? OR parent_id = ?",					\
@@ -95,12 +96,13 @@ link_check(struct sp_store *s, const struct graph *g, const struct sp_uuid *chil
 }
 
 static enum sp_err
-link_body(struct sp_store *s, const struct graph *g, const struct sp_store_member *m)
+link_body(struct sp_store *s, const struct graph *g, struct sp_store_member *m)
 {
 	struct sp_q q;
 	enum sp_err r;
 
-	if ((r = graph_lock(s)) != SP_OK || (r = link_check(s, g, &m->member_id, &m->group_id)) != SP_OK)
+	if ((r = graph_lock(s)) != SP_OK || (r = link_check(s, g, &m->member_id, &m->group_id)) != SP_OK ||
+	    (r = sp_mac_edge_make(s, g->table, m, &m->mac)) != SP_OK)
 		return r;
 	sp_q_open(s, SP_STORE_MAIN, g->link, &q);
 	sp_q_uuid(&q, &m->member_id);
@@ -161,8 +163,8 @@ member_delete(struct sp_store *s, const struct graph *g, const struct sp_uuid *p
 	return r != SP_OK ? r : sp_op_end(s, SP_STORE_MAIN, unlink_body(s, g, parent, child));
 }
 
-static enum sp_err
-member_read(struct sp_q *q, struct sp_store_member *ret)
+enum sp_err
+sp_member_read(struct sp_q *q, struct sp_store_member *ret)
 {
 	struct sp_store_member m = { 0 };
 	enum sp_err r;
@@ -192,9 +194,15 @@ member_list(struct sp_store *s, const struct graph *g, const struct sp_uuid *gro
 	sp_q_open(s, SP_STORE_MAIN, g->members, &q);
 	sp_q_uuid(&q, group_id);
 	while ((r = sp_q_step(&q)) == SP_OK)
-		if ((r = member_read(&q, &m)) != SP_OK || fn(&m, arg) != 0)
+		if ((r = sp_member_read(&q, &m)) != SP_OK || fn(&m, arg) != 0)
 			return r;
 	return r == SP_ENOENT ? SP_OK : r;
+}
+
+enum sp_err
+sp_store_edge_delete(struct sp_store *s, int of_assets, const struct sp_uuid *parent, const struct sp_uuid *child)
+{
+	return member_delete(s, of_assets ? &assets : &users, parent, child);
 }
 
 enum sp_err

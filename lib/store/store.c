@@ -100,6 +100,7 @@ sp_store_open(const char *url, const struct sp_store_opts *opts, struct sp_store
 	s->drv = drv;
 	if (opts != NULL)
 		s->opts = *opts;
+	sp_buf_init(&s->mac_buf, SP_STORE_SQL_MAX);
 	s->opts.busy_ms = s->opts.busy_ms != 0 ? s->opts.busy_ms : 2000;
 	s->opts.statement_ms = s->opts.statement_ms != 0 ? s->opts.statement_ms : 5000;
 	s->opts.connect_ms = s->opts.connect_ms != 0 ? s->opts.connect_ms : 2000;
@@ -118,6 +119,8 @@ sp_store_close(struct sp_store *s)
 	sp_store_forget_statements(s);
 	s->drv->close(s);
 	sp_htab_release(&s->stmts);
+	sp_secret_release(&s->mac_key);
+	sp_buf_release(&s->mac_buf);
 	free(s->sql_grants_for);
 	free(s);
 }
@@ -202,33 +205,42 @@ enum sp_err
 sp_store_setting_get(struct sp_store *s, const char *key, char *dst, size_t size)
 {
 	sp_auto_q q;
+	struct sp_store_mac mac = { 0 };
+	char value[SP_STORE_VALUE_MAX + 1];
 	size_t n;
 	const void *p;
 	enum sp_err r;
 
-	sp_q_open(s, SP_STORE_MAIN, "SELECT value FROM settings WHERE key = ?", &q);
+	sp_q_open(s, SP_STORE_MAIN, "SELECT value, mac FROM settings WHERE key = ?", &q);
 	sp_q_text(&q, key);
-	if ((r = sp_q_step(&q)) != SP_OK)
+	if ((r = sp_q_step(&q)) != SP_OK || (r = sp_q_get_text(&q, 0, value, sizeof(value))) != SP_OK)
 		return r;
-	p = sp_q_get_bytes(&q, 0, &n);
-	if (n >= size)
-		return SP_ESIZE;
-	memcpy(dst, p, n);
-	dst[n] = 0;
-	return SP_OK;
+	p = sp_q_get_bytes(&q, 1, &n);
+	if (n <= sizeof(mac.b)) {
+		mac.len = (uint32_t)n;
+		memcpy(mac.b, p, n);
+	}
+	if ((r = sp_mac_setting_check(s, key, value, &mac)) != SP_OK)
+		return r;
+	return sp_strlcpy(dst, value, size) == 0 ? SP_OK : SP_ESIZE;
 }
 
 enum sp_err
 sp_store_setting_set(struct sp_store *s, const char *key, const char *value)
 {
+	struct sp_store_mac mac;
 	struct sp_q q;
 	size_t n = strlen(value);
+	enum sp_err r;
 
 	if (!sp_name_is_safe(key, SP_STORE_NAME_MAX) || n > SP_STORE_VALUE_MAX || !sp_utf8_valid(value, n))
 		return SP_EINVAL;
-	sp_q_open(s, SP_STORE_MAIN, "INSERT INTO settings (key, value) VALUES (?, ?)"
-	    " ON CONFLICT (key) DO UPDATE SET value = excluded.value", &q);
+	if ((r = sp_mac_setting_make(s, key, value, &mac)) != SP_OK)
+		return r;
+	sp_q_open(s, SP_STORE_MAIN, "INSERT INTO settings (key, value, mac) VALUES (?, ?, ?)"
+	    " ON CONFLICT (key) DO UPDATE SET value = excluded.value, mac = excluded.mac", &q);
 	sp_q_text(&q, key);
 	sp_q_text(&q, value);
+	sp_q_blob(&q, mac.len > 0 ? mac.b : NULL, mac.len);
 	return sp_op_single(s, SP_STORE_MAIN, &q, NULL);
 }

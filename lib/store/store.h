@@ -53,7 +53,7 @@ SP_STORE_BLOB(sp_store_mac, SP_STORE_MAC_MAX);
 SP_STORE_BLOB(sp_store_pubkey, SP_STORE_KEY_MAX);
 SP_STORE_BLOB(sp_store_sealed, SP_STORE_SECRET_MAX);
 
-/* First members of every row struct, in this order. `mac` is opaque to the store and may be empty. */
+/* First members of every row struct, in this order. `mac` is the store's own once it has the key (sp_store_mac_set). */
 #define SP_STORE_HEAD			\
 	struct sp_uuid	id;		\
 	int64_t		version;	\
@@ -284,16 +284,51 @@ void		 sp_store_rollback(struct sp_store *s);			/* without a transaction: nothin
 enum sp_err	 sp_store_setting_get(struct sp_store *s, const char *key, char *dst, size_t size) SP_MUST_USE;	/* ENOENT */
 enum sp_err	 sp_store_setting_set(struct sp_store *s, const char *key, const char *value) SP_MUST_USE;
 
+/* ---- row MACs ------------------------------------------------------------------------------------------------------
+ * A handle begins with OFF: nothing is computed or checked. ON: every write carries a MAC, every read of one row, every
+ * checked list and sp_store_grants_for check it (SP_ETAMPERED, and a finding). SEALED: there is a key, but not yet here:
+ * rows that give power are not written (SP_ESEALED) and are read unchecked, so nothing may be decided by them. */
+#define SP_STORE_MAC_KEY	32		/* bytes */
+#define SP_STORE_FINDINGS_MAX	16		/* kept until they are taken; further ones of the same reads are left out */
+#define SP_STORE_ROW_ID_SIZE	130		/* an id, two ids with '/' between, or a setting's key */
+enum sp_store_mac_mode { SP_STORE_MAC_OFF, SP_STORE_MAC_SEALED, SP_STORE_MAC_ON };
+struct sp_store_finding {
+	char	table[32], id[SP_STORE_ROW_ID_SIZE], what[80];
+};
+/* key: borrowed, SP_STORE_MAC_KEY bytes with ON, else NULL. */
+enum sp_err	 sp_store_mac_set(struct sp_store *s, enum sp_store_mac_mode mode, const void *key) SP_MUST_USE;
+enum sp_store_mac_mode sp_store_mac_mode(const struct sp_store *s);
+/* Take what reads of this handle found since the last call; room for SP_STORE_FINDINGS_MAX. */
+size_t		 sp_store_findings(struct sp_store *s, struct sp_store_finding *ret);
+/* The whole store, a page at a time: begin with a zeroed cursor and go on until at.done. Every row, edge and setting, then
+ * what the closures say beyond, or short of, their edges. Findings come to fn, not to sp_store_findings. SP_ESTATE unless ON. */
+struct sp_store_scan {
+	uint32_t	part;		/* table, in an order of our own */
+	char		after[SP_STORE_ROW_ID_SIZE];
+	int		done;
+	uint64_t	seen;		/* rows of this page */
+};
+typedef int (*sp_store_finding_fn)(const struct sp_store_finding *f, void *arg);
+enum sp_err	 sp_store_rows_scan(struct sp_store *s, struct sp_store_scan *at, uint32_t limit, sp_store_finding_fn fn, void *arg) SP_MUST_USE;
+/* Give the row of a finding, as it stands, a good MAC (a closure: make it anew from the edges), or remove it. The caller
+ * has looked at it. SP_ENOENT, SP_EINVAL (no such table, or an id of another shape), SP_ESTATE unless ON. */
+enum sp_err	 sp_store_row_accept(struct sp_store *s, const char *table, const char *id) SP_MUST_USE;
+enum sp_err	 sp_store_row_remove(struct sp_store *s, const char *table, const char *id) SP_MUST_USE;
+/* All rows, as they stand: for the moment in which the key comes into being. */
+enum sp_err	 sp_store_rows_accept_all(struct sp_store *s, uint64_t *ret_n) SP_MUST_USE;
+
 /* ---- add, get, update, delete, list: the same five for every row ---------------------------------------------- */
 
 /* What a list shows. A zeroed query is "all, in order of name, first page". Filters that do not fit the row: SP_EINVAL. */
 struct sp_store_query {
 	const char	*text;		/* every word is a substring of name, login, address or remark; ASCII case ignored */
-	struct sp_uuid	 department_id;	/* rows of this department */
+	struct sp_uuid	 department_id;	/* rows of this department and of those below it */
 	struct sp_uuid	 of;		/* rows of this parent: user (keys, recovery), asset (host keys, accounts),
 					 * parent group (asset groups), subject or object (grants) */
 	uint32_t	 limit;		/* 0: SP_STORE_PAGE_MAX */
 	uint32_t	 offset;
+	int		 checked;	/* a row whose MAC is wrong ends the list with SP_ETAMPERED: for decisions. Recovery
+					 * codes are always checked; lists for people show what is there */
 };
 
 #define SP_STORE_ROW(name)													\

@@ -39,6 +39,7 @@ static const struct {
 	{ "source.penalty_again", NULL, NULL, "login-penalties", "Logins from one source fail again and again" },
 	{ "vault.sealed", NULL, NULL, "vault-sealed", "The vault is sealed" },
 	{ "vault.unsealed", NULL, NULL, "vault-unsealed", "The vault is unsealed" },
+	{ "row.tampered", NULL, NULL, "row-tampered", "A row of the database was changed behind Sallyport's back" },
 	{ "audit.reserve", NULL, NULL, "disk-full", "The disk is full: the reserve is in use, new sessions are refused" },
 	{ "audit.reserve_back", NULL, NULL, "disk-free", "There is room on the disk again" },
 };

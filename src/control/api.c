@@ -228,7 +228,8 @@ call_identify(struct api_call *c, struct sp_store *s)
 	c->owner = c->conn == NULL && *c->as_user == '\0' && (c->uid == 0 || c->uid == (int64_t)geteuid());
 	if (c->conn != NULL) {
 		r = sp_store_user_get(s, &c->caller.id, &c->caller);
-	} else if ((r = sp_store_user_by_os_uid(s, c->uid, &c->caller)) == SP_ENOENT) {
+	} else if ((r = sp_store_user_by_os_uid(s, c->uid, &c->caller)) == SP_ENOENT || (r == SP_ETAMPERED && c->owner)) {
+		/* A row that root is bound to gives root a name: no power that a damaged one could take away. */
 		c->caller = (struct sp_store_user){ 0 };
 		c->local_root = c->uid == 0 || c->uid == (int64_t)geteuid();
 		r = c->local_root ? SP_OK : SP_ENOENT;
@@ -237,10 +238,15 @@ call_identify(struct api_call *c, struct sp_store *s)
 		return api_fail(c, SP_EACCES, "your system account is not bound to a user of Sallyport");
 	if (r != SP_OK)
 		return api_store(c, r, "looking up who calls");
+	if (sp_store_mac_mode(s) == SP_STORE_MAC_SEALED && (c->conn != NULL || (c->uid != 0 && c->uid != (int64_t)geteuid())))
+		return api_fail(c, SP_ESEALED, "the vault has not been open since control started, so no user can be believed: root of this machine "
+		    "runs 'sallyport vault unseal'");
 	if (*c->as_user != '\0') {
 		if (c->uid != 0 && c->uid != (int64_t)geteuid())
 			return api_fail(c, SP_EACCES, "only root may act as somebody else");
-		if ((r = sp_store_user_by_login(s, c->as_user, &c->caller)) != SP_OK)
+		if ((r = sp_store_user_by_login(s, c->as_user, &c->caller)) != SP_OK && r != SP_ENOENT && r != SP_EINVAL)
+			return api_store(c, r, c->as_user);
+		if (r != SP_OK)
 			return api_fail(c, SP_ENOENT, "there is no user \"%s\"", c->as_user);
 		c->local_root = 0;
 	}

@@ -47,6 +47,10 @@ api_store(struct api_call *c, enum sp_err e, const char *what)
 		return api_fail(c, e, "%s: %s", what, sp_err_text(e));
 	case SP_EINVAL:
 		return api_fail(c, e, "%s: a value is not allowed; see the help of the command", what);
+	case SP_ESEALED:
+		return api_fail(c, e, "%s: nothing that gives power is written before the vault is open: run 'sallyport vault unseal'", what);
+	case SP_ETAMPERED:
+		return api_fail(c, e, "%s: the row was changed behind Sallyport's back: refused; see 'sallyport doctor --rows'", what);
 	default:
 		return api_fail(c, e, "%s: %s", what, sp_err_text(e));
 	}

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "control/methods.h"
+#include "control/rowkey.h"
 #include "control/servers.h"
 #include "wire/sshkey.h"
 
@@ -77,6 +78,16 @@ sys_doctor(struct api_call *c, struct sp_store *s)
 		(void)sp_strlcpy(st->detail, sp_store_detail(s), sizeof(st->detail));
 }
 
+static void
+check_row(const struct sp_store_finding *f, void *arg)
+{
+	char text[sizeof(*f) + 200];
+
+	sp_snprintf(text, sizeof(text), "%s %s: %s. It is refused. Look at it in the database, then 'sallyport doctor --accept %s %s' or "
+	    "'--remove %s %s'", f->table, f->id, f->what, f->table, f->id, f->table, f->id);
+	check(arg, "rows", 0, text);
+}
+
 void
 sys_doctor_loop(struct api_call *c)
 {
@@ -95,6 +106,7 @@ sys_doctor_loop(struct api_call *c)
 	check(c->out, "gate", c->ctl->gate != NULL, c->ctl->gate != NULL ? "there" : "not there: nobody can connect");
 	check(c->out, "disk space", !audit_space_low(c->ctl->audit),
 	    audit_space_low(c->ctl->audit) ? "nearly full: new sessions are refused; make room in state_dir" : "enough");
+	rowkey_each(check_row, c->out);
 	sp_snprintf(text, sizeof(text), c->ctl->child.conf.trust_first_use ?
 	    "unknown host keys of targets are pinned at first use" : "host keys of targets are pinned by administrators only");
 	check(c->out, "host keys", 1, text);

@@ -158,9 +158,15 @@ init_admin(struct api_call *c, struct sp_store *s, const char *hash)
 	const char *login = json_string_value(json_object_get(admin, "login"));
 	const struct init_state *st = c->state;
 	struct sp_store_user u = { .role = SP_STORE_ROLE_ADMIN, .state = SP_STORE_ACTIVE, .epoch = 1, .os_uid = c->uid };
+	uint64_t accepted = 0;
 	size_t i;
 	json_t *k;
 
+	/* What was written before there was a key: from here on nothing is believed without its MAC. */
+	if (api_store(c, sp_store_rows_accept_all(s, &accepted), "rows") != SP_OK)
+		return;
+	if (accepted > 0)
+		api_more(c, "rows_accepted", json_integer((json_int_t)accepted));
 	(void)sp_strlcpy(u.login, login, sizeof(u.login));
 	(void)sp_strlcpy(u.password_hash, hash, sizeof(u.password_hash));
 	if (api_store(c, sp_store_user_add(s, &u), login) != SP_OK)

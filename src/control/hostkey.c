@@ -45,7 +45,7 @@ static void
 showing_work(struct ctl_job *j, struct sp_store *s)
 {
 	struct showing *h = sp_container(j, struct showing, job);
-	struct sp_store_query q = { .of = h->asset_id };
+	struct sp_store_query q = { .of = h->asset_id, .checked = 1 };
 	size_t before;
 	enum sp_err r;
 

@@ -8,11 +8,13 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/rowkey.h"
 
 #define LANE_READERS	2
 #define LANE_QUEUE	4096
 #define LANE_WAITING	8192		/* jobs kept while the store is not open */
 #define LANE_RETRY_US	SP_US_PER_S
+#define LANE_KEY_US	(2 * SP_US_PER_S)	/* jobs wait so long for the first word of the vault, which brings the key of the rows */
 #define LATE_BATCH	256
 #define LATE_BYTES	((size_t)128 << 20)	/* kept in memory: about what 5,000 sessions leave */
 #define LATE_RETRY_US	(500 * SP_US_PER_MS)
@@ -21,6 +23,7 @@ struct lane {
 	struct ctl_lanes *of;
 	struct sp_pool	 *pool;
 	struct sp_store	 *store;	/* touched by the lane's thread only, while the pool lives */
+	uint64_t	  key_gen;	/* of the row key that the handle has; see rowkey.h */
 	size_t		  pending;	/* jobs submitted and not done */
 };
 struct opening {			/* the writer's first job: open, migrate, then the caller's */
@@ -36,7 +39,8 @@ struct ctl_lanes {
 	struct ctl	*ctl;
 	struct lane	 writer, reader[LANE_READERS];
 	struct opening	 opening;
-	int		 open, writable, closing;
+	int		 ready, open, writable, closing;	/* ready: there is a store to read; open: jobs run */
+	uint64_t	 key_by_us;
 	struct sp_list	 late, again;		/* CTL_INDEX: waiting; of the running batch, failed */
 	size_t		 late_n, late_bytes, again_n, index_out;	/* late_bytes: of both lists */
 	uint64_t	 late_at_us;
@@ -52,8 +56,11 @@ lane_open(struct lane *ln)
 	const struct ctl *c = ln->of->ctl;
 	struct sp_store_opts opts = { .servers = c->servers, .reader = ln != &ln->of->writer,
 	    .connect_ms = (uint32_t)(c->servers != NULL ? c->child.conf.store_timeout / SP_US_PER_MS : 0) };
+	enum sp_err r;
 
-	return ln->store != NULL ? SP_OK : sp_store_open(c->store_url, &opts, &ln->store);
+	if (ln->store == NULL && (r = sp_store_open(c->store_url, &opts, &ln->store)) != SP_OK)
+		return r;
+	return rowkey_apply(ln->store, &ln->key_gen);
 }
 
 static void
@@ -62,8 +69,10 @@ lane_work(struct sp_job *sj)
 	struct ctl_job *j = sp_container(sj, struct ctl_job, job);
 	struct lane *ln = j->lane;
 
-	if ((j->err = lane_open(ln)) == SP_OK)
+	if ((j->err = lane_open(ln)) == SP_OK) {
 		j->work(j, ln->store);
+		rowkey_collect(ln->store);
+	}
 }
 
 static void lanes_submit(struct ctl_lanes *l, struct ctl_job *j);
@@ -260,6 +269,22 @@ lanes_open(struct ctl_lanes *l)
 	}
 }
 
+void
+ctl_lanes_go(struct ctl_lanes *l)
+{
+	if (l != NULL && l->ready && !l->closing && (l->open || rowkey_known() || sp_now_us() >= l->key_by_us))
+		lanes_open(l);
+}
+
+static void
+lanes_ready(struct ctl_lanes *l)
+{
+	if (!l->ready)
+		l->key_by_us = sp_now_us() + LANE_KEY_US;
+	l->ready = 1;
+	ctl_lanes_go(l);
+}
+
 static void
 opening_work(struct sp_job *sj)
 {
@@ -294,7 +319,7 @@ opening_done(struct sp_job *sj)
 			return;
 		if (o->readable) {
 			sp_warn("the store has no primary: people are served from a replica, changes wait");
-			lanes_open(l);
+			lanes_ready(l);
 		} else {
 			sp_warn("the store is not available, trying again: %s %s", sp_err_text(o->err), o->detail);
 		}
@@ -302,7 +327,7 @@ opening_done(struct sp_job *sj)
 	}
 	l->writable = 1;
 	o->first->done(o->first);
-	lanes_open(l);
+	lanes_ready(l);
 	late_run(l, sp_now_us());
 }
 
@@ -335,6 +360,7 @@ ctl_lanes_late(const struct ctl_lanes *l)
 void
 ctl_lanes_tick(struct ctl_lanes *l, uint64_t now_us)
 {
+	ctl_lanes_go(l);
 	if (l->writable) {
 		late_run(l, now_us);
 		return;

@@ -32,6 +32,7 @@ struct ctl_job {
 enum sp_err	 ctl_lanes_new(struct ctl *c, struct ctl_job *first, struct ctl_lanes **ret) SP_MUST_USE;
 void		 ctl_lanes_free(struct ctl_lanes *l);		/* waits for what runs; closes the handles */
 void		 ctl_job_run(struct ctl *c, enum ctl_lane kind, struct ctl_job *j);
+void		 ctl_lanes_go(struct ctl_lanes *l);	/* the vault has spoken: jobs need not wait for the row key. NULL is fine */
 int		 ctl_lanes_busy(const struct ctl_lanes *l);	/* a job is not done yet; those that wait for a primary do not count */
 size_t		 ctl_lanes_late(const struct ctl_lanes *l);	/* CTL_INDEX jobs that wait */
 void		 ctl_lanes_tick(struct ctl_lanes *l, uint64_t now_us);

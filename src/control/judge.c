@@ -228,7 +228,7 @@ account_set_add(const struct sp_store_account *row, void *arg)
 static enum sp_err
 accounts_of(struct sp_store *s, const struct sp_uuid *asset, struct account_set *ret)
 {
-	struct sp_store_query q = { .of = *asset };
+	struct sp_store_query q = { .of = *asset, .checked = 1 };
 	size_t before;
 	enum sp_err r;
 
@@ -502,7 +502,7 @@ judge_body(struct sp_store *s, const struct sp_config *conf, struct judge *j)
 {
 	sp_auto(account_set_release) struct account_set set = { 0 };
 	sp_auto(judge_grants_release) struct judge_grants grants = { 0 };
-	struct sp_store_query pins = { 0 };
+	struct sp_store_query pins = { .checked = 1 };
 	struct sp_policy_input in;
 	const char *gone;
 	enum sp_err r;
@@ -543,8 +543,12 @@ judge_run(struct sp_store *s, const struct sp_config *conf, struct judge *j)
 	enum sp_err r;
 
 	j->err = SP_OK;
-	r = judge_body(s, conf, j);
-	if (r == SP_ESTATE)
+	r = sp_store_mac_mode(s) == SP_STORE_MAC_SEALED ? SP_ESEALED : judge_body(s, conf, j);
+	if (r == SP_ESEALED)
+		refuse(j, r, "The vault is sealed: no access can be granted; ask an administrator.");
+	else if (r == SP_ETAMPERED)
+		refuse(j, r, "Refused: what gives you this access was changed behind Sallyport's back; ask an administrator.");
+	else if (r == SP_ESTATE)
 		refuse(j, r, "Account %s on %s has no usable credential; ask an administrator.", j->facts.account, j->asset.name);
 	else if (r != SP_OK)
 		refuse(j, r, "The access decision could not be made (%s); try again.", sp_err_text(r));
@@ -564,13 +568,21 @@ judge_again(struct sp_store *s, const struct sp_uuid *user_id, int64_t epoch, co
 
 	*ret = (struct sp_policy_decision){ .grant = -1 };
 	why[0] = '\0';
+	if (sp_store_mac_mode(s) == SP_STORE_MAC_SEALED)
+		return SP_ESEALED;
 	if ((r = sp_store_user_get(s, user_id, &user)) == SP_OK && (r = sp_store_asset_get(s, asset_id, &asset)) == SP_OK)
 		r = sp_store_account_by_name(s, asset_id, account, &row);
 	if (r == SP_ENOENT) {
 		(void)sp_strlcpy(why, "the user, asset or account was deleted", why_size);
 		return SP_OK;
 	}
-	if (r != SP_OK || (r = judge_grants_load(s, user_id, asset_id, &grants)) != SP_OK)
+	if (r == SP_OK)
+		r = judge_grants_load(s, user_id, asset_id, &grants);
+	if (r == SP_ETAMPERED) {
+		(void)sp_strlcpy(why, "what gives this access was changed behind Sallyport's back", why_size);
+		return SP_OK;
+	}
+	if (r != SP_OK)
 		return r;
 	if (row.state != SP_STORE_ACTIVE) {
 		(void)sp_strlcpy(why, "the account is disabled", why_size);

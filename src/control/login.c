@@ -187,13 +187,19 @@ auth_work(struct ctl_job *j, struct sp_store *s)
 	int64_t now = sp_wall_us();
 
 	a->known = r == SP_OK;
+	if (r == SP_ETAMPERED) {
+		a->refused = "the user's row was changed behind Sallyport's back";
+		r = SP_OK;
+	}
 	if (r == SP_ENOENT || r == SP_EINVAL) {
 		a->refused = "no such user";
 		r = SP_OK;
 	}
 	if (r == SP_OK && !a->is_password) {
 		rk = sp_store_user_key_by_blob(s, a->key, a->key_len, k);	/* for unknown users too: same time */
-		if (rk != SP_OK && rk != SP_ENOENT && rk != SP_EINVAL)
+		if (rk == SP_ETAMPERED)
+			a->refused = "the key's row was changed behind Sallyport's back";
+		else if (rk != SP_OK && rk != SP_ENOENT && rk != SP_EINVAL)
 			r = rk;
 		else if (a->refused == NULL && (rk != SP_OK || !sp_uuid_equal(&k->user_id, &a->user.id)))
 			a->refused = "the key is not registered for this user";

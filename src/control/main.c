@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/alarm.h"
+#include "control/rowkey.h"
 #include "control/servers.h"
 #include "crypto/secret.h"
 
@@ -223,6 +224,7 @@ on_tick(struct sp_timer *t, void *arg)
 	target_tick(c, now);
 	boot_tick(c, now);
 	vaultlink_tick(c, now);
+	rowkey_tick(c, now);
 	alarm_tick(c, now);
 	servers_tick(c, now);
 	leave_when_idle(c, now);

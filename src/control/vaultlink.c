@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/rowkey.h"
 
 static void
 vault_state(struct ctl *c, const Sallyport__VaultState *s)
@@ -52,6 +53,8 @@ vault_on_msg(struct sp_chan *chan, struct sp_msg *m, void *arg)
 	case SP_MSG_VAULT_STATE: {
 		int fresh = !ctl_link_is_ready(c->vault);
 
+		rowkey_state((Sallyport__VaultState *)m->body);
+		ctl_lanes_go(c->lanes);
 		vault_state(c, (Sallyport__VaultState *)m->body);
 		if (fresh) {
 			ctl_link_ready(c->vault);

@@ -20,6 +20,13 @@
 static const struct ctl_opt doctor_opts[] = {
 	{ "config", CTL_STR, .value = "FILE", .complete = "file", .flags = CTL_LOCAL,
 	  .help = "configuration to check (default /etc/sallyport/sallyport.conf)" },
+	{ "rows", CTL_FLAG, .flags = CTL_LOCAL, .help = "look through the whole database for rows that were changed behind Sallyport's back" },
+	{ "accept", CTL_STR, .value = "TABLE", .flags = CTL_LOCAL, .help = "believe the row ID of that table as it stands (root only, audited)" },
+	{ "remove", CTL_STR, .value = "TABLE", .flags = CTL_LOCAL, .help = "remove the row ID of that table (root only, audited)" },
+	CTL_END
+};
+static const struct ctl_opt doctor_args[] = {
+	{ "ID", CTL_STR, .flags = CTL_OPTIONAL | CTL_LOCAL, .help = "the row, as --rows prints it, with --accept and --remove" },
 	CTL_END
 };
 
@@ -253,6 +260,57 @@ doctor_print(struct doctor *d)
 	return SP_OK;
 }
 
+/* ---- rows ---- */
+
+/* Page by page: control does not hold a reader up for long, and a database of any size is looked through. */
+static enum sp_err
+doctor_rows(struct ctl *c)
+{
+	ctl_auto_json *rows = json_array();
+	int64_t part = 0, seen = 0;
+	char after[256] = "";
+	int done = 0;
+
+	while (!done) {
+		ctl_auto_answer a = { .fd = -1 };
+		ctl_auto_json *params = json_pack("{s:I, s:s}", "part", (json_int_t)part, "after", after);
+		enum sp_err r = ctl_ask(c, SP_PROC_CONTROL, "rows.check", params, c->timeout_ms, &a);
+
+		if (r != SP_OK)
+			return ctl_fail(c, r, "%s", a.text[0] != 0 ? a.text : sp_err_text(r));
+		json_array_extend(rows, json_object_get(a.body, "rows"));
+		part = json_integer_value(json_object_get(a.body, "part"));
+		seen += json_integer_value(json_object_get(a.body, "seen"));
+		done = json_is_true(json_object_get(a.body, "done")) || !json_is_object(a.body);
+		if (sp_strlcpy(after, json_is_string(json_object_get(a.body, "after")) ?
+		    json_string_value(json_object_get(a.body, "after")) : "", sizeof(after)) != 0)
+			return ctl_fail(c, SP_EFORMAT, "control answered something else");
+	}
+	c->failed = json_array_size(rows) > 0;
+	CTL_TRY(ctl_show(c, rows));
+	if (!c->json)
+		fprintf(c->out, "%lld rows checked, %zu are refused.\n", (long long)seen, json_array_size(rows));
+	return SP_OK;
+}
+
+static enum sp_err
+doctor_mend(struct ctl *c, const char *method, const char *table)
+{
+	const char *id = ctl_local_str(c, "ID");
+	ctl_auto_answer a = { .fd = -1 };
+	ctl_auto_json *params = NULL;
+	enum sp_err r;
+
+	if (id == NULL)
+		return ctl_fail(c, SP_EUSAGE, "name the row too: TABLE ID, as 'sallyport doctor --rows' prints them");
+	params = json_pack("{s:s, s:s}", "table", table, "id", id);
+	if ((r = ctl_ask(c, SP_PROC_CONTROL, method, params, c->timeout_ms, &a)) != SP_OK)
+		return ctl_fail(c, r, "%s", a.text[0] != 0 ? a.text : sp_err_text(r));
+	if (!c->json)
+		fprintf(c->out, "%s\n", strcmp(method, "rows.accept") == 0 ? "Accepted." : "Removed.");
+	return SP_OK;
+}
+
 static enum sp_err
 doctor_run(struct ctl *c)
 {
@@ -261,6 +319,11 @@ doctor_run(struct ctl *c)
 
 	if (d.rows == NULL)
 		return ctl_fail(c, SP_ENOMEM, "out of memory");
+	if (ctl_local_str(c, "accept") != NULL || ctl_local_str(c, "remove") != NULL || ctl_local_flag(c, "rows")) {
+		json_decref(d.rows);
+		return ctl_local_str(c, "accept") != NULL ? doctor_mend(c, "rows.accept", ctl_local_str(c, "accept")) :
+		    ctl_local_str(c, "remove") != NULL ? doctor_mend(c, "rows.remove", ctl_local_str(c, "remove")) : doctor_rows(c);
+	}
 	doctor_config(&d);
 	doctor_clock(&d);
 	doctor_disk(&d);
@@ -275,8 +338,12 @@ doctor_run(struct ctl *c)
 	return r;
 }
 
+static const struct ctl_col doctor_cols[] = {
+	{ "table", "TABLE" }, { "id", "ID", .flags = CTL_COL_WHOLE }, { "what", "WHAT" }, { NULL, NULL }
+};
 static const struct ctl_cmd doctor_cmds[] = {
-	{ "", "check this installation and say what to mend", .opts = doctor_opts, .method = "doctor", .show = CTL_ROWS,
+	{ "", "check this installation and say what to mend", .args = doctor_args, .opts = doctor_opts, .cols = doctor_cols, .empty = "No row was changed behind Sallyport's back.",
+	  .method = "doctor", .show = CTL_ROWS,
 	  .run = doctor_run, .more = "Exit status 1 if a check failed." },
 	{ NULL }
 };

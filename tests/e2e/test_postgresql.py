@@ -1,4 +1,5 @@
 """The same installation on a real PostgreSQL, which then goes away and comes back."""
+import json
 import os
 import pathlib
 import pwd
@@ -62,6 +63,35 @@ def test_people_reach_servers(lab, me):
     assert me.ssh("echo ok").stdout == "ok\n"
     L.wait_for("the end of the session is on record", lambda: me.live() == [])
     assert lab.ctl("session", "list")[0]["state"] == "ended"
+
+
+def psql(lab, sql):
+    r = subprocess.run(["psql", "-h", "127.0.0.1", "-p", str(lab.pg.port), "-U", "sallyport", "-d", "sallyport", "-Atc", sql],
+                       capture_output=True, text=True)
+    assert r.returncode == 0, r
+    return r.stdout.strip()
+
+
+def test_a_row_changed_with_psql_is_refused_and_raised(lab, me):
+    psql(lab, "UPDATE grants SET protocols = protocols - 64 WHERE name = 'alice-web1'")
+    r = me.ssh("echo in")
+    assert r.returncode == 255 and "behind Sallyport's back" in r.stderr, r
+    L.wait_for("the audit entry", lambda: lab.ctl("audit", "list", "--kind", "row.tampered"))
+    r = lab.ctl_run("doctor", "--rows")
+    assert r.returncode == 1 and "grants" in r.stdout, r
+    psql(lab, "UPDATE grants SET protocols = protocols + 64 WHERE name = 'alice-web1'")
+    assert lab.ctl_run("doctor", "--rows").returncode == 0
+    assert me.ssh("echo in").stdout == "in\n"
+    lab.ctl("group", "create", "ops")
+    lab.ctl("user", "create", "bob")
+    psql(lab, "INSERT INTO user_closure SELECT u.id, g.id FROM users u, user_groups g WHERE u.login = 'bob' AND g.name = 'ops'")
+    psql(lab, "INSERT INTO user_edges (child_id, parent_id, child_kind, created_us) SELECT u.id, g.id, 1, 1 FROM users u, user_groups g"
+              " WHERE u.login = 'alice' AND g.name = 'ops'")
+    found = json.loads(lab.ctl_run("--json", "doctor", "--rows").stdout)
+    assert sorted((f["table"], f["what"][:7]) for f in found) == [("user_closure", "missing"), ("user_closure", "no memb"), ("user_edges", "it has ")]
+    for f in sorted(found, key=lambda f: f["table"], reverse=True):
+        assert lab.ctl_run("doctor", "--remove", f["table"], f["id"]).returncode == 0
+    assert lab.ctl_run("doctor", "--rows").returncode == 0
 
 
 def test_a_database_that_goes_away_refuses_clearly_keeps_live_sessions_and_comes_back(lab, me):

@@ -1,6 +1,7 @@
 /* lib/store/sqlite/driver.c - the embedded store: two files in one directory, each with a connection of its own, so
  * that a long import into sallyport.db never holds up the evidence index. WAL; a commit to sallyport.db is on the disk
  * when it returns (synchronous=FULL); evidence.db can be replayed from the audit log and syncs at checkpoints. */
+#include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -54,14 +55,16 @@ lite_exec(struct sp_store *s, enum sp_store_part part, const char *script)
 	return rc == SQLITE_OK ? SP_OK : lite_err(s, l->db[part], rc);
 }
 
-/* The file is made by us, for its owner only; SQLite gives its -wal and -shm the same mode. */
+/* The file is made by us, for its owner only; SQLite gives its -wal and -shm the same mode. One that is there is not
+ * opened here: closing it again would drop the locks (fcntl) that other handles of this process hold on it, and whoever
+ * opened the database next from outside, sqlite3 for one, would take itself for the only one and remove the log under us. */
 static enum sp_err
 lite_create(const char *path)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 	if (fd == -1)
-		return SP_EUNAVAIL;
+		return errno == EEXIST ? SP_OK : SP_EUNAVAIL;
 	sp_closep(&fd);
 	return SP_OK;
 }

@@ -244,6 +244,8 @@ send_peer(struct rig *r, struct peer *p, enum sp_proc kind)
 	assert_int_equal(sp_chan_send(r->monitor.chan, SP_MSG_PEER, 0, &m, &other, 1), SP_OK);
 }
 
+static const char row_key[] = "the key of the rows, for a test!";
+
 void
 rig_vault_state(struct rig *r, int sealed)
 {
@@ -254,6 +256,8 @@ rig_vault_state(struct rig *r, int sealed)
 	s.public_key = bytes("0123456789abcdef0123456789abcdef", 32);
 	s.boot = bytes("vault boot 12345", 16);
 	s.term = r->vault_term;
+	if (!sealed)
+		s.row_mac_key = bytes(row_key, SP_STORE_MAC_KEY);
 	assert_int_equal(sp_chan_send(r->vault.chan, SP_MSG_VAULT_STATE, 0, &s, NULL, 0), SP_OK);
 }
 
@@ -420,6 +424,7 @@ rig_store(struct rig *r)
 	sp_snprintf(url, sizeof(url), "sqlite:%s/store", r->dir);
 	assert_int_equal(sp_store_open(url, NULL, &s), SP_OK);
 	assert_int_equal(sp_store_migrate(s), SP_OK);
+	assert_int_equal(sp_store_mac_set(s, SP_STORE_MAC_ON, row_key), SP_OK);
 	return s;
 }
 

@@ -34,6 +34,9 @@ static const struct {
 	{ "vault.status", "{}", EVERY },
 	{ "doctor", "{}", LOOK_ANY },
 	{ "audit.list", "{}", N(AUDITOR) | N(BOSS) },
+	{ "rows.check", "{}", ALL },
+	{ "rows.accept", "{'table':'users','id':'x'}", 0 },	/* root of the machine only */
+	{ "rows.remove", "{'table':'users','id':'x'}", 0 },
 	{ "settings.get", "{'key':'x'}", ALL },
 	{ "settings.set", "{'key':'x','value':'1'}", ALL },
 	{ "outbox.list", "{}", ALL },
