@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -68,9 +69,9 @@ sp_chan_new(int fd, enum sp_proc self, enum sp_proc peer, sp_chan_fn *fn, sp_cha
     struct sp_chan **ret)
 {
 	struct sp_chan *c;
-	int fl = fcntl(fd, F_GETFL);
+	int on = 1;
 
-	if (fl == -1 || fcntl(fd, F_SETFL, fl | O_NONBLOCK) == -1 || fcntl(fd, F_SETFD, FD_CLOEXEC) == -1 ||
+	if (ioctl(fd, FIONBIO, &on) == -1 || fcntl(fd, F_SETFD, FD_CLOEXEC) == -1 ||
 	    (c = calloc(1, sizeof(*c))) == NULL) {
 		close(fd);
 		return SP_ESYS;

@@ -6,6 +6,7 @@
 #include "sandbox/internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -189,11 +190,26 @@ calls_add_stat(scmp_filter_ctx ctx, unsigned may)
 	return rc;
 }
 
+/* Who writes no files holds a log file as standard error at most, shared with everybody: without F_SETFL it stays opened for
+ * appending, so what is there cannot be written over. Values are compared whole: the kernel reads only 32 bits of them, a
+ * value with more is in no row and traps. Non-blocking sockets are made with ioctl(FIONBIO). */
+static int
+calls_add_fcntl(scmp_filter_ctx ctx, unsigned may)
+{
+	static const unsigned commands[] = { F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_ADD_SEALS, F_GET_SEALS };
+	int rc;
+
+	if (may & WRITES)
+		return 0;
+	rc = calls_allow_values(ctx, SCMP_SYS(fcntl), 1, commands, SP_NELEMS(commands));
+	return rc != 0 ? rc : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(fcntl), 1, SCMP_A1_32(SCMP_CMP_EQ, F_SETFL));
+}
+
 static enum sp_err
 calls_add_special(scmp_filter_ctx ctx, unsigned may, int *n)
 {
 	static int (*const add[])(scmp_filter_ctx, unsigned) = { calls_add_clone, calls_add_tgkill, calls_add_mmap,
-		calls_add_by_value, calls_add_limits, calls_add_stat };
+		calls_add_by_value, calls_add_limits, calls_add_stat, calls_add_fcntl };
 
 	for (size_t i = 0; i < SP_NELEMS(add); i++) {
 		int rc = add[i](ctx, may);

@@ -314,6 +314,34 @@ act_second_sandbox(void)
 	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0 ? WORKED : REFUSED;
 }
 
+static int
+act_write_over_the_log(void)
+{
+	if (fcntl(inherited, F_SETFL, fcntl(inherited, F_GETFL) & ~O_APPEND) == 0)
+		return pwrite(inherited, "gone", 4, 0) == 4 ? WORKED : REFUSED;
+	return errno == EPERM && ftruncate(inherited, 0) == -1 && fcntl(inherited, F_SETFD, FD_CLOEXEC) == 0 ? REFUSED : WORKED;
+}
+
+static void
+who_writes_no_files_cannot_change_what_a_log_holds(void **state)
+{
+	char name[] = "/tmp/sp-sandbox-XXXXXX", text[16] = "";
+
+	(void)state;
+	if (SP_SANDBOX_REDUCED)
+		skip();
+	inherited = mkstemp(name);
+	assert_int_equal(fcntl(inherited, F_SETFL, O_APPEND), 0);
+	assert_int_equal(write(inherited, "line", 4), 4);
+	assert_int_equal(may(0, act_write_over_the_log), REFUSED);
+	assert_int_equal(pread(inherited, text, sizeof(text) - 1, 0), 4);
+	assert_string_equal(text, "line");
+	assert_true(fcntl(inherited, F_GETFL) & O_APPEND);
+	assert_int_equal(may(SP_MAY_FILES, act_write_over_the_log), WORKED);
+	close(inherited);
+	unlink(name);
+}
+
 static void
 a_forked_child_can_take_more_away_from_itself(void **state)
 {
@@ -439,6 +467,7 @@ main(void)
 		cmocka_unit_test(calls_into_the_kernel_itself_end_the_process_whatever_the_bits),
 		cmocka_unit_test(abort_still_ends_with_its_own_signal),
 		cmocka_unit_test(files_are_only_below_the_paths_given),
+		cmocka_unit_test(who_writes_no_files_cannot_change_what_a_log_holds),
 		cmocka_unit_test(a_forked_child_can_take_more_away_from_itself),
 		cmocka_unit_test(what_a_parent_prepared_holds_in_each_of_its_children),
 		cmocka_unit_test(a_plan_changes_no_user),
