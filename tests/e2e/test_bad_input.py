@@ -125,6 +125,26 @@ def test_input_into_a_channel_that_the_target_closed_ends_cleanly(lab, me):
     assert p.wait(30) == 5
 
 
+def test_input_flows_on_into_a_channel_that_the_target_has_closed(lab, me):
+    """The command lives on without standard input, and a client that does not know OpenSSH's eow@openssh.com goes on sending. 64 MiB:
+    more than every window and buffer on the way together (2 + 2 + 16 MiB), and what is true beyond them is true for 5 GB."""
+    import paramiko
+    go = lab.dir / "go"
+    with paramiko.Transport(("127.0.0.1", lab.port)) as t:
+        t.start_client(timeout=20)
+        t.auth_publickey(me.to0, paramiko.Ed25519Key.from_private_key_file(str(me.key)))
+        ch = t.open_session()
+        ch.settimeout(60)
+        ch.exec_command("exec 0<&-; echo closed; while [ ! -e %s ]; do sleep 0.1; done; exit 5" % go)
+        assert ch.recv(100) == b"closed\n"
+        for _ in range(64):
+            ch.sendall(bytes(1 << 20))
+        rss = int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path("/proc/%d/status" % me.live()[0]["pid"]).read_text()).group(1))
+        assert rss < 30 * 1024, rss
+        go.touch()
+        assert ch.recv_exit_status() == 5
+
+
 def test_a_target_that_stops_reading_costs_bounded_memory(lab, me):
     p = subprocess.Popen(lab.ssh_argv(me.to0, "sleep 60", key=me.key), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     try:

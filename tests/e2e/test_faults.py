@@ -1,7 +1,6 @@
 """Processes die, and what lives goes on: the promises of the architecture about kill -9, reload, drain."""
 import os
 import signal
-import subprocess
 import time
 
 import pytest
@@ -12,33 +11,12 @@ import tour as T
 LIVE = 20
 
 
-class Echo:
-    """A live session that answers each line."""
-
-    def __init__(self, lab, me):
-        self.p = subprocess.Popen(lab.ssh_argv(me.to0, "cat", key=me.key), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                  stderr=subprocess.PIPE, text=True, bufsize=1)
-        self.say("hello")
-
-    def say(self, text):
-        self.p.stdin.write(text + "\n")
-        self.p.stdin.flush()
-        assert self.p.stdout.readline() == text + "\n", self.p.stderr.read() if self.p.poll() is not None else "no echo"
-
-    def end(self):
-        self.p.stdin.close()
-        status = self.p.wait(20)
-        self.p.stdout.close()
-        self.p.stderr.close()
-        return status
-
-
 @pytest.fixture(scope="module")
 def live(lab):
     class M:
         to0, key = "alice@" + lab.info["targets"][0], lab.info["user_key"]
     sessions = []
-    yield lambda n: [sessions.append(Echo(lab, M)) or sessions[-1] for _ in range(n)]
+    yield lambda n: [sessions.append(L.Echo(lab, M)) or sessions[-1] for _ in range(n)]
     for s in sessions:
         s.p.kill()
         s.p.wait()

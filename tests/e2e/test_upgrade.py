@@ -45,31 +45,10 @@ def lab(tmp_path_factory):
         yield lab
 
 
-class Echo:
-    """A live session that answers each line."""
-
-    def __init__(self, lab, me, argv=None):
-        self.p = subprocess.Popen(argv or lab.ssh_argv(me.to0, "cat", key=me.key), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                  stderr=subprocess.PIPE, text=True, bufsize=1)
-        self.say("hello")
-
-    def say(self, text):
-        self.p.stdin.write(text + "\n")
-        self.p.stdin.flush()
-        assert self.p.stdout.readline() == text + "\n", self.p.stderr.read() if self.p.poll() is not None else "no echo"
-
-    def end(self):
-        self.p.stdin.close()
-        status = self.p.wait(20)
-        self.p.stdout.close()
-        self.p.stderr.close()
-        return status
-
-
 @pytest.fixture
 def live(lab, me):
     sessions = []
-    yield lambda n: [sessions.append(Echo(lab, me)) or sessions[-1] for _ in range(n)]
+    yield lambda n: [sessions.append(L.Echo(lab, me)) or sessions[-1] for _ in range(n)]
     for s in sessions:
         s.p.kill()
         s.p.wait()
@@ -182,7 +161,7 @@ def test_twenty_sessions_and_every_login_outlive_three_upgrades(lab, me, live):
 
 
 def test_a_session_through_a_jump_goes_on_as_well(lab, me):
-    s = Echo(lab, me, jump_argv(lab, me, "cat"))
+    s = L.Echo(lab, me, jump_argv(lab, me, "cat"))
     try:
         upgrade(lab)
         L.wait_for("it is listed again", lambda: len(me.live()) == 1)

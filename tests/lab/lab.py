@@ -292,6 +292,27 @@ class Lab:
                               **({} if stdin is not None else {"stdin": subprocess.DEVNULL}))
 
 
+class Echo:
+    """A live session (or whatever argv starts) that answers each line."""
+
+    def __init__(self, lab, me, argv=None):
+        self.p = subprocess.Popen(argv or lab.ssh_argv(me.to0, "cat", key=me.key), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True, bufsize=1)
+        self.say("hello")
+
+    def say(self, text):
+        self.p.stdin.write(text + "\n")
+        self.p.stdin.flush()
+        assert self.p.stdout.readline() == text + "\n", self.p.stderr.read() if self.p.poll() is not None else "no echo"
+
+    def end(self):
+        self.p.stdin.close()
+        status = self.p.wait(20)
+        self.p.stdout.close()
+        self.p.stderr.close()
+        return status
+
+
 def standard(lab):
     """The installation of the demo and of most tests: vault, an administrator, users, two servers, grants."""
     admin_key, user_key = lab.key("admin.key"), lab.key("user.key")
