@@ -45,6 +45,13 @@ department_named(struct api_call *c, struct sp_store *s, struct sp_store_departm
 	return api_scope(c, s, &d->id);
 }
 
+/* The department above it; "" puts it at the top, which only an administrator of all may. */
+static enum sp_err
+department_parent(struct api_call *c, struct sp_store *s, struct sp_store_department *d)
+{
+	return json_object_get(c->params, "parent") == NULL ? SP_OK : api_department(c, s, "parent", &d->parent_id);
+}
+
 void
 department_create(struct api_call *c, struct sp_store *s)
 {
@@ -52,7 +59,7 @@ department_create(struct api_call *c, struct sp_store *s)
 	struct sp_uuid none = { 0 };
 
 	if (api_scope(c, s, &none) != SP_OK || api_str(c, "name", 1, d.name, sizeof(d.name)) != SP_OK ||
-	    api_str(c, "description", 0, d.description, sizeof(d.description)) != SP_OK ||
+	    api_str(c, "description", 0, d.description, sizeof(d.description)) != SP_OK || department_parent(c, s, &d) != SP_OK ||
 	    api_store(c, sp_store_department_add(s, &d), d.name) != SP_OK)
 		return;
 	c->object = d.id;
@@ -86,7 +93,7 @@ department_update(struct api_call *c, struct sp_store *s)
 	struct sp_store_department d;
 
 	if (department_named(c, s, &d) != SP_OK || api_str(c, "description", 0, d.description, sizeof(d.description)) != SP_OK ||
-	    api_str(c, "new_name", 0, d.name, sizeof(d.name)) != SP_OK ||
+	    api_str(c, "new_name", 0, d.name, sizeof(d.name)) != SP_OK || department_parent(c, s, &d) != SP_OK ||
 	    api_store(c, sp_store_department_update(s, &d), d.name) != SP_OK)
 		return;
 	(void)sp_strlcpy(c->what, d.name, sizeof(c->what));

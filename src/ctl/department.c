@@ -18,6 +18,7 @@ static const struct ctl_opt department_arg[] = {
 };
 static const struct ctl_opt department_opts[] = {
 	{ "description", CTL_STR, .value = "TEXT", .help = "what it is for" },
+	{ "parent", CTL_STR, .value = "NAME", .complete = "department", .help = "the department that it belongs to; \"\": none" },
 	CTL_END
 };
 

@@ -37,6 +37,7 @@ static const struct ctl_opt user_new_arg[] = {
 	{ "email", CTL_STR, .value = "ADDRESS", .help = "e-mail address" }, \
 	{ "department", CTL_STR, .value = "NAME", .complete = "department", .help = "department of the user" }, \
 	{ "role", CTL_STR, .value = "ROLE", .choices = "user|auditor|admin", .help = "user (default), auditor or admin" }, \
+	{ "role-department", CTL_STR, .value = "NAME", .complete = "department", .help = "the role is valid there and below only" }, \
 	{ "valid-until", CTL_TIME, .value = "TIME", .help = "no login after this time" }, \
 	{ "os-uid", CTL_INT, .value = "UID", .help = "system account that may use this command line as this user" }
 static const struct ctl_opt user_create_opts[] = {

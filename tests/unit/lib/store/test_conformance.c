@@ -463,6 +463,7 @@ lists_filter_by_text_department_and_parent_in_pages_and_order(void **state)
 	struct seen c = { 0 };
 	struct sp_uuid asset = add_asset(s, "host");
 	static const char *const logins[] = { "bob", "Alice", "carol", "100%_x" };
+	struct sp_store_department below = { .name = "below" };
 
 	ok(sp_store_department_add(s, &d));
 	for (size_t i = 0; i < SP_NELEMS(logins); i++) {
@@ -490,6 +491,17 @@ lists_filter_by_text_department_and_parent_in_pages_and_order(void **state)
 	c = (struct seen){ 0 };
 	ok(sp_store_user_list(s, &(struct sp_store_query){ .department_id = d.id }, see_user, &c));
 	assert_string_equal(c.text, "bob ");
+	below.parent_id = d.id;
+	ok(sp_store_department_add(s, &below));
+	u = a_user("dora");
+	u.department_id = below.id;
+	ok(sp_store_user_add(s, &u));
+	c = (struct seen){ 0 };
+	ok(sp_store_user_list(s, &(struct sp_store_query){ .department_id = d.id }, see_user, &c));
+	assert_string_equal(c.text, "bob dora ");
+	c = (struct seen){ 0 };
+	ok(sp_store_user_list(s, &(struct sp_store_query){ .department_id = below.id }, see_user, &c));
+	assert_string_equal(c.text, "dora ");
 	c = (struct seen){ 0 };
 	ok(sp_store_user_list(s, NULL, see_one, &c));		/* a callback can stop */
 	assert_int_equal(c.n, 1);
