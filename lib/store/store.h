@@ -427,6 +427,31 @@ enum sp_err	 sp_store_grants_of_asset(struct sp_store *s, const struct sp_uuid *
 enum sp_err	 sp_store_reach(struct sp_store *s, const struct sp_uuid *user_id, int64_t now_us, const struct sp_store_query *q, sp_store_asset_fn fn, void *arg) SP_MUST_USE;
 enum sp_err	 sp_store_reach_count(struct sp_store *s, const struct sp_uuid *user_id, int64_t now_us, const struct sp_store_query *q, uint64_t *ret) SP_MUST_USE;
 
+/* The same as rows of a list: every active account on every active asset that an allow grant, in its validity window at
+ * now_us, is about. No order; an asset with three accounts comes three times. Texts are borrowed for the call. */
+struct sp_store_reach_row {
+	struct sp_uuid	asset_id;
+	const char	*name, *address, *remark, *account;
+};
+typedef int (*sp_store_reach_fn)(const struct sp_store_reach_row *row, void *arg);
+enum sp_err	 sp_store_reach_rows(struct sp_store *s, const struct sp_uuid *user_id, int64_t now_us, sp_store_reach_fn fn, void *arg) SP_MUST_USE;
+/* The asset groups that assets of sp_store_reach() are in directly. One call for each pair, no order. */
+typedef int (*sp_store_pair_fn)(const struct sp_uuid *a, const struct sp_uuid *b, void *arg);
+enum sp_err	 sp_store_reach_places(struct sp_store *s, const struct sp_uuid *user_id, int64_t now_us, sp_store_pair_fn fn, void *arg) SP_MUST_USE;
+/* What a person marked to find it again: of him alone, gives no power, and goes with the user or the asset. Both are
+ * SP_OK when nothing changes. SP_ENOENT: no such user or asset. */
+enum sp_err	 sp_store_favourite_set(struct sp_store *s, const struct sp_uuid *user_id, const struct sp_uuid *asset_id, int on) SP_MUST_USE;
+enum sp_err	 sp_store_favourites(struct sp_store *s, const struct sp_uuid *user_id, sp_store_id_fn fn, void *arg) SP_MUST_USE;
+
+/* One way in which somebody may come to an asset: a grant, in force or not, and a user whom it reaches. */
+struct sp_store_way {
+	struct sp_uuid	user_id, grant_id;
+	char		login[SP_STORE_LOGIN_MAX + 1];
+};
+typedef int (*sp_store_way_fn)(const struct sp_store_way *w, void *arg);
+/* Every such way, in the order of logins; one row read at a time. */
+enum sp_err	 sp_store_ways_to_asset(struct sp_store *s, const struct sp_uuid *asset_id, sp_store_way_fn fn, void *arg) SP_MUST_USE;
+
 /* ---- evidence: an index of the audit log; repeating a call changes nothing --------------------------------------- */
 
 struct sp_store_session {

@@ -104,6 +104,7 @@ conn_unref(struct conn *cn)
 	if (cn == NULL || --cn->refs > 0)
 		return;
 	conn_drop_held(cn);
+	menu_drop(cn);
 	sp_chan_free(cn->chan);
 	sp_closep(&cn->pidfd);
 	free(cn);

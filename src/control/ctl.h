@@ -122,6 +122,9 @@ struct conn {
 	size_t			 targets_n;
 	struct sp_list		 held;
 	size_t			 held_n;
+	/* menu.c */
+	struct conn_menu	*menu;		/* a list that the session is fetching; NULL: none */
+	int			 menu_busy;	/* a menu job runs */
 };
 
 struct conn	*conn_find(struct ctl *c, const struct sp_uuid *id);
@@ -199,6 +202,7 @@ void		 target_release_all(struct ctl *c);
 /* Judge every live target again, because something that gives access changed. Coalesced. */
 void		 target_rejudge(struct ctl *c);
 void		 menu_ask(struct conn *cn, uint32_t corr, const Sallyport__MenuAsk *q);
+void		 menu_drop(struct conn *cn);		/* the list that it was fetching */
 
 void		 event_attach_scribe(struct ctl *c, struct sp_msg *m);
 void		 event_scribe_gone(struct target *t, const Sallyport__Gone *g);

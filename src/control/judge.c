@@ -85,8 +85,8 @@ pack_text(char **at, const char *s)
 	return p;
 }
 
-static int
-grants_add(const struct sp_store_grant *row, void *arg)
+int
+judge_grants_add(const struct sp_store_grant *row, void *arg)
 {
 	struct judge_grants *g = arg;
 	char *block;
@@ -127,7 +127,7 @@ enum sp_err
 judge_grants_load(struct sp_store *s, const struct sp_uuid *user, const struct sp_uuid *asset, struct judge_grants *ret)
 {
 	struct judge_grants g = { 0 };
-	enum sp_err r = sp_store_grants_for(s, user, asset, grants_add, &g);
+	enum sp_err r = sp_store_grants_for(s, user, asset, judge_grants_add, &g);
 
 	/* A set of grants that is not complete could miss a deny. */
 	if (r == SP_OK)

@@ -20,6 +20,8 @@ struct judge_grants {
 void		 judge_grants_release(struct judge_grants *g);
 enum sp_err	 judge_grants_load(struct sp_store *s, const struct sp_uuid *user, const struct sp_uuid *asset,
 		    struct judge_grants *ret) SP_MUST_USE;
+/* A callback of sp_store_grants_*() that appends to a struct judge_grants; stops with its err set. */
+int		 judge_grants_add(const struct sp_store_grant *row, void *arg);
 /* Fill everything of the policy's input but account and wanted. Strings and grants are borrowed. */
 void		 judge_input(const struct sp_store_user *u, const struct sp_store_asset *a, const struct sp_netaddr *source,
 		    int64_t login_epoch, int64_t now_us, const struct judge_grants *g, struct sp_policy_input *ret);

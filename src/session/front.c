@@ -165,41 +165,62 @@ front_menu_did(struct relay *r, enum sp_err e)
 		front_menu_pump(r);
 }
 
+static enum sp_err
+front_menu_take(struct relay *r, const Sallyport__MenuReply *a)
+{
+	enum sp_err e = SP_OK;
+
+	for (size_t i = 0; i < a->n_rows && e == SP_OK; i++) {
+		const Sallyport__MenuRow *w = a->rows[i];
+		struct sp_menu_row row = { .id = w->asset_id.data, .name = w->name, .address = w->address, .remark = w->remark,
+		    .accounts = (const char *const *)w->accounts, .n_accounts = w->n_accounts, .favourite = w->favourite,
+		    .recent = w->recent };
+
+		if (w->asset_id.len == SP_UUID_LEN)
+			e = sp_menu_row(r->menu, r->menu_ask, &row);
+	}
+	for (size_t i = 0; i < a->n_groups && e == SP_OK; i++)
+		e = sp_menu_group(r->menu, r->menu_ask, a->groups[i]->id, a->groups[i]->parent, a->groups[i]->name);
+	for (size_t i = 0; i < a->n_places && e == SP_OK; i++)
+		if (a->places[i]->asset_id.len == SP_UUID_LEN)
+			e = sp_menu_place(r->menu, r->menu_ask, a->places[i]->asset_id.data, a->places[i]->groups, a->places[i]->n_groups);
+	return e;
+}
+
 static int
-front_menu_on_rows(struct session *s, struct sp_msg *m, void *arg)
+front_menu_on_reply(struct session *s, struct sp_msg *m, void *arg)
 {
 	struct relay *r = arg;
 	const Sallyport__MenuReply *a = m != NULL ? (const Sallyport__MenuReply *)m->body : NULL;
-	struct sp_menu_row rows[SP_MENU_PAGE_MAX];
-	size_t n = 0;
+	enum sp_err e = SP_OK;
 
 	(void)s;
 	if (r->state != RL_MENU || r->menu == NULL)
 		return 0;
-	for (; a != NULL && n < a->n_rows && n < SP_MENU_PAGE_MAX; n++) {
-		const Sallyport__MenuRow *w = a->rows[n];
-
-		rows[n] = (struct sp_menu_row){ .name = w->name, .address = w->address, .remark = w->remark, .group = w->group,
-		    .accounts = (const char *const *)w->accounts, .n_accounts = w->n_accounts };
-	}
-	front_menu_did(r, sp_menu_reply(r->menu, r->menu_ask, rows, n, a != NULL ? a->total : 0,
-	    a != NULL ? a->text : "Sallyport did not answer in time: try again", &r->menu_out));
+	if (a == NULL)
+		e = sp_menu_reply(r->menu, r->menu_ask, 0, 0, "Sallyport did not answer in time: try again", 1, &r->menu_out);
+	else if ((e = front_menu_take(r, a)) == SP_OK)
+		e = sp_menu_reply(r->menu, r->menu_ask, a->total, a->more, a->text,
+		    a->text[0] != '\0' && a->n_rows + a->n_groups + a->n_places == 0, &r->menu_out);
+	front_menu_did(r, e);
 	front_menu_go(r);		/* a name typed in full, or keys typed ahead, may have chosen */
 	return 0;
 }
 
 static void
-front_menu_on_ask(void *arg, uint32_t ask, const char *query, uint32_t offset, uint32_t limit)
+front_menu_on_ask(void *arg, uint32_t ask, enum sp_menu_what what, const uint8_t *id, const char *text)
 {
+	static const char *const words[] = { [SP_MENU_LIST] = "list", [SP_MENU_MORE] = "more", [SP_MENU_GROUPS] = "groups",
+	    [SP_MENU_STAR] = "star", [SP_MENU_UNSTAR] = "unstar", [SP_MENU_WHY] = "why" };
 	struct relay *r = arg;
 	Sallyport__MenuAsk q = SALLYPORT__MENU_ASK__INIT;
 
 	session_forget(r->s, r);
 	r->menu_ask = ask;
-	q.query = (char *)(uintptr_t)query;
-	q.offset = offset;
-	q.limit = limit;
-	session_ask(r->s, SP_PROC_CONTROL, SP_MSG_MENU_ASK, &q, -1, r->s->conf->control_wait, front_menu_on_rows, r);
+	q.what = (char *)(uintptr_t)words[what];
+	q.text = (char *)(uintptr_t)text;
+	q.asset_id = (ProtobufCBinaryData){ id != NULL ? SP_UUID_LEN : 0, (uint8_t *)(uintptr_t)id };
+	session_ask(r->s, SP_PROC_CONTROL, SP_MSG_MENU_ASK, &q, -1, r->s->conf->control_wait, front_menu_on_reply, r);
 }
 
 static void
@@ -259,6 +280,7 @@ front_menu(struct relay *r)
 		relay_fail(r, "out of memory");
 		return;
 	}
+	sp_menu_terminal(r->menu, r->term, r->no_color);
 	relay_menu_hold(r);	/* the answer to the shell request is ours; what was kept is for the target */
 	r->state = RL_MENU;
 	front_menu_did(r, sp_menu_start(r->menu, NULL, &r->menu_out));

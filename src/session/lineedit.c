@@ -135,6 +135,7 @@ keys_final(struct sp_keys *k, uint8_t b)
 		{ 'A', 0, SP_KEY_UP }, { 'B', 0, SP_KEY_DOWN }, { 'C', 0, SP_KEY_RIGHT }, { 'D', 0, SP_KEY_LEFT },
 		{ 'H', 0, SP_KEY_HOME }, { 'F', 0, SP_KEY_END }, { '~', 1, SP_KEY_HOME }, { '~', 7, SP_KEY_HOME },
 		{ '~', 4, SP_KEY_END }, { '~', 8, SP_KEY_END }, { '~', 3, SP_KEY_DELETE },
+		{ '~', 5, SP_KEY_PAGE_UP }, { '~', 6, SP_KEY_PAGE_DOWN },
 	};
 
 	k->state = K_GROUND;

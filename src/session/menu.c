@@ -1,487 +1,22 @@
-/* src/session/menu.c - see menu.h.
- * The menu prints lines and scrolls like any command; it takes over no screen, so that what it showed stays readable
- * above and nothing flickers. Only a new window size clears, because the terminal has broken the lines by then. */
+/* src/session/menu.c - see menu.h: what keys mean. What is shown: menu_draw.c; the list itself: menu_rows.c. */
 #include "session/menu.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/str.h"
-#include "session/lineedit.h"
+#include "session/menu_int.h"
 
-_Static_assert(SP_MENU_LINE_MAX == SP_LINE_SIZE - 1 && SP_MENU_HISTORY == SP_LINE_HISTORY, "one line, two headers");
+_Static_assert(SP_MENU_LINE_MAX == SP_LINE_SIZE - 1, "one line, two headers");
 
 #define COLS_MAX	500
-#define PAGE_MIN	3
-#define AROUND		6	/* lines of a page that are not rows */
-#define ESCAPED_MAX	(SP_MENU_TEXT_MAX * 4 + 8)
-#define CANDIDATES	3	/* lines of completions */
-#define MESSAGE_LINES	4
 
-#define BOLD		"\x1b[1m"
-#define DIM		"\x1b[2m"
-#define PLAIN		"\x1b[0m"
-
-enum menu_state { M_ASLEEP, M_LIST, M_WAIT, M_ACCOUNT };
-enum menu_want { W_PAGE, W_SEARCH, W_COMPLETE, W_OPEN };
-
-struct row {
-	char	*name, *address, *remark;
-	char	**accounts;
-	size_t	n_accounts;
-};
-struct sp_menu {
-	const struct sp_menu_ops *ops;
-	void		*arg;
-	char		title[SP_MENU_TEXT_MAX];
-	uint32_t	cols, lines;
-	enum menu_state	state;
-	enum menu_want	want;		/* in M_WAIT */
-	uint32_t	ask;		/* number of the last ask */
-	char		query[SP_LINE_SIZE];	/* what the list shows */
-	char		next_query[SP_LINE_SIZE];	/* what was asked for */
-	uint32_t	offset, next_offset, total;
-	struct row	row[SP_MENU_PAGE_MAX];
-	size_t		n;
-	struct row	chosen;		/* in M_ACCOUNT: name and accounts */
-	char		message[SP_MENU_TEXT_MAX];
-	struct sp_keys	keys;
-	struct sp_line	line;
-	struct sp_buf	ahead;
-	struct sp_buf	*out;		/* of the current call */
-	enum sp_err	err;		/* sticks for the current call */
-};
-
-/* ---- output ---- */
-
-static void put(struct sp_menu *m, const char *fmt, ...) SP_PRINTF(2, 3);
-
-static void
-put(struct sp_menu *m, const char *fmt, ...)
-{
-	char text[ESCAPED_MAX];
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	if (n > 0 && m->err == SP_OK)
-		m->err = sp_buf_append(m->out, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
-}
-
-/* Marks pile up over a character: more than two on one are no writing, and cover the lines above. */
-static void
-drop_marks(char *s)
-{
-	size_t n = strlen(s), to = 0, marks = 0;
-
-	for (size_t i = 0, k; i < n; i += k) {
-		uint32_t cp = 0;
-
-		k = sp_utf8_next((const uint8_t *)s + i, n - i, &cp);
-		k = k > 0 ? k : 1;
-		marks = cp >= 0x300 && sp_char_width(cp) == 0 ? marks + 1 : 0;
-		if (marks <= 2) {
-			memmove(s + to, s + i, k);
-			to += k;
-		}
-	}
-	s[to] = '\0';
-}
-
-/* Text from outside: escaped, at most `cols` columns, ".." where it is cut; filled up to `cols` when pad is set. */
-static void
-put_text(struct sp_menu *m, const char *s, size_t cols, int pad)
-{
-	char safe[ESCAPED_MAX];
-	size_t n, fit, used;
-
-	(void)sp_escape(s, strlen(s), safe, sizeof(safe));
-	drop_marks(safe);
-	n = strlen(safe);
-	fit = sp_text_fit(safe, n, cols, &used);
-	if (fit < n && cols >= 4) {
-		fit = sp_text_fit(safe, n, cols - 2, &used);
-		put(m, "%.*s..", (int)fit, safe);
-		used += 2;
-	} else {
-		put(m, "%.*s", (int)fit, safe);
-	}
-	if (pad && used < cols)
-		put(m, "%*s", (int)(cols - used), "");
-}
-
-static const char *
-menu_prompt(const struct sp_menu *m)
-{
-	if (m->cols < 30)
-		return "> ";
-	return m->state == M_ACCOUNT ? "Account> " : "Number or search> ";
-}
-
-static void
-put_prompt(struct sp_menu *m)
-{
-	if (m->err == SP_OK && (m->state == M_LIST || m->state == M_ACCOUNT))
-		m->err = sp_line_draw(&m->line, menu_prompt(m), m->cols, m->out);
-}
-
-/* Whole words on at most MESSAGE_LINES lines; a word that is wider than the screen is broken. */
-static void
-put_message(struct sp_menu *m)
-{
-	char safe[ESCAPED_MAX];
-	const char *p = safe;
-
-	if (m->message[0] == '\0')
-		return;
-	(void)sp_escape(m->message, strlen(m->message), safe, sizeof(safe));
-	drop_marks(safe);
-	m->message[0] = '\0';
-	for (int i = 1; *p != '\0'; i++) {
-		size_t n = strlen(p), used, fit = sp_text_fit(p, n, m->cols - 1, &used), k = fit;
-
-		if (i == MESSAGE_LINES || fit == n || fit == 0) {
-			put(m, "%.*s%s\r\n", (int)(fit < n ? sp_text_fit(p, n, m->cols - 3, &used) : n), p, fit < n ? ".." : "");
-			return;
-		}
-		while (k > 0 && p[k] != ' ')
-			k--;
-		k = k > 0 ? k : fit;
-		put(m, "%.*s\r\n", (int)k, p);
-		for (p += k; *p == ' '; p++)
-			;
-	}
-}
-
-/* ---- the list ---- */
-
-static uint32_t
-menu_page(const struct sp_menu *m)
-{
-	uint32_t n = m->lines > AROUND + PAGE_MIN ? m->lines - AROUND : PAGE_MIN;
-
-	return n > SP_MENU_PAGE_MAX ? SP_MENU_PAGE_MAX : n;
-}
-
-static void
-row_release(struct row *r)
-{
-	for (size_t i = 0; i < r->n_accounts; i++)
-		free(r->accounts[i]);
-	free(r->accounts);
-	free(r->name);
-	free(r->address);
-	free(r->remark);
-	*r = (struct row){ 0 };
-}
-
-static char *
-text_copy(const char *s)
-{
-	return strndup(s != NULL ? s : "", SP_MENU_TEXT_MAX);
-}
-
-static enum sp_err
-row_accounts(struct row *r, const char *const *accounts, size_t n)
-{
-	if (n > SP_MENU_ACCOUNTS_MAX)
-		n = SP_MENU_ACCOUNTS_MAX;
-	if (n > 0 && (r->accounts = calloc(n, sizeof(*r->accounts))) == NULL)
-		return SP_ENOMEM;
-	for (; r->n_accounts < n; r->n_accounts++)
-		if ((r->accounts[r->n_accounts] = text_copy(accounts[r->n_accounts])) == NULL)
-			return SP_ENOMEM;
-	return SP_OK;
-}
-
-static enum sp_err
-row_set(struct row *r, const struct sp_menu_row *from)
-{
-	row_release(r);
-	r->name = text_copy(from->name);
-	r->address = text_copy(from->address);
-	r->remark = text_copy(from->remark);
-	if (r->name == NULL || r->address == NULL || r->remark == NULL)
-		return SP_ENOMEM;
-	return row_accounts(r, from->accounts, from->n_accounts);
-}
-
-static size_t
-safe_width(const char *s)
-{
-	char safe[ESCAPED_MAX];
-
-	(void)sp_escape(s, strlen(s), safe, sizeof(safe));
-	return sp_text_width(safe, strlen(safe));
-}
-
-struct columns {
-	int	digits;
-	size_t	name, address, accounts, remark;	/* 0: not shown */
-};
-
-static void
-row_accounts_text(const struct row *r, char *dst, size_t n)
-{
-	dst[0] = '\0';
-	for (size_t i = 0; i < r->n_accounts && strlen(dst) + 4 < n; i++) {
-		size_t at = strlen(dst);
-
-		(void)sp_snprintf(dst + at, n - at, "%s%s", i > 0 ? "," : "", r->accounts[i]);
-	}
-}
-
-static size_t
-at_most(size_t a, size_t b)
-{
-	return a < b ? a : b;
-}
-
-/* Names matter most, then addresses, then who one is there, then remarks; what has no room is left out. */
-static struct columns
-menu_columns(const struct sp_menu *m, size_t n)
-{
-	struct columns c = { .digits = 2 };
-	size_t left, name = 0, address = 0, accounts = 0;
-	char text[SP_MENU_TEXT_MAX];
-
-	for (size_t i = 0; i < n; i++) {
-		row_accounts_text(&m->row[i], text, sizeof(text));
-		name = safe_width(m->row[i].name) > name ? safe_width(m->row[i].name) : name;
-		address = safe_width(m->row[i].address) > address ? safe_width(m->row[i].address) : address;
-		accounts = safe_width(text) > accounts ? safe_width(text) : accounts;
-	}
-	for (uint64_t k = 100; k <= m->offset + n; k *= 10)
-		c.digits++;
-	left = m->cols > (uint32_t)c.digits + 3 ? m->cols - (uint32_t)c.digits - 3 : 1;
-	c.name = at_most(name, left < 24 ? left : left * 2 / 5 > 16 ? left * 2 / 5 : 16);
-	left -= at_most(left, c.name + 2);
-	if (left >= 7 && address > 0)
-		c.address = at_most(address, left < 20 ? left : 18);
-	left -= at_most(left, c.address > 0 ? c.address + 2 : 0);
-	if (left >= 24 && accounts > 0)
-		c.accounts = at_most(accounts, 16);
-	left -= at_most(left, c.accounts > 0 ? c.accounts + 2 : 0);
-	c.remark = left >= 8 ? left : 0;
-	return c;
-}
-
-static void
-put_row(struct sp_menu *m, const struct columns *c, size_t i)
-{
-	const struct row *r = &m->row[i];
-	char accounts[SP_MENU_TEXT_MAX];
-
-	row_accounts_text(r, accounts, sizeof(accounts));
-	put(m, "%*llu  ", c->digits, (unsigned long long)m->offset + i + 1);
-	put_text(m, r->name, c->name, c->address + c->accounts + c->remark > 0);
-	if (c->address > 0) {
-		put(m, "  ");
-		put_text(m, r->address, c->address, c->accounts + c->remark > 0);
-	}
-	if (c->accounts > 0) {
-		put(m, "  ");
-		put_text(m, accounts, c->accounts, c->remark > 0 && r->remark[0] != '\0');
-	}
-	if (c->remark > 0 && r->remark[0] != '\0') {
-		put(m, "  ");
-		put_text(m, r->remark, c->remark, 0);
-	}
-	put(m, "\r\n");
-}
-
-static void
-put_title(struct sp_menu *m)
-{
-	char text[SP_MENU_TEXT_MAX + SP_LINE_SIZE + 16];
-
-	if (m->query[0] != '\0')
-		(void)sp_snprintf(text, sizeof(text), "%s: \"%s\"", m->title, m->query);
-	else
-		(void)sp_snprintf(text, sizeof(text), "%s", m->title);
-	put(m, "\r\n" BOLD);
-	put_text(m, text, m->cols - 1, 0);
-	put(m, PLAIN "\r\n");
-}
-
-static void
-put_foot(struct sp_menu *m, size_t n)
-{
-	char text[160];
-
-	if (m->total == 0 && m->query[0] != '\0')
-		(void)sp_snprintf(text, sizeof(text), "Nothing matches. Enter shows everything, ? helps.");
-	else if (m->total == 0)
-		(void)sp_snprintf(text, sizeof(text), "No server is open to you. Ask your administrator. q quits.");
-	else
-		(void)sp_snprintf(text, sizeof(text), "%llu-%llu of %u   Enter or n: next, p: previous, ?: help, q: quit",
-		    (unsigned long long)m->offset + 1, (unsigned long long)m->offset + n, m->total);
-	if (m->total > 0 && strlen(text) >= m->cols)
-		(void)sp_snprintf(text, sizeof(text), "%llu-%llu of %u   ?: help, q: quit",
-		    (unsigned long long)m->offset + 1, (unsigned long long)m->offset + n, m->total);
-	put(m, DIM);
-	put_text(m, text, m->total == 0 ? (size_t)m->cols * 2 : m->cols - 1, 0);
-	put(m, PLAIN "\r\n");
-}
-
-static void
-put_list(struct sp_menu *m)
-{
-	size_t n = at_most(m->n, menu_page(m));
-	struct columns c = menu_columns(m, n);
-
-	put_title(m);
-	for (size_t i = 0; i < n; i++)
-		put_row(m, &c, i);
-	put_foot(m, n);
-	put_message(m);
-	put_prompt(m);
-}
-
-static void
-put_accounts(struct sp_menu *m)
-{
-	put(m, "\r\n" BOLD);
-	put_text(m, m->chosen.name, m->cols - 1, 0);
-	put(m, PLAIN "\r\n");
-	for (size_t i = 0; i < m->chosen.n_accounts; i++) {
-		put(m, "%2zu  ", i + 1);
-		put_text(m, m->chosen.accounts[i], m->cols > 8 ? m->cols - 6 : 4, 0);
-		put(m, "\r\n");
-	}
-	put(m, DIM);
-	put_text(m, "Number or name of the account; Enter goes back", m->cols - 1, 0);
-	put(m, PLAIN "\r\n");
-	put_message(m);
-	put_prompt(m);
-}
-
-static void
-put_screen(struct sp_menu *m)
-{
-	if (m->state == M_ACCOUNT)
-		put_accounts(m);
-	else
-		put_list(m);
-}
-
-static void
-menu_say(struct sp_menu *m, const char *text)
-{
-	(void)sp_strlcpy(m->message, text, sizeof(m->message));
-	put_message(m);
-	put_prompt(m);
-}
-
-static void
-put_help(struct sp_menu *m)
-{
-	static const char *const wide[] = {
-		"  a number        opens that server",
-		"  text            searches names, addresses and remarks; Tab completes a name",
-		"  account@server  opens it as that account",
-		"  Enter, n, p     next page, previous page",
-		"  /text           searches for what would be a number or a command; / shows everything",
-		"  Ctrl-C          drops the line, the wait or the search",
-		"  q, Ctrl-D       quits",
-	};
-	static const char *const narrow[] = {
-		"number: open that server",
-		"text: search; Tab completes a name",
-		"account@server: open it so",
-		"Enter, n, p: turn pages",
-		"/text: search for 12, n, q...; /: all",
-		"Ctrl-C: drop line, wait or search",
-		"q, Ctrl-D: quit",
-	};
-
-	for (size_t i = 0; i < SP_NELEMS(wide); i++)
-		put(m, "%s\r\n", m->cols >= 88 ? wide[i] : narrow[i]);
-	put_prompt(m);
-}
-
-/* ---- what the person wants ---- */
-
-static void
-menu_ask(struct sp_menu *m, enum menu_want want, const char *query, uint32_t offset, uint32_t limit)
-{
-	if (query != m->next_query)
-		(void)sp_strlcpy(m->next_query, query, sizeof(m->next_query));
-	m->next_offset = offset;
-	m->want = want;
-	m->state = M_WAIT;
-	m->ask++;
-	m->ops->ask(m->arg, m->ask, m->next_query, offset, limit);
-}
-
-static void
-menu_sleep(struct sp_menu *m)
-{
-	m->state = M_ASLEEP;
-	sp_line_set(&m->line, "");
-}
-
-static void
-menu_choose(struct sp_menu *m, const char *account, const char *asset)
-{
-	char a[SP_MENU_TEXT_MAX + 1], b[SP_MENU_TEXT_MAX + 1];
-
-	(void)sp_strlcpy(a, account, sizeof(a));	/* they may point into what is released below */
-	(void)sp_strlcpy(b, asset, sizeof(b));
-	menu_sleep(m);
-	row_release(&m->chosen);
-	m->ops->choose(m->arg, a, b);
-}
-
-static enum sp_err
-menu_accounts(struct sp_menu *m, const char *asset, const char *const *accounts, size_t n)
-{
-	struct row r = { .name = text_copy(asset) };
-
-	if (r.name == NULL || row_accounts(&r, accounts, n) != SP_OK) {
-		row_release(&r);
-		return SP_ENOMEM;
-	}
-	row_release(&m->chosen);
-	m->chosen = r;
-	m->state = M_ACCOUNT;
-	return SP_OK;
-}
-
-static void
-menu_open(struct sp_menu *m, const struct row *r)
-{
-	if (r->n_accounts <= 1) {
-		menu_choose(m, r->n_accounts == 1 ? r->accounts[0] : "", r->name);
-		return;
-	}
-	if (menu_accounts(m, r->name, (const char *const *)r->accounts, r->n_accounts) != SP_OK)
-		m->err = SP_ENOMEM;
-	else
-		put_accounts(m);
-}
-
-static void
-menu_turn(struct sp_menu *m, int back)
-{
-	uint32_t page = menu_page(m), shown = (uint32_t)at_most(m->n, page), to;
-
-	if (back)
-		to = m->offset > page ? m->offset - page : 0;
-	else
-		to = (uint64_t)m->offset + shown < m->total ? m->offset + shown : 0;
-	if (m->total == 0)
-		m->query[0] = '\0';	/* an empty result: everything again */
-	menu_ask(m, W_PAGE, m->query, to, page);
-}
+/* ---- what is shown now ---- */
 
 /* 1..total when the text is nothing but such a number, else 0. */
 static uint32_t
-menu_number(const char *s, uint32_t total)
+menu_number(const char *s, size_t total)
 {
 	uint64_t v = 0;
 
@@ -494,13 +29,190 @@ menu_number(const char *s, uint32_t total)
 	return (uint32_t)v;
 }
 
-static void
-menu_open_number(struct sp_menu *m, uint32_t k)
+/* What the line means as a search, or NULL: a command, or a number of the list. */
+static const char *
+line_search(const struct sp_menu *m, const char *s)
 {
-	if (k - 1 >= m->offset && k - 1 < m->offset + at_most(m->n, menu_page(m)))
-		menu_open(m, &m->row[k - 1 - m->offset]);
+	static const char *const commands[] = { "n", "p", "q", "g", "r", "?", "..", "why" };
+	const char *at;
+
+	s += strspn(s, " ");
+	if (*s == '/')
+		return s[1] != '\0' ? s + 1 : NULL;
+	for (size_t i = 0; i < SP_NELEMS(commands); i++)
+		if (strcasecmp(s, commands[i]) == 0)
+			return NULL;
+	if (*s == '\0' || *s == '*' || strncasecmp(s, "why ", 4) == 0)
+		return NULL;
+	/* While digits may still be a number of the list, the list must stand still. */
+	if (strspn(s, "0123456789") == strlen(s) && menu_number(s, m->total + m->rows.group_n) > 0)
+		return NULL;
+	if ((at = strrchr(s, '@')) != NULL)
+		return at[1] != '\0' ? at + 1 : NULL;
+	return s;
+}
+
+const char *
+menu_filter_text(const struct sp_menu *m)
+{
+	const char *s = m->plain ? NULL : line_search(m, m->line.text);
+
+	return s != NULL && m->state != M_ACCOUNT ? s : m->query;
+}
+
+static void
+menu_say(struct sp_menu *m, const char *text)
+{
+	(void)sp_strlcpy(m->message, text, sizeof(m->message));
+	m->dirty |= DIRTY_BLOCK;
+}
+
+/* Bring the view up to date with line, search and place in the tree. */
+static void
+menu_refilter(struct sp_menu *m)
+{
+	const char *text = menu_filter_text(m);
+	int64_t group = m->in_tree ? (int64_t)m->group : -1;
+
+	if (m->rows.last_group == group && strcmp(m->rows.last, text) == 0)
+		return;
+	if (m->err == SP_OK)
+		m->err = menu_rows_filter(&m->rows, text, group);
+	m->offset = 0;
+	m->selected = -1;
+	m->help = 0;
+	m->dirty |= DIRTY_BLOCK;
+}
+
+/* ---- what the person wants ---- */
+
+static void
+menu_ask(struct sp_menu *m, enum sp_menu_what what, const uint8_t *id, const char *text)
+{
+	if (what != SP_MENU_MORE)
+		m->want = what;
+	m->state = what == SP_MENU_LIST || (what == SP_MENU_MORE && m->want == SP_MENU_LIST) ? M_LOAD : M_WAIT;
+	m->ask++;
+	m->ops->ask(m->arg, m->ask, what, id, text);
+}
+
+static void
+menu_load(struct sp_menu *m)
+{
+	menu_rows_release(&m->next);
+	menu_ask(m, SP_MENU_LIST, NULL, "");
+}
+
+static void
+menu_sleep(struct sp_menu *m)
+{
+	menu_leave_block(m);
+	m->state = M_ASLEEP;
+	m->dirty = 0;
+	sp_line_set(&m->line, "");
+}
+
+static void
+menu_choose(struct sp_menu *m, const char *account, const char *asset)
+{
+	char a[SP_MENU_TEXT_MAX + 1], b[SP_MENU_TEXT_MAX + 1];
+
+	(void)sp_strlcpy(a, account, sizeof(a));	/* they may point into what changes below */
+	(void)sp_strlcpy(b, asset, sizeof(b));
+	menu_sleep(m);
+	m->ops->choose(m->arg, a, b);
+}
+
+static void
+accounts_release(struct sp_menu *m)
+{
+	for (size_t i = 0; i < m->account_n; i++)
+		free(m->account[i]);
+	free(m->account);
+	m->account = NULL;
+	m->account_n = 0;
+}
+
+static void
+menu_accounts(struct sp_menu *m, const char *asset, const char *const *accounts, size_t n)
+{
+	accounts_release(m);
+	(void)sp_strlcpy(m->chosen, asset, sizeof(m->chosen));
+	n = n > SP_MENU_ACCOUNTS_MAX ? SP_MENU_ACCOUNTS_MAX : n;
+	if ((m->account = calloc(n + 1, sizeof(*m->account))) == NULL)
+		m->err = SP_ENOMEM;
+	for (; m->err == SP_OK && m->account_n < n; m->account_n++)
+		if ((m->account[m->account_n] = strndup(accounts[m->account_n], SP_MENU_TEXT_MAX)) == NULL) {
+			m->err = SP_ENOMEM;
+			return;
+		}
+	sp_line_set(&m->line, "");
+	m->state = M_ACCOUNT;
+	m->dirty |= DIRTY_BLOCK;
+}
+
+static void
+menu_open_row(struct sp_menu *m, size_t row)
+{
+	struct menu_row_text t = menu_rows_text(&m->rows, row);
+	const char *name[SP_MENU_ACCOUNTS_MAX];
+	size_t n = 0;
+
+	if (t.n_accounts <= 1) {
+		menu_choose(m, t.n_accounts == 1 ? menu_rows_account(&t, 0) : "", t.name);
+		return;
+	}
+	for (; n < t.n_accounts && n < SP_MENU_ACCOUNTS_MAX; n++)
+		name[n] = menu_rows_account(&t, n);
+	menu_accounts(m, t.name, name, n);
+}
+
+/* A server is opened, a group entered. */
+static void
+menu_open(struct sp_menu *m, size_t at)
+{
+	int32_t item = m->rows.view[at];
+
+	if (item >= 0) {
+		menu_open_row(m, (size_t)item);
+		return;
+	}
+	m->group = (uint32_t)~item + 1;
+	m->query[0] = '\0';
+	menu_refilter(m);
+}
+
+static void
+menu_turn(struct sp_menu *m, int back)
+{
+	size_t page = menu_page(m), shown = menu_shown(m);
+
+	if (back)
+		m->offset = m->offset > page ? m->offset - page : 0;
 	else
-		menu_ask(m, W_OPEN, m->query, k - 1, 1);
+		m->offset = m->offset + shown < m->rows.view_n ? m->offset + shown : 0;
+	m->selected = -1;
+	if (m->rows.view_n == 0 && m->query[0] != '\0')
+		m->query[0] = '\0';	/* an empty result: everything again */
+	m->dirty |= DIRTY_BLOCK;
+	menu_refilter(m);
+}
+
+static void
+menu_select(struct sp_menu *m, int down)
+{
+	size_t n = m->rows.view_n, page = menu_page(m);
+
+	if (n == 0)
+		return;
+	m->message[0] = '\0';	/* it might take the row away that is selected */
+	m->help = 0;
+	if (m->selected < 0)
+		m->selected = (int)(down ? m->offset : m->offset > 0 ? m->offset - 1 : n - 1);
+	else
+		m->selected = (int)(((size_t)m->selected + (down ? 1 : n - 1)) % n);
+	m->offset = (size_t)m->selected / page * page;
+	m->dirty |= DIRTY_BLOCK;
 }
 
 static void
@@ -524,45 +236,146 @@ menu_quit(struct sp_menu *m)
 	m->ops->quit(m->arg);
 }
 
+/* The row that a number, a name or the selection means; -1 with a message. */
+static int
+menu_row_meant(struct sp_menu *m, const char *text)
+{
+	uint32_t k = menu_number(text, m->rows.view_n);
+	int at = k > 0 ? (int)k - 1 : *text == '\0' ? m->selected : -1, row = -1;
+
+	if (at >= 0 && m->rows.view[at] >= 0)
+		row = m->rows.view[at];
+	else if (*text != '\0' && k == 0)
+		row = menu_rows_find(&m->rows, text);
+	if (row < 0)
+		menu_say(m, *text == '\0' ? "Choose a server with the arrow keys first, or write *3 or *name." : "There is no such server in the list.");
+	return row;
+}
+
+static void
+menu_star(struct sp_menu *m, const char *text)
+{
+	int row = menu_row_meant(m, text + strspn(text, " "));
+
+	if (row < 0)
+		return;
+	m->star_row = (uint32_t)row;
+	menu_ask(m, m->rows.row[row].favourite ? SP_MENU_UNSTAR : SP_MENU_STAR, m->rows.row[row].id, "");
+}
+
+static void
+menu_tree(struct sp_menu *m)
+{
+	m->query[0] = '\0';
+	m->group = 0;
+	m->help = 0;
+	if (m->in_tree) {
+		m->in_tree = 0;
+		menu_refilter(m);
+	} else if (m->rows.have_groups) {
+		m->in_tree = 1;
+		menu_refilter(m);
+	} else {
+		menu_rows_drop_groups(&m->rows);
+		menu_ask(m, SP_MENU_GROUPS, NULL, "");
+	}
+}
+
+static void
+menu_up(struct sp_menu *m)
+{
+	m->query[0] = '\0';
+	if (!m->in_tree)
+		menu_say(m, "That goes up among groups: g shows them.");
+	else if (m->group == 0)
+		m->in_tree = 0;
+	else
+		m->group = m->rows.group[m->group - 1].parent;
+	menu_refilter(m);
+}
+
+/* Text that is no command: one that matches is opened, several are shown. */
+static void
+menu_search(struct sp_menu *m, const char *text)
+{
+	char say[96];
+	int row = menu_rows_find(&m->rows, text), selected;
+
+	if (row >= 0) {		/* the whole name was typed: that is a choice */
+		m->query[0] = '\0';
+		menu_open_row(m, (size_t)row);
+		return;
+	}
+	selected = m->plain ? -1 : m->selected;
+	(void)sp_strlcpy(m->query, text, sizeof(m->query));
+	if (m->err == SP_OK)
+		m->err = menu_rows_filter(&m->rows, m->query, m->in_tree ? (int64_t)m->group : -1);
+	if (m->err == SP_OK && (m->rows.view_n == 1 || (selected >= 0 && (size_t)selected < m->rows.view_n))) {
+		m->query[0] = '\0';
+		menu_open(m, m->rows.view_n == 1 ? 0 : (size_t)selected);
+		return;
+	}
+	m->offset = 0;
+	if (m->rows.view_n > 1) {
+		(void)sp_snprintf(say, sizeof(say), "%zu match: type a number, or more of the name.", m->rows.view_n);
+		menu_say(m, say);
+	}
+}
+
 static void
 menu_command(struct sp_menu *m, const char *text)
 {
-	uint32_t k = menu_number(text, m->total);
+	uint32_t k = menu_number(text, m->rows.view_n);
 
-	if (strcmp(text, "") == 0 || strcasecmp(text, "n") == 0)
+	if (*text == '\0' && m->selected >= 0)
+		menu_open(m, (size_t)m->selected);
+	else if (strcmp(text, "") == 0 || strcasecmp(text, "n") == 0)
 		menu_turn(m, 0);
 	else if (strcasecmp(text, "p") == 0)
 		menu_turn(m, 1);
 	else if (strcasecmp(text, "q") == 0)
 		menu_quit(m);
+	else if (strcasecmp(text, "g") == 0)
+		menu_tree(m);
+	else if (strcasecmp(text, "r") == 0)
+		menu_load(m);
+	else if (strcmp(text, "..") == 0)
+		menu_up(m);
 	else if (strcmp(text, "?") == 0)
-		put_help(m);
-	else if (*text == '/')
-		menu_ask(m, W_PAGE, text + 1, 0, menu_page(m));
-	else if (k > 0)
-		menu_open_number(m, k);
+		m->help = 1;
+	else if (strcasecmp(text, "why") == 0)
+		menu_say(m, "Write why and the name of the server, for example: why web1");
+	else if (strncasecmp(text, "why ", 4) == 0)
+		menu_ask(m, SP_MENU_WHY, NULL, text + 4 + strspn(text + 4, " "));
+	else if (*text == '*')
+		menu_star(m, text + 1);
+	else if (*text == '/') {
+		(void)sp_strlcpy(m->query, text + 1, sizeof(m->query));
+		menu_refilter(m);
+	} else if (k > 0)
+		menu_open(m, k - 1);
 	else if (strchr(text, '@') != NULL)
 		menu_open_path(m, text);
 	else
-		menu_ask(m, W_SEARCH, text, 0, menu_page(m));
+		menu_search(m, text);
 }
 
 static void
 menu_account_command(struct sp_menu *m, const char *text)
 {
-	uint32_t k = menu_number(text, (uint32_t)m->chosen.n_accounts);
+	uint32_t k = menu_number(text, m->account_n);
 
 	if (*text == '\0' || strcasecmp(text, "q") == 0) {
-		menu_ask(m, W_PAGE, m->query, m->offset, menu_page(m));
+		m->state = M_LIST;
 		return;
 	}
-	for (size_t i = 0; k == 0 && i < m->chosen.n_accounts; i++)
-		if (strcmp(m->chosen.accounts[i], text) == 0)
+	for (size_t i = 0; k == 0 && i < m->account_n; i++)
+		if (strcmp(m->account[i], text) == 0)
 			k = (uint32_t)i + 1;
 	if (k == 0)
 		menu_say(m, "There is no such account.");
 	else
-		menu_choose(m, m->chosen.accounts[k - 1], m->chosen.name);
+		menu_choose(m, m->account[k - 1], m->chosen);
 }
 
 static void
@@ -576,102 +389,102 @@ menu_enter(struct sp_menu *m)
 	while (to > from && m->line.text[to - 1] == ' ')
 		to--;
 	(void)sp_snprintf(text, sizeof(text), "%.*s", (int)(to - from), m->line.text + from);
-	put(m, "\r\n");
-	sp_line_set(&m->line, "");
+	menu_paint(m);			/* keys that came together with this one */
+	m->message[0] = '\0';
+	m->help = 0;
+	m->dirty |= DIRTY_BLOCK;
 	if (m->state == M_ACCOUNT) {
+		sp_line_set(&m->line, "");
 		menu_account_command(m, text);
+		if (m->state == M_LIST)
+			menu_refilter(m);
 		return;
 	}
-	if (strlen(text) > 1)
-		sp_line_remember(&m->line, text);
-	menu_command(m, text);
+	menu_command(m, text);		/* before the line goes: what it let through is what its numbers mean */
+	sp_line_set(&m->line, "");
+	if (m->state == M_LIST)
+		menu_refilter(m);
 }
 
 /* ---- completion ---- */
 
-/* The part that Tab completes: the server in account@server. */
-static const char *
-menu_stem(const struct sp_menu *m)
-{
-	const char *at = strrchr(m->line.text, '@');
-
-	return at != NULL ? at + 1 : m->line.text;
-}
-
-static void
-menu_tab(struct sp_menu *m)
-{
-	const char *stem = menu_stem(m);
-
-	if (m->state != M_LIST || *stem == '\0' || *stem == '/' || m->line.cur != m->line.len)
-		return;
-	menu_ask(m, W_COMPLETE, stem, 0, SP_MENU_PAGE_MAX);
-}
-
-/* Bytes that two names have in common, in whole characters. */
+/* Bytes that two texts have in common, ASCII case aside, in whole characters; at most n. */
 static size_t
-common_prefix(const char *a, const char *b)
+common_prefix(const char *a, const char *b, size_t n)
 {
-	size_t at = 0, n = strlen(a);
+	size_t at = 0;
 
-	while (at < n) {
+	while (at < n && b[at] != '\0') {
 		uint32_t cp;
 		size_t k = sp_utf8_next((const uint8_t *)a + at, n - at, &cp);
 
-		if (k == 0 || strncmp(a + at, b + at, k) != 0)
+		if (k == 0 || strncasecmp(a + at, b + at, k) != 0)
 			break;
 		at += k;
 	}
 	return at;
 }
 
-static void
-put_candidates(struct sp_menu *m, const char *const *name, size_t n)
-{
-	size_t wide = 0, per_line, i, lines = 0;
-
-	for (i = 0; i < n; i++)
-		wide = safe_width(name[i]) > wide ? safe_width(name[i]) : wide;
-	wide = at_most(wide, m->cols > 4 ? m->cols - 3 : 1);
-	per_line = (m->cols - 1) / (wide + 2) > 0 ? (m->cols - 1) / (wide + 2) : 1;
-	put(m, "\r\n");
-	for (i = 0; i < n && lines < CANDIDATES; i++) {
-		int last = (i + 1) % per_line == 0 || i + 1 == n;
-
-		put_text(m, name[i], wide, !last);
-		put(m, "%s", last ? "\r\n" : "  ");
-		lines += (size_t)last;
-	}
-	if (i < n)
-		put(m, "and %zu more\r\n", n - i);
-}
+struct completion {
+	const char	*first;		/* NULL: none */
+	size_t		 n;		/* bytes that all have in common */
+};
 
 static void
-menu_complete(struct sp_menu *m, const struct sp_menu_row *rows, size_t n, uint32_t total)
+completion_add(struct completion *c, const char *text, size_t n)
 {
-	const char *stem = menu_stem(m), *name[SP_MENU_PAGE_MAX];
-	size_t found = 0, common = 0, keep = (size_t)(stem - m->line.text);
-	char text[SP_LINE_SIZE + SP_MENU_TEXT_MAX];
+	char other[SP_MENU_TEXT_MAX * 2 + 1];
 
-	for (size_t i = 0; i < n; i++)
-		if (rows[i].name != NULL && strncasecmp(rows[i].name, stem, strlen(stem)) == 0) {
-			common = found == 0 ? strlen(rows[i].name) : at_most(common, common_prefix(name[0], rows[i].name));
-			name[found++] = rows[i].name;
-		}
-	m->state = M_LIST;
-	if (total > n) {
-		(void)sp_snprintf(text, sizeof(text), "%u match: type more.", total);
-		put(m, "\r\n");
-		menu_say(m, text);
+	if (c->first == NULL) {
+		*c = (struct completion){ text, n };
 		return;
 	}
-	if (found > 0 && common >= strlen(stem) && strncmp(name[0], stem, common) != 0) {
-		(void)sp_snprintf(text, sizeof(text), "%.*s%.*s", (int)keep, m->line.text, (int)common, name[0]);
-		sp_line_set(&m->line, text);
-	} else if (found > 1) {
-		put_candidates(m, name, found);
+	(void)sp_snprintf(other, sizeof(other), "%.*s", (int)n, text);
+	c->n = common_prefix(c->first, other, c->n);
+}
+
+/* Names that begin so; if there are none, addresses; if there are none, words of remarks that hold it. */
+static struct completion
+menu_completion(const struct sp_menu *m, const char *stem)
+{
+	struct completion by[3] = { 0 };
+	size_t len = strlen(stem);
+
+	for (size_t i = 0; i < m->rows.n; i++) {
+		struct menu_row_text t = menu_rows_text(&m->rows, i);
+		const char *p;
+
+		if (strncasecmp(t.name, stem, len) == 0)
+			completion_add(&by[0], t.name, strlen(t.name));
+		else if (strncasecmp(t.address, stem, len) == 0)
+			completion_add(&by[1], t.address, strlen(t.address));
+		else if (by[0].first == NULL && by[1].first == NULL && (p = menu_rows_search(t.remark, stem)) != NULL)
+			completion_add(&by[2], p, strcspn(p + len, " ") + len);
 	}
-	put_prompt(m);
+	return by[0].first != NULL ? by[0] : by[1].first != NULL ? by[1] : by[2];
+}
+
+/* The part that Tab completes: the server in account@server. */
+static void
+menu_tab(struct sp_menu *m)
+{
+	const char *at = strrchr(m->line.text, '@'), *stem = at != NULL ? at + 1 : m->line.text;
+	char text[SP_LINE_SIZE + SP_MENU_TEXT_MAX * 2 + 1];
+	struct completion c;
+
+	if (strncasecmp(stem, "why ", 4) == 0)
+		stem += 4;
+	else if (*stem == '*' || *stem == '/')
+		stem++;
+	if (m->state != M_LIST || *stem == '\0' || m->line.cur != m->line.len)
+		return;
+	c = menu_completion(m, stem);
+	if (c.first == NULL || c.n <= strlen(stem))
+		return;
+	(void)sp_snprintf(text, sizeof(text), "%.*s%.*s", (int)(stem - m->line.text), m->line.text, (int)c.n, c.first);
+	sp_line_set(&m->line, text);
+	m->dirty |= DIRTY_PROMPT;
+	menu_refilter(m);
 }
 
 /* ---- keys ---- */
@@ -679,36 +492,45 @@ menu_complete(struct sp_menu *m, const struct sp_menu_row *rows, size_t n, uint3
 static void
 menu_cancel(struct sp_menu *m)
 {
-	if (m->state == M_WAIT) {
+	if (m->state == M_WAIT || m->state == M_LOAD) {
 		m->ask++;		/* the answer will find nobody */
 		m->state = M_LIST;
-		put_prompt(m);
+		menu_rows_release(&m->next);
+		m->total = (uint32_t)m->rows.n;
 	} else if (m->line.len > 0) {
 		sp_line_set(&m->line, "");
-		put_prompt(m);
 	} else if (m->state == M_ACCOUNT) {
-		put(m, "\r\n");
-		menu_ask(m, W_PAGE, m->query, m->offset, menu_page(m));
-	} else if (m->query[0] != '\0') {
-		put(m, "\r\n");
-		menu_ask(m, W_PAGE, "", 0, menu_page(m));
+		m->state = M_LIST;
+	} else {
+		m->query[0] = '\0';
+		m->selected = -1;
 	}
+	m->message[0] = '\0';
+	m->help = 0;
+	m->dirty |= DIRTY_BLOCK;
+	menu_refilter(m);
+}
+
+static void
+menu_edited(struct sp_menu *m)
+{
+	m->dirty |= DIRTY_PROMPT;
+	if (m->help)
+		m->dirty |= DIRTY_BLOCK;
+	m->help = 0;
+	if (m->state == M_LIST)
+		menu_refilter(m);
 }
 
 static void
 menu_char(struct sp_menu *m)
 {
 	struct sp_line *l = &m->line;
-	int at_end = l->cur == l->len;
-	size_t width;
 
-	if (!sp_line_insert(l, m->keys.ch, m->keys.ch_len))
-		return;
-	width = sp_text_width(menu_prompt(m), strlen(menu_prompt(m))) + sp_text_width(l->text, l->len);
-	if (at_end && width < m->cols)
-		put(m, "%.*s", (int)m->keys.ch_len, (const char *)m->keys.ch);	/* the common case: no redraw */
-	else
-		put_prompt(m);
+	if (m->keys.ch_len == 1 && m->keys.ch[0] == '*' && l->len == 0 && m->state == M_LIST && m->selected >= 0)
+		menu_star(m, "");
+	else if (sp_line_insert(l, m->keys.ch, m->keys.ch_len))
+		menu_edited(m);
 }
 
 static void
@@ -729,23 +551,30 @@ menu_key(struct sp_menu *m, enum sp_key key)
 	case SP_KEY_CANCEL:
 		menu_cancel(m);
 		break;
+	case SP_KEY_UP:
+	case SP_KEY_DOWN:
+		if (m->state == M_LIST && !m->plain)
+			menu_select(m, key == SP_KEY_DOWN);
+		break;
+	case SP_KEY_PAGE_UP:
+	case SP_KEY_PAGE_DOWN:
+		if (m->state == M_LIST)
+			menu_turn(m, key == SP_KEY_PAGE_UP);
+		break;
 	case SP_KEY_REDRAW:
-		put(m, "\x1b[2J\x1b[H");
-		put_screen(m);
+		menu_clear(m);
 		break;
 	case SP_KEY_EOF:
-		if (m->line.len == 0 && m->state == M_LIST) {
-			put(m, "\r\n");
+		if (m->line.len == 0 && m->state == M_LIST)
 			menu_quit(m);
-		} else if (m->line.len == 0) {
+		else if (m->line.len == 0)
 			menu_cancel(m);
-		} else if (sp_line_key(&m->line, SP_KEY_DELETE)) {
-			put_prompt(m);
-		}
+		else if (sp_line_key(&m->line, SP_KEY_DELETE))
+			menu_edited(m);
 		break;
 	default:
 		if (sp_line_key(&m->line, key))
-			put_prompt(m);
+			menu_edited(m);
 	}
 }
 
@@ -783,8 +612,12 @@ sp_menu_new(const struct sp_menu_ops *ops, void *arg, const char *title, uint32_
 		return SP_ENOMEM;
 	m->ops = ops;
 	m->arg = arg;
+	m->colour = 1;
+	m->selected = -1;
 	(void)sp_strlcpy(m->title, title, sizeof(m->title));
 	menu_size(m, cols, rows);
+	menu_rows_init(&m->rows);
+	menu_rows_init(&m->next);
 	sp_buf_init(&m->ahead, SP_MENU_AHEAD);
 	*ret = m;
 	return SP_OK;
@@ -795,12 +628,19 @@ sp_menu_free(struct sp_menu *m)
 {
 	if (m == NULL)
 		return;
-	for (size_t i = 0; i < SP_MENU_PAGE_MAX; i++)
-		row_release(&m->row[i]);
-	row_release(&m->chosen);
+	menu_rows_release(&m->rows);
+	menu_rows_release(&m->next);
+	accounts_release(m);
 	sp_line_release(&m->line);
 	sp_buf_release(&m->ahead);
 	free(m);
+}
+
+void
+sp_menu_terminal(struct sp_menu *m, const char *term, int no_color)
+{
+	m->plain = *term == '\0' || strcmp(term, "dumb") == 0 || strcmp(term, "unknown") == 0;
+	m->colour = !no_color;
 }
 
 static void
@@ -813,6 +653,8 @@ menu_enter_call(struct sp_menu *m, struct sp_buf *out)
 static enum sp_err
 menu_leave_call(struct sp_menu *m)
 {
+	if (m->err == SP_OK)
+		menu_paint(m);
 	m->out = NULL;
 	return m->err;
 }
@@ -823,9 +665,13 @@ sp_menu_start(struct sp_menu *m, const char *message, struct sp_buf *out)
 	menu_enter_call(m, out);
 	sp_buf_reset(&m->ahead);
 	m->keys = (struct sp_keys){ 0 };
+	m->drawn = 0;
+	m->dirty = 0;
+	m->help = 0;
+	m->selected = -1;
 	sp_line_set(&m->line, "");
 	(void)sp_strlcpy(m->message, message != NULL ? message : "", sizeof(m->message));
-	menu_ask(m, W_PAGE, m->query, m->offset, menu_page(m));
+	menu_load(m);
 	return menu_leave_call(m);
 }
 
@@ -836,7 +682,7 @@ sp_menu_input(struct sp_menu *m, const void *bytes, size_t n, struct sp_buf *out
 
 	menu_enter_call(m, out);
 	for (size_t i = 0; i < n && m->err == SP_OK; i++) {
-		if (m->state == M_WAIT && p[i] == 0x03) {
+		if ((m->state == M_WAIT || m->state == M_LOAD) && p[i] == 0x03) {
 			sp_buf_reset(&m->ahead);
 			menu_cancel(m);
 		} else if (sp_buf_append(&m->ahead, p + i, 1) == SP_OK) {
@@ -846,73 +692,130 @@ sp_menu_input(struct sp_menu *m, const void *bytes, size_t n, struct sp_buf *out
 	return menu_leave_call(m);
 }
 
-static enum sp_err
-menu_take_rows(struct sp_menu *m, const struct sp_menu_row *rows, size_t n, uint32_t total)
+static int
+menu_awaits(const struct sp_menu *m, uint32_t ask, enum sp_menu_what want)
 {
-	enum sp_err r = SP_OK;
-
-	m->n = 0;
-	for (size_t i = 0; i < n && r == SP_OK; i++)
-		if ((r = row_set(&m->row[i], &rows[i])) == SP_OK)
-			m->n++;
-	m->total = total;
-	m->offset = m->next_offset;
-	(void)sp_strlcpy(m->query, m->next_query, sizeof(m->query));
-	return r;
-}
-
-static void
-menu_on_page(struct sp_menu *m, const struct sp_menu_row *rows, size_t n, uint32_t total)
-{
-	if (n == 0 && total > 0 && m->next_offset > 0) {	/* the list became shorter */
-		menu_ask(m, m->want, m->next_query, 0, menu_page(m));
-		return;
-	}
-	m->state = M_LIST;
-	if ((m->err = menu_take_rows(m, rows, n, total)) != SP_OK)
-		return;
-	for (size_t i = 0; m->want == W_SEARCH && i < m->n; i++)
-		if (strcmp(m->row[i].name, m->query) == 0) {	/* the whole name was typed: that is a choice */
-			struct row *r = &m->row[i];
-
-			m->query[0] = '\0';
-			m->offset = 0;
-			menu_open(m, r);
-			return;
-		}
-	put_list(m);
-}
-
-static void
-menu_on_open(struct sp_menu *m, const struct sp_menu_row *rows, size_t n)
-{
-	struct row r = { 0 };
-
-	m->state = M_LIST;
-	if (n == 0)
-		menu_say(m, "That number is not in the list any more.");
-	else if ((m->err = row_set(&r, &rows[0])) == SP_OK)
-		menu_open(m, &r);
-	row_release(&r);
+	return (m->state == M_LOAD || m->state == M_WAIT) && ask == m->ask && m->want == want;
 }
 
 enum sp_err
-sp_menu_reply(struct sp_menu *m, uint32_t ask, const struct sp_menu_row *rows, size_t n, uint32_t total, const char *text,
-    struct sp_buf *out)
+sp_menu_row(struct sp_menu *m, uint32_t ask, const struct sp_menu_row *row)
+{
+	if (!menu_awaits(m, ask, SP_MENU_LIST))
+		return SP_OK;
+	return menu_rows_add(&m->next, row->id, row->name, row->address, row->remark, row->accounts, row->n_accounts,
+	    row->favourite, row->recent);
+}
+
+enum sp_err
+sp_menu_group(struct sp_menu *m, uint32_t ask, uint32_t id, uint32_t parent, const char *name)
+{
+	return menu_awaits(m, ask, SP_MENU_GROUPS) ? menu_rows_add_group(&m->rows, id, parent, name) : SP_OK;
+}
+
+enum sp_err
+sp_menu_place(struct sp_menu *m, uint32_t ask, const uint8_t id[16], const uint32_t *groups, size_t n)
+{
+	return menu_awaits(m, ask, SP_MENU_GROUPS) ? menu_rows_add_place(&m->rows, id, groups, n) : SP_OK;
+}
+
+/* All of the new list is here: it takes the place of the old one. */
+static void
+menu_take_rows(struct sp_menu *m, uint32_t total)
+{
+	size_t offset = m->offset;
+
+	m->total = total;
+	menu_rows_release(&m->rows);
+	m->rows = m->next;
+	menu_rows_init(&m->next);
+	m->in_tree = 0;
+	m->group = 0;
+	menu_refilter(m);
+	m->offset = offset < m->rows.view_n ? offset : 0;
+}
+
+static void
+menu_on_list(struct sp_menu *m, uint32_t total, int more, int failed)
+{
+	if (failed) {
+		menu_rows_release(&m->next);
+		m->state = M_LIST;
+		return;
+	}
+	if (more && m->rows.n == 0 && m->next.n > 0) {
+		/* The first screen is shown while the rest comes. */
+		menu_rows_release(&m->rows);
+		m->rows = m->next;
+		m->total = total;
+		menu_refilter(m);
+		menu_paint(m);
+		m->next = m->rows;
+		menu_rows_init(&m->rows);
+	}
+	if (more) {
+		menu_ask(m, SP_MENU_MORE, NULL, "");
+		return;
+	}
+	menu_take_rows(m, total);
+	m->state = M_LIST;
+	if (m->rows.cut)
+		menu_say(m, "There are more servers than a menu lists: name the others as account@server.");
+}
+
+static void
+menu_on_groups(struct sp_menu *m, int more, int failed)
+{
+	if (!failed && more) {
+		menu_ask(m, SP_MENU_MORE, NULL, "");
+		return;
+	}
+	m->state = M_LIST;
+	if (failed) {
+		menu_rows_drop_groups(&m->rows);
+	} else if (m->err == SP_OK && (m->err = menu_rows_groups_done(&m->rows)) == SP_OK) {
+		m->in_tree = 1;
+		m->group = 0;
+		if (m->rows.group_n == 0)
+			menu_say(m, "None of your servers is in a group. g leaves.");
+	}
+	menu_refilter(m);
+}
+
+static void
+menu_on_star(struct sp_menu *m, const char *text, int failed)
+{
+	struct menu_row *row = &m->rows.row[m->star_row];
+	struct menu_row_text t = menu_rows_text(&m->rows, m->star_row);
+	char say[SP_MENU_TEXT_MAX];
+
+	m->state = M_LIST;
+	if (failed || (text != NULL && *text != '\0'))
+		return;
+	row->favourite = m->want == SP_MENU_STAR;
+	(void)sp_snprintf(say, sizeof(say), row->favourite ? "%s has a star." : "%s has no star any more.", t.name);
+	menu_say(m, say);
+	if (!m->in_tree)
+		menu_load(m);		/* in its new place */
+}
+
+enum sp_err
+sp_menu_reply(struct sp_menu *m, uint32_t ask, uint32_t total, int more, const char *text, int failed, struct sp_buf *out)
 {
 	menu_enter_call(m, out);
-	if (m->state != M_WAIT || ask != m->ask)
+	if ((m->state != M_WAIT && m->state != M_LOAD) || ask != m->ask)
 		return menu_leave_call(m);
-	if (n > SP_MENU_PAGE_MAX)
-		n = SP_MENU_PAGE_MAX;
 	if (text != NULL && *text != '\0')
-		(void)sp_strlcpy(m->message, text, sizeof(m->message));
-	if (m->want == W_COMPLETE)
-		menu_complete(m, rows, n, total);
-	else if (m->want == W_OPEN)
-		menu_on_open(m, rows, n);
+		menu_say(m, text);
+	m->dirty |= DIRTY_BLOCK;
+	if (m->want == SP_MENU_LIST)
+		menu_on_list(m, total, more, failed);
+	else if (m->want == SP_MENU_GROUPS)
+		menu_on_groups(m, more, failed);
+	else if (m->want == SP_MENU_WHY)
+		m->state = M_LIST;
 	else
-		menu_on_page(m, rows, n, total);
+		menu_on_star(m, text, failed);
 	menu_feed(m);
 	return menu_leave_call(m);
 }
@@ -921,10 +824,9 @@ enum sp_err
 sp_menu_choices(struct sp_menu *m, const char *asset, const char *const *accounts, size_t n, struct sp_buf *out)
 {
 	menu_enter_call(m, out);
-	if ((m->err = menu_accounts(m, asset, accounts, n)) == SP_OK) {
-		put_accounts(m);
-		menu_feed(m);
-	}
+	m->drawn = 0;
+	menu_accounts(m, asset, accounts, n);
+	menu_feed(m);
 	return menu_leave_call(m);
 }
 
@@ -933,12 +835,10 @@ sp_menu_resize(struct sp_menu *m, uint32_t cols, uint32_t rows, struct sp_buf *o
 {
 	menu_enter_call(m, out);
 	menu_size(m, cols, rows);
-	if (m->state == M_LIST || m->state == M_ACCOUNT) {
-		put(m, "\x1b[2J\x1b[H");
-		if (m->state == M_LIST && m->n < menu_page(m) && m->offset + m->n < m->total)
-			menu_ask(m, W_PAGE, m->query, m->offset, menu_page(m));	/* there is room for more rows */
-		else
-			put_screen(m);
+	if (m->state != M_ASLEEP) {
+		menu_clear(m);
+		if (m->selected >= 0)
+			m->offset = (size_t)m->selected / menu_page(m) * menu_page(m);
 	}
 	return menu_leave_call(m);
 }
@@ -947,12 +847,8 @@ enum sp_err
 sp_menu_message(struct sp_menu *m, const char *text, struct sp_buf *out)
 {
 	menu_enter_call(m, out);
-	if (m->state != M_ASLEEP) {
-		put(m, "\r\x1b[K");
-		(void)sp_strlcpy(m->message, text, sizeof(m->message));
-		put_message(m);
-		put_prompt(m);
-	}
+	if (m->state != M_ASLEEP)
+		menu_say(m, text);
 	return menu_leave_call(m);
 }
 

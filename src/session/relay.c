@@ -857,6 +857,11 @@ near_env(struct relay *r, struct sp_view data, int slot)
 
 	if (sp_view_cstring(&v, name, sizeof(name)) != SP_OK || data.len > 8192 || r->started) {
 		relay_answer(r, slot, 0);
+	} else if (strcmp(name, "NO_COLOR") == 0) {	/* for the menu; the target has it too if that is allowed */
+		r->no_color = sp_view_cstring(&v, value, sizeof(value)) != SP_OK || value[0] != '\0';
+		if (sp_config_env_allowed(r->s->conf, name))
+			request_pass(r, "env", -1, 0, data);
+		relay_answer(r, slot, 1);
 	} else if (strcmp(name, "SALLYPORT_TARGET") == 0) {
 		r->wanted = sp_view_cstring(&v, value, sizeof(value)) == SP_OK &&
 		    sp_target_parse(value, strlen(value), SP_TARGET_PLACE, &why, &r->want) == SP_OK;

@@ -210,6 +210,7 @@ struct relay {
 	struct sp_menu		*menu;
 	uint32_t		 menu_ask;	/* the menu's number of the open question */
 	struct sp_buf		 menu_out;	/* for the terminal */
+	int			 no_color;	/* NO_COLOR came with the environment */
 	struct sp_target	 chosen;
 	/* a question on the terminal (ask.h); NULL: none */
 	struct sp_ask		*question;

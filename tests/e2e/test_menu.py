@@ -1,5 +1,6 @@
 """The menu as a person meets it: a real terminal, keys, and what the screen shows after them."""
 import re
+import subprocess
 import time
 
 import pytest
@@ -12,19 +13,27 @@ SIZES = [(80, 24), (40, 24)]
 
 @pytest.fixture(scope="module")
 def many(lab):
-    """Thirty servers, two with Chinese names, one that refuses, one with a remark meant to hurt."""
+    """Thirty servers, two with Chinese names, one that refuses, one with a remark meant to hurt, and a tree of groups."""
     account = lab.info["targets"][0].split("@")[0]
-    for i in range(26):
-        lab.ctl("asset", "create", "app%02d" % i, "--address", "10.0.0.%d" % i, "--remark", "application server")
-    lab.ctl("asset", "create", "数据库-主", "--address", "127.0.0.1", "--port", lab.targets["web1"], "--remark", "核心交易数据库 (请勿重启)")
-    lab.ctl("account", "create", "%s@数据库-主" % account, "--ca", "demo-ca")
-    lab.ctl("asset", "create", "gone", "--address", "127.0.0.1", "--port", L.free_port(), "--remark", "nothing listens there")
-    lab.ctl("account", "create", "%s@gone" % account, "--ca", "demo-ca")
-    lab.ctl("asset", "create", "marked", "--address", "127.0.0.1", "--remark", "z" + "\u0301" * 60 + " \\x1b[2J " + "w" * 200)
     lab.ctl("asset-group", "create", "all")
-    for a in lab.ctl("asset", "list"):
-        lab.ctl("asset-group", "member", "add", "all", "--asset", a["name"])
-    lab.ctl("grant", "create", "--user", "alice", "--asset-group", "all", "--account", "*")
+    lab.ctl("asset-group", "create", "生产", "--parent", "all")
+    lab.ctl("asset-group", "create", "web", "--parent", "生产")
+    lab.ctl("asset-group", "create", "empty", "--parent", "all")
+
+    def server(name, group, *args, account=account):
+        lab.ctl("asset", "create", name, *args)
+        lab.ctl("account", "create", "%s@%s" % (account, name), "--ca", "demo-ca")
+        lab.ctl("asset-group", "member", "add", group, "--asset", name)
+    for i in range(26):
+        server("app%02d" % i, "web" if i < 3 else "all", "--address", "10.0.0.%d" % i, "--remark", "application server")
+    server("数据库-主", "生产", "--address", "127.0.0.1", "--port", lab.targets["web1"], "--remark", "核心交易数据库 (请勿重启)")
+    server("gone", "all", "--address", "127.0.0.1", "--port", L.free_port(), "--remark", "nothing listens there")
+    server("marked", "all", "--address", "127.0.0.1", "--remark", "z" + "\u0301" * 60 + " \\x1b[2J " + "w" * 200)
+    lab.ctl("asset", "create", "bare", "--address", "10.1.1.1")
+    for name in ("web1", "web2", "bare"):
+        if name in [a["name"] for a in lab.ctl("asset", "list")]:
+            lab.ctl("asset-group", "member", "add", "all", "--asset", name)
+    lab.ctl("grant", "create", "--user", "alice", "--asset-group", "all", "--account", "*", "--name", "everything")
     return account
 
 
@@ -61,16 +70,15 @@ def test_the_list_fits_the_screen_and_turns_pages(lab, many, size):
 def test_search_finds_chinese_names_and_remarks_and_a_number_opens(lab, many, size):
     with menu(lab, size) as t:
         t.wait("of 31")
-        t.line("交易")
+        t.type("交易")                       # found while it is typed
         s = t.wait("1-1 of 1", "数据库-主")
         t.show("a search at %d columns" % size[0])
         assert max(widths(s)) <= size[0]
-        t.line("1")
+        t.key("Enter")
         t.line("id -un; echo $((6*7))")     # typed before the shell is there: kept for it
         t.wait("42", many)
         t.line("exit")
         t.wait("logout", "Number or search>")
-        t.line("/")
         t.wait("of 31")
         t.line("zzz")
         t.wait("Nothing matches")
@@ -85,21 +93,30 @@ def test_no_chinese_character_is_broken_by_editing(lab, many):
         t.type("数据x")
         t.key("BSpace", "BSpace")
         t.type("据库")
-        t.key("Left", "Left", "Right", "Enter")
-        t.wait("1-1 of 1", "核心")
+        t.key("Left", "Left", "Right")
+        t.wait("1-1 of 1", "核心", "> 数据库")
         assert "\ufffd" not in t.raw().decode("utf-8", "strict")
 
 
-def test_tab_completes_a_name(lab, many):
+def test_tab_completes_names_addresses_and_remarks(lab, many):
     with menu(lab) as t:
         t.wait("of 31")
-        t.type("app1")
+        t.type("AP")
         t.key("Tab")
-        s = t.wait("app15")
-        t.type("7")
-        t.key("Tab", "Enter")
-        t.wait("You have no account on app17")
-        t.show("a server without an account")
+        t.wait("> app", "1-18 of 26")
+        t.type("17")
+        t.wait("1-1 of 1", "app17")
+        t.key("C-u")
+        t.type("10.0.0.2")                  # an address
+        t.wait("1-7 of 7")
+        t.key("C-u")
+        t.type("核")                         # a word of a remark
+        t.key("Tab")
+        t.wait("> 核心交易数据库")
+        t.key("C-u")
+        t.type("why mark")
+        t.key("Tab")
+        t.wait("> why marked")
 
 
 def test_an_account_is_chosen_by_number_or_name_and_the_menu_comes_back(lab, many):
@@ -122,6 +139,7 @@ def test_an_account_is_chosen_by_number_or_name_and_the_menu_comes_back(lab, man
         t.line("1")
         t.wait("Account>")
         t.key("Enter")                      # back
+        t.wait("Number or search>")
         t.line("bob@web1")
         t.line("clear; echo $((40+2))")
         t.wait("42")
@@ -140,6 +158,7 @@ def test_a_failing_target_says_why_in_the_menu(lab, many, size):
         s = t.wait("refused.")
         t.show("a target that refuses, at %d columns" % size[0])
         assert " ".join(s.split()).count("Cannot connect to gone: 127.0.0.1:") == 1
+        t.wait("of 31")
         t.line("nobody@nothing")
         t.wait("No such asset", "Number or search>")
         t.show("a target that is not, at %d columns" % size[0])
@@ -231,3 +250,153 @@ def test_lock_and_kill_reach_a_person_in_the_menu(lab, many):
         assert t.status() != 0
         t.show("disabled while in the menu")
         t.wait("Terminated by")
+
+
+def test_a_person_who_knows_nothing_opens_a_server_from_the_first_screen(lab, many):
+    """The first screen says what to type; nothing else is needed. Then one is back in the menu."""
+    with menu(lab) as t:
+        s = t.wait("Number or search>", "of 31")
+        assert "Type a number, or part of a name, address or remark, then Enter." in s and "?: help" in s and "q: quit" in s
+        assert t.raw().count(b"Number or search>") <= 2
+        t.type("核心")
+        t.wait("1-1 of 1")
+        t.key("Enter")
+        t.line("echo $((6*7))")
+        t.wait("42")
+        t.line("exit")
+        t.wait("logout", "of 31", "Number or search>")
+        t.type("")
+        t.key("Down")
+        t.wait(">")
+        t.key("C-c")
+        t.line("q")
+        assert t.status() == 0
+
+
+def test_favourites_and_the_last_used_come_first_and_are_remembered(lab, many):
+    with menu(lab) as t:
+        t.wait("of 31")
+        t.line("*app21")
+        t.wait("app21 has a star.", "  1* app21")
+        t.line("marked")                    # refused, but tried: not among the last used, as no session began
+        t.wait("Number or search>")
+    with menu(lab, (40, 24)) as t:          # another login, another screen
+        s = t.wait("  1* app21", "of 31")
+        assert "2+ " in s, s                # what the tests before opened
+        t.show("favourites and the last used")
+        t.line("*1")
+        t.wait("app21 has no star any more.")
+        t.wait_gone("1* app21")
+
+
+def test_groups_are_a_tree_of_what_is_granted(lab, many):
+    with menu(lab) as t:
+        t.wait("of 31")
+        t.line("g")
+        s = t.wait("/ groups", "all/  (30)")
+        assert "empty" not in s
+        t.line("1")
+        s = t.wait("sallyport / all", "生产/  (4)")
+        t.show("a group")
+        assert "empty" not in s and "app00" not in s and "app03" in s
+        t.line("1")
+        s = t.wait("/ all / 生产", "web/  (3)", "数据库-主")
+        t.type("app0")                      # searches below, too
+        t.wait("1-3 of 3")
+        t.key("C-u")
+        t.line("..")
+        t.wait("sallyport / all", "app03")
+        t.line("g")
+        t.wait("1-18 of 31")
+
+
+def test_why_is_it_not_here(lab, many):
+    """From the same judgement as a login. What nothing granted, reads as what does not exist."""
+    key = lab.key("why.key")
+    lab.ctl("user", "create", "wendy", "--key", str(key) + ".pub")
+    lab.ctl("user", "create", "otto", "--role", "auditor", "--key", str(lab.key("otto.key")) + ".pub")
+    lab.ctl("grant", "create", "--user", "wendy", "--asset", "app01", "--account", many, "--name", "later",
+            "--from", "2091-01-01T00:00:00Z")
+    lab.ctl("grant", "create", "--user", "wendy", "--asset", "app02", "--account", "nobody-here", "--name", "other account")
+    lab.ctl("grant", "create", "--user", "wendy", "--asset", "bare", "--account", "*")
+    lab.ctl("grant", "create", "--user", "wendy", "--asset", "app03", "--account", "*")
+
+    def ask(t, what):
+        t.key("C-l")
+        t.line("why " + what)
+    with Terminal(lab.dir, ["ssh", "-tt", *lab.ssh_options(key), "-p", lab.port, "-l", "wendy", "127.0.0.1"]) as t:
+        t.wait("1-1 of 1", "app03")
+        ask(t, "app01")
+        t.wait('%s@app01: grant "later": not valid before 2091-01-01T00:00:00' % many)
+        t.show("why is it not here")
+        ask(t, "app02")
+        t.wait('grant "other account": does not name this account')
+        ask(t, "bare")
+        t.wait("bare: it has no account in use.")
+        ask(t, "app03")
+        t.wait("app03 is open to you as %s." % many)
+        ask(t, "app09")
+        there = t.wait("app09: no grant opens it to you, or there is no server of that name.")
+        ask(t, "app99")
+        none = t.wait("app99: no grant opens it to you, or there is no server of that name.")
+        assert there.replace("app09", "X") == none.replace("app99", "X")
+        ask(t, "10.0.0.9")
+        t.wait("10.0.0.9: no grant opens it to you, or there is no server of that name.")
+    with Terminal(lab.dir, ["ssh", "-tt", *lab.ssh_options(lab.dir / "otto.key"), "-p", lab.port, "-l", "otto", "127.0.0.1"]) as t:
+        t.wait("No server is open to you")
+        ask(t, "app09")                     # an auditor reads everything
+        t.wait("%s@app09: no grant names this user" % many)
+        ask(t, "app99")
+        t.wait("app99: there is no asset with that name or address.")
+
+
+def test_no_colour_and_no_sequences_where_they_are_not_wanted(lab, many):
+    with menu(lab, (80, 24), "alice", ["-o", "SetEnv=NO_COLOR=1"]) as t:
+        t.wait("of 31")
+        t.line("q")
+        t.status()
+        assert b"\x1b[1m" not in t.raw() and b"\x1b[2m" not in t.raw() and b"\x1b[K" in t.raw()
+    with Terminal(lab.dir, ["env", "TERM=dumb", "ssh", "-tt", *lab.ssh_options(lab.info["user_key"]), "-p", lab.port, "-l", "alice", "127.0.0.1"]) as t:
+        t.wait("of 31")
+        t.line("交易")
+        t.wait("%s@" % many if many else "$")
+        t.line("exit")
+        t.wait("logout", "Number or search>")
+        t.line("q")
+        t.status()
+        menu_bytes = t.raw().split(b"Number or search>")[0]
+        assert b"\x1b[" not in menu_bytes.split(b"sallyport", 1)[1]
+
+
+@pytest.mark.parametrize("client", ["dbclient", "plink"])
+def test_other_clients_have_the_menu_too(lab, many, client):
+    import shutil
+    if not shutil.which(client):
+        pytest.skip("no " + client)
+    lab.ctl("user", "create", client, "--key", str(other_key(lab, client)) + ".pub")
+    lab.ctl("grant", "create", "--user", client, "--asset-group", "all", "--account", "*")
+    argv = {"dbclient": ["dbclient", "-t", "-y", "-y", "-i", lab.dir / "dbclient.id", "-p", lab.port, "dbclient@127.0.0.1"],
+            "plink": ["plink", "-batch", "-hostkey", "*", "-t", "-i", lab.dir / "plink.id", "-P", lab.port, "plink@127.0.0.1"]}[client]
+    if client == "plink":
+        argv[3] = subprocess.run(["ssh-keyscan", "-p", str(lab.port), "-t", "ed25519", "127.0.0.1"], capture_output=True, text=True,
+                                 timeout=30).stdout.split("ed25519 ", 1)[1].strip()
+    with Terminal(lab.dir, argv) as t:
+        t.wait("of 30", "Number or search>")
+        t.type("交易")
+        t.wait("1-1 of 1")
+        t.key("Enter")
+        t.line("echo $((6*7))")
+        t.wait("42")
+        t.line("exit")
+        t.wait("logout", "Number or search>")
+        t.line("q")
+        t.status()
+
+
+def other_key(lab, client):
+    key = lab.key(client + ".key")
+    if client == "dbclient":
+        subprocess.run(["dropbearconvert", "openssh", "dropbear", str(key), str(lab.dir / "dbclient.id")], check=True, capture_output=True)
+    else:
+        subprocess.run(["puttygen", str(key), "-o", str(lab.dir / "plink.id")], check=True, capture_output=True)
+    return key

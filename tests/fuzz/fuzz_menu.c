@@ -12,21 +12,23 @@
 
 struct world {
 	struct sp_menu	*menu;
-	uint32_t	 ask, offset, limit;
+	uint32_t	 ask;
+	enum sp_menu_what what;
+	size_t		 sent;		/* rows */
 	int		 asked, asleep, full;
 	struct sp_buf	 out;
 };
 
 static void
-on_ask(void *arg, uint32_t ask, const char *query, uint32_t offset, uint32_t limit)
+on_ask(void *arg, uint32_t ask, enum sp_menu_what what, const uint8_t *id, const char *text)
 {
 	struct world *w = arg;
 
-	if (limit == 0 || limit > SP_MENU_PAGE_MAX || !sp_text_is_plain(query, strlen(query)))
+	if (!sp_text_is_plain(text, strlen(text)) || (id != NULL) != (what == SP_MENU_STAR || what == SP_MENU_UNSTAR))
 		abort();
+	w->sent = what == SP_MENU_MORE ? w->sent : 0;
 	w->ask = ask;
-	w->offset = offset;
-	w->limit = limit;
+	w->what = what;
 	w->asked = 1;
 }
 
@@ -90,14 +92,23 @@ static enum sp_err
 reply(struct world *w)
 {
 	static const char *const accounts[] = { "root", "\x1b[31mevil", "\xe4\xb8\xad\xe6\x96\x87" };
-	struct sp_menu_row rows[SP_MENU_PAGE_MAX];
-	size_t n = w->limit < 7 ? w->limit : 7;
+	static const uint32_t in[] = { 3, 1, 0, 9 };
+	enum sp_err r = SP_OK;
+	uint8_t id[16] = { 0 };
 
 	w->asked = 0;
-	for (size_t i = 0; i < n; i++)
-		rows[i] = (struct sp_menu_row){ .name = i % 2 ? "web1" : "\x1b]0;x\a\xff name", .address = "10.0.0.1", .remark = "r\r\n",
-		    .group = i % 3 ? "" : "dc", .accounts = accounts, .n_accounts = i % 4 };
-	return sp_menu_reply(w->menu, w->ask, rows, n, w->offset + (uint32_t)n + 5, "", &w->out);
+	for (size_t i = 0; i < 7 && r == SP_OK; i++) {
+		struct sp_menu_row row = { .id = id, .name = i % 2 ? "web1" : "\x1b]0;x\a\xff name", .address = "10.0.0.1", .remark = "r\r\n",
+		    .accounts = accounts, .n_accounts = i % 4, .favourite = i == 0, .recent = (unsigned)i };
+
+		id[0] = (uint8_t)w->sent++;
+		if ((r = sp_menu_row(w->menu, w->ask, &row)) == SP_OK && i < 4)
+			r = sp_menu_group(w->menu, w->ask, (uint32_t)i + 1, (uint32_t)i * 2, i % 2 ? "dc\x1b[2J" : "\xe4\xb8\xad");
+	}
+	for (id[0] = 0; id[0] < 9 && r == SP_OK; id[0]++)
+		r = sp_menu_place(w->menu, w->ask, id, in + id[0] % 3, 1 + id[0] % 2);
+	return r != SP_OK ? r : sp_menu_reply(w->menu, w->ask, (uint32_t)w->sent, w->sent == 7, w->what == SP_MENU_WHY ? "a\x1b[1m\nb\nc" : "",
+	    0, &w->out);
 }
 
 /* 0: not an event. */
@@ -111,8 +122,12 @@ event(struct world *w, uint8_t c, uint8_t arg)
 	switch (c) {
 	case 0xf8:
 	case 0xf9:
-		if (w->asked)
+		if (w->asked && c == 0xf8)
 			r = reply(w);
+		else if (w->asked) {
+			w->asked = 0;
+			r = sp_menu_reply(w->menu, w->ask, 0, 0, "no \x1b[5manswer", 1, &w->out);
+		}
 		break;
 	case 0xfa:
 		r = sp_menu_resize(w->menu, arg, (uint32_t)arg * 7 % 200, &w->out);
@@ -123,7 +138,7 @@ event(struct world *w, uint8_t c, uint8_t arg)
 		break;
 	case 0xfc:
 		if (w->asked)	/* an answer to an older question */
-			r = sp_menu_reply(w->menu, w->ask - 1 - arg, NULL, 0, 0, "late", &w->out);
+			r = sp_menu_reply(w->menu, w->ask - 1 - arg, 0, 0, "late", 0, &w->out);
 		break;
 	case 0xfd:
 		if (!w->asleep)
@@ -188,6 +203,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	line_holds(data + 1, size - 1);
 	if (sp_menu_new(&ops, &w, "sallyport", data[0], data[0] / 3, &w.menu) != SP_OK)
 		abort();
+	sp_menu_terminal(w.menu, data[0] & 1 ? "xterm" : data[0] & 2 ? "dumb" : "linux", data[0] & 4);
 	settle(&w, sp_menu_start(w.menu, NULL, &w.out));
 	for (size_t i = 1; i < size && !w.full; i++)
 		if (!event(&w, data[i], i + 1 < size ? data[i + 1] : 0))

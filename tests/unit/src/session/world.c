@@ -364,7 +364,8 @@ on_control(struct sp_chan *ch, struct sp_msg *m, void *arg)
 		Sallyport__MenuRow row = SALLYPORT__MENU_ROW__INIT, *rows[1] = { &row };
 		char *accounts[1] = { (char *)(uintptr_t)"root" };
 
-		say("MENU_ASK [%s]", a->query);
+		say("MENU_ASK [%s]", a->what);
+		row.asset_id = (ProtobufCBinaryData){ 16, (uint8_t *)(uintptr_t)"web1web1web1web1" };
 		row.name = (char *)(uintptr_t)"web1";
 		row.address = (char *)(uintptr_t)"127.0.0.1";
 		row.accounts = accounts;
