@@ -295,6 +295,27 @@ class Bench:
             print("access: %s" % r.stderr[-300:])
 
 
+    def ours_only(self, figure, value, goal, unit):
+        self.rows.append({"figure": figure, "ours": value, "ssh_J": None, "direct": None, "unit": unit, "ratio_to_ssh_J": None,
+                          "goal": goal, "reached": value <= goal})
+        show(self.rows[-1])
+
+    def menu(self):
+        r = subprocess.run([str(self.lab.build / "bench" / "menu"), "--json"], capture_output=True, text=True, timeout=900, check=True)
+        j = json.loads(r.stdout)
+        self.ours_only("300,000 grants: store opened to first list, p99", j["list_p99_ms"], 1000, "ms")
+        self.ours_only("menu of 10,000 assets: first screen", j["first_screen_ms"], 100, "ms")
+        self.ours_only("menu of 10,000 assets: each key, p50", j["key_p50_ms"], 20, "ms")
+        self.ours_only("menu of 10,000 assets: each key, p99", j["key_p99_ms"], 20, "ms")
+
+    def oracle(self):
+        exe = self.lab.build / "tests" / "unit" / "src" / "control" / "test_oracle"
+        r = subprocess.run([str(exe), "10000", str(os.getpid())], capture_output=True, text=True, timeout=900)
+        print(r.stderr, end="")
+        j = json.loads(r.stdout)
+        self.ours_only("10,000 changes, %d answers: wrong ones" % j["compared"], j["difference"], 0, "")
+
+
 def show(r):
     f = lambda v: "%10.3f" % v if isinstance(v, (int, float)) else "%10s" % "-"
     print("%-48s %s %s %s  %-6s %6s  %s" % (r["figure"], f(r["ours"]), f(r["ssh_J"]), f(r["direct"]), r["unit"],
@@ -312,7 +333,7 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__)
     ap.add_argument("--build", required=True, help=argparse.SUPPRESS)
     ap.add_argument("--quick", action="store_true", help="a tenth of the volume, for a first look")
-    ap.add_argument("--only", default="bulk,sftp,delay,connect,memory,access", help="comma list of parts")
+    ap.add_argument("--only", default="bulk,sftp,delay,connect,memory,access,menu,oracle", help="comma list of parts")
     ap.add_argument("--repeat", type=int, default=0, help="times that each figure is taken (default 3)")
     ap.add_argument("--json", default="run/bench/gateway.json", help="where the JSON goes")
     a = ap.parse_args()
@@ -330,7 +351,7 @@ def main():
             lab.info = L.standard(lab)
             b = Bench(lab, a)
             for name, fn in (("bulk", b.bulk), ("sftp", b.sftp), ("delay", lambda: b.sftp(50)), ("connect", b.connect),
-                             ("memory", b.memory), ("access", b.access)):
+                             ("memory", b.memory), ("access", b.access), ("menu", b.menu), ("oracle", b.oracle)):
                 if name in parts:
                     fn()
             out = pathlib.Path(a.json)

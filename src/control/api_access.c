@@ -111,84 +111,240 @@ access_explain(struct api_call *c, struct sp_store *s)
 	explain(c, s, &u, &a, account, wanted);
 }
 
-/* ---- who may reach an asset ---- */
+/* ---- who may reach an asset ----
+ * Everybody who could: a grant that counts only at some hours, from some networks or from tomorrow on is shown, with that
+ * condition. What is not shown: users who may not log in, accounts that are not in use, and what a deny takes away now and
+ * without a condition. One row for each user and grant, in the order of logins. */
 
+struct who_grant {
+	struct sp_uuid	subject;
+	char		via[SP_STORE_NAME_MAX + 1];	/* the group of users; "": the user himself */
+	char		where[SP_STORE_NAME_MAX + 1];	/* the group of assets; "": the asset itself */
+};
+struct who_account {
+	char	name[SP_STORE_NAME_MAX + 1];
+};
 struct who {
-	struct sp_store			*s;
-	json_t				*out;
-	const struct sp_store_grant	*g;
-	int64_t				 now_us;
+	struct api_call		*c;
+	struct sp_store		*s;
+	json_t			*out;
+	const char		*only;		/* account; "": all */
+	int64_t			 now_us;
+	struct judge_grants	 g;
+	struct who_grant	*side;		/* of each grant */
+	size_t			 side_n, side_cap;
+	struct who_account	*account;
+	size_t			 account_n, account_cap, seen;
+	size_t			*mine;		/* the grants of the user at hand */
+	size_t			 mine_n;
+	struct sp_uuid		 user;
+	struct sp_policy_grant	*some;
+	struct sp_policy_decision *d;
+	enum sp_err		 err;
 };
 
-static int
-who_user(const struct sp_uuid *id, void *arg)
+static void
+who_release(struct who *w)
 {
-	struct who *w = arg;
-	struct sp_store_user u;
-	char protocols[SP_POLICY_PROTOCOLS_SIZE];
-
-	if (sp_store_user_get(w->s, id, &u) != SP_OK || judge_user_refused(&u, w->now_us) != NULL)
-		return 0;
-	json_array_append_new(w->out, json_pack("{s:s, s:s, s:s, s:o, s:s, s:o}", "user", u.login, "accounts", w->g->accounts,
-	    "protocols", sp_policy_protocols_text((uint32_t)w->g->protocols, protocols), "grant",
-	    *w->g->name ? json_string(w->g->name) : api_id(&w->g->id), "effect",
-	    w->g->effect == SP_STORE_ALLOW ? "allow" : "deny", "valid_until", api_at(w->g->valid_until_us)));
-	return json_array_size(w->out) >= API_ROWS_MAX;
+	judge_grants_release(&w->g);
+	free(w->side);
+	free(w->account);
+	free(w->mine);
+	free(w->some);
+	free(w->d);
 }
 
-struct grants {
-	struct sp_store_grant	*v;
-	size_t			 n, cap;
-	int			 no_memory;
-};
+static int
+who_grow(struct who *w, void *array, size_t *cap, size_t n, size_t size)
+{
+	size_t more = *cap > 0 ? *cap * 2 : 16;
+	void *p;
+
+	if (n < *cap)
+		return 1;
+	memcpy(&p, array, sizeof(p));
+	if ((p = realloc(p, more * size)) == NULL) {
+		w->err = SP_ENOMEM;
+		return 0;
+	}
+	memcpy(array, &p, sizeof(p));
+	*cap = more;
+	return 1;
+}
 
 static int
-grants_keep(const struct sp_store_grant *g, void *arg)
+who_on_grant(const struct sp_store_grant *g, void *arg)
 {
-	struct grants *k = arg;
+	struct who *w = arg;
+	struct sp_store_group ug;
+	struct sp_store_asset_group ag;
+	struct who_grant side = { .subject = g->subject_id };
 
-	if (k->n == k->cap) {
-		size_t cap = k->cap ? k->cap * 2 : 16;
-		struct sp_store_grant *p = k->n >= 10000 ? NULL : realloc(k->v, cap * sizeof(*p));
+	if (g->valid_until_us != 0 && w->now_us >= g->valid_until_us)
+		return 0;
+	if (g->subject_kind == SP_STORE_SUBJECT_GROUP && sp_store_group_get(w->s, &g->subject_id, &ug) == SP_OK)
+		(void)sp_strlcpy(side.via, ug.name, sizeof(side.via));
+	if (g->object_kind == SP_STORE_OBJECT_ASSET_GROUP && sp_store_asset_group_get(w->s, &g->object_id, &ag) == SP_OK)
+		(void)sp_strlcpy(side.where, ag.name, sizeof(side.where));
+	if (!who_grow(w, &w->side, &w->side_cap, w->side_n, sizeof(*w->side)))
+		return 1;
+	w->side[w->side_n++] = side;
+	return judge_grants_add(g, &w->g);
+}
 
-		if (p == NULL) {
-			k->no_memory = 1;
-			return 1;
-		}
-		k->v = p;
-		k->cap = cap;
-	}
-	k->v[k->n++] = *g;
+static int
+who_on_account(const struct sp_store_account *a, void *arg)
+{
+	struct who *w = arg;
+
+	w->seen++;
+	if (a->state != SP_STORE_ACTIVE || (*w->only != '\0' && strcmp(w->only, a->name) != 0))
+		return 0;
+	if (!who_grow(w, &w->account, &w->account_cap, w->account_n, sizeof(*w->account)))
+		return 1;
+	(void)sp_strlcpy(w->account[w->account_n++].name, a->name, sizeof(w->account->name));
 	return 0;
+}
+
+/* This grant of the user, with the denies of his that stand now and always. */
+static size_t
+who_input(struct who *w, size_t grant)
+{
+	size_t n = 0;
+
+	w->some[n] = w->g.g[grant];
+	w->some[n].hours = w->some[n].sources = "";
+	w->some[n++].valid_from_us = 0;
+	for (size_t i = 0; i < w->mine_n; i++) {
+		const struct sp_policy_grant *g = &w->g.g[w->mine[i]];
+
+		if (g->deny && *g->hours == '\0' && *g->sources == '\0')
+			w->some[n++] = *g;
+	}
+	return n;
+}
+
+static void
+who_row(struct who *w, const struct sp_store_user *u, size_t grant)
+{
+	const struct sp_policy_grant *g = &w->g.g[grant];
+	const struct who_grant *side = &w->side[grant];
+	static const struct sp_store_asset active = { .state = SP_STORE_ACTIVE };
+	struct sp_policy_input in;
+	char protocols[SP_POLICY_PROTOCOLS_SIZE];
+	json_t *accounts = json_array(), *o;
+	uint32_t open = 0;
+
+	judge_input(u, &active, NULL, u->epoch, w->now_us, &w->g, &in);
+	in.grant = w->some;
+	in.n = who_input(w, grant);
+	for (size_t i = 0; i < w->account_n; i++) {
+		in.account = w->account[i].name;
+		sp_policy_access(&in, w->d, NULL, 0, NULL);
+		if (!w->d->allowed)
+			continue;
+		json_array_append_new(accounts, json_string(w->account[i].name));
+		open |= w->d->protocols;
+	}
+	if (json_array_size(accounts) == 0) {
+		json_decref(accounts);
+		return;
+	}
+	o = json_pack("{s:s, s:o, s:s, s:o, s:o}", "user", u->login, "accounts", accounts, "protocols",
+	    sp_policy_protocols_text(open, protocols), "grant", *g->name ? json_string(g->name) : api_id(&g->id), "grant_id", api_id(&g->id));
+	json_object_set_new(o, "group", *side->via != '\0' ? json_string(side->via) : json_null());
+	json_object_set_new(o, "asset_group", *side->where != '\0' ? json_string(side->where) : json_null());
+	json_object_set_new(o, "valid_from", api_at(g->valid_from_us));
+	json_object_set_new(o, "valid_until", api_at(g->valid_until_us));
+	json_object_set_new(o, "hours", *g->hours != '\0' ? json_string(g->hours) : json_null());
+	json_object_set_new(o, "sources", *g->sources != '\0' ? json_string(g->sources) : json_null());
+	json_array_append_new(w->out, o);
+}
+
+static void
+who_user(struct who *w)
+{
+	struct sp_store_user u;
+
+	if (w->mine_n == 0)
+		return;
+	if ((w->err = sp_store_user_get(w->s, &w->user, &u)) == SP_OK && judge_user_refused(&u, w->now_us) == NULL)
+		for (size_t i = 0; i < w->mine_n; i++)
+			if (!w->g.g[w->mine[i]].deny)
+				who_row(w, &u, w->mine[i]);
+	if (w->err == SP_ENOENT)	/* gone meanwhile */
+		w->err = SP_OK;
+	w->mine_n = 0;
+}
+
+/* Grants come sorted by id from the store, and so does a user's part of the ways. */
+static int
+who_on_way(const struct sp_store_way *way, void *arg)
+{
+	struct who *w = arg;
+	size_t lo = 0, hi = w->g.n;
+
+	if (!sp_uuid_equal(&way->user_id, &w->user)) {
+		who_user(w);
+		w->user = way->user_id;
+	}
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		int c = memcmp(way->grant_id.b, w->g.g[mid].id.b, SP_UUID_LEN);
+
+		if (c == 0) {
+			w->mine[w->mine_n++] = mid;
+			break;
+		}
+		if (c < 0)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return w->err != SP_OK || json_array_size(w->out) >= API_ROWS_MAX;
+}
+
+static enum sp_err
+who_load(struct who *w, const struct sp_uuid *asset)
+{
+	struct sp_store_query q = { .of = *asset };
+	enum sp_err r = sp_store_grants_of_asset(w->s, asset, who_on_grant, w);
+	size_t before;
+
+	if (r == SP_OK)
+		r = w->err != SP_OK ? w->err : w->g.err;
+	do {
+		before = w->seen;
+		if (r == SP_OK)
+			r = sp_store_account_list(w->s, &q, who_on_account, w);
+		q.offset += SP_STORE_PAGE_MAX;
+	} while (r == SP_OK && w->err == SP_OK && w->seen - before == SP_STORE_PAGE_MAX);
+	w->mine = calloc(w->g.n + 1, sizeof(*w->mine));
+	w->some = calloc(w->g.n + 1, sizeof(*w->some));
+	w->d = malloc(sizeof(*w->d));
+	if (r == SP_OK)
+		r = w->mine == NULL || w->some == NULL || w->d == NULL ? SP_ENOMEM : w->err;
+	return r;
 }
 
 void
 access_who(struct api_call *c, struct sp_store *s)
 {
-	struct who w = { s, c->out = json_array(), NULL, sp_wall_us() };
+	sp_auto(who_release) struct who w = { .c = c, .s = s, .now_us = sp_wall_us() };
+	char only[SP_STORE_NAME_MAX + 1] = "";
 	struct sp_store_asset a;
-	struct grants k = { 0 };
-	enum sp_err r = SP_OK;
+	enum sp_err r;
 
-	if (api_asset(c, s, "asset", &a) != SP_OK ||
-	    api_store(c, sp_store_grants_of_asset(s, &a.id, grants_keep, &k), "grants") != SP_OK) {
-		free(k.v);
+	w.out = c->out = json_array();
+	w.only = only;
+	if (api_asset(c, s, "asset", &a) != SP_OK || api_str(c, "account", 0, only, sizeof(only)) != SP_OK)
 		return;
+	if (a.state != SP_STORE_ACTIVE)
+		return;		/* nobody reaches it */
+	if ((r = who_load(&w, &a.id)) == SP_OK && (r = sp_store_ways_to_asset(s, &a.id, who_on_way, &w)) == SP_OK) {
+		who_user(&w);
+		r = w.err;
 	}
-	if (k.no_memory)
-		(void)api_fail(c, SP_ESIZE, "too many grants to list");
-	for (size_t i = 0; i < k.n && r == SP_OK && c->err == SP_OK; i++) {
-		const struct sp_store_grant *g = &k.v[i];
-
-		if ((g->valid_until_us != 0 && w.now_us >= g->valid_until_us) || json_array_size(w.out) >= API_ROWS_MAX)
-			continue;
-		w.g = g;
-		if (g->subject_kind == SP_STORE_SUBJECT_USER)
-			who_user(&g->subject_id, &w);
-		else
-			r = sp_store_users_of_group(s, &g->subject_id, who_user, &w);
-	}
-	if (c->err == SP_OK && api_store(c, r, "grants") == SP_OK)
+	if (api_store(c, r, "grants") == SP_OK)
 		(void)!api_bounded(c, json_array_size(w.out));
-	free(k.v);
 }

@@ -14,11 +14,16 @@ static const struct ctl_col access_cols[] = {
 	{ NULL }
 };
 static const struct ctl_col who_cols[] = {
-	{ "user|login", "USER" },
-	{ "account|accounts", "ACCOUNT" },
+	{ "user", "USER" },
+	{ "accounts", "ACCOUNTS" },
+	{ "grant", "GRANT" },
+	{ "group", "THROUGH" },
+	{ "asset_group", "ON" },
 	{ "protocols", "PROTOCOLS", .flags = CTL_COL_EXTRA },
-	{ "grant|via", "GRANT", .flags = CTL_COL_EXTRA },
+	{ "valid_from", "FROM", CTL_FMT_TIME, CTL_COL_EXTRA },
 	{ "valid_until", "UNTIL", CTL_FMT_TIME, CTL_COL_EXTRA },
+	{ "hours", "HOURS", .flags = CTL_COL_EXTRA },
+	{ "sources", "SOURCES", .flags = CTL_COL_EXTRA },
 	{ NULL }
 };
 static const struct ctl_opt explain_args[] = {
@@ -35,12 +40,18 @@ static const struct ctl_opt who_args[] = {
 	{ "ASSET", CTL_STR, .complete = "asset", .help = "name of the asset" },
 	CTL_END
 };
+static const struct ctl_opt who_opts[] = {
+	{ "account", CTL_STR, .value = "NAME", .help = "only who may use this account" },
+	CTL_END
+};
 static const struct ctl_cmd access_cmds[] = {
 	{ "explain", "say which grant allows it, or why not", .args = explain_args, .opts = explain_opts,
 	  .method = "access.explain", .show = CTL_OBJECT, .cols = access_cols,
 	  .more = "The exit status says whether the question was answered, not what the answer is." },
-	{ "who", "list who may reach an asset", .args = who_args, .method = "access.who", .show = CTL_ROWS, .cols = who_cols,
-	  .empty = "Nobody." },
+	{ "who", "list who may reach an asset", .args = who_args, .opts = who_opts, .method = "access.who",
+	  .show = CTL_ROWS, .cols = who_cols, .empty = "Nobody.",
+	  .more = "One row for each user and grant: everybody who could, also at some hours, from some networks, or from a day to "
+	      "come on. Left out are users who may not log in, accounts that are not in use, and what a deny takes away." },
 	{ NULL }
 };
 const struct ctl_noun ctl_noun_access = { "access", "why somebody may or may not", access_cmds };

@@ -400,3 +400,30 @@ def other_key(lab, client):
     else:
         subprocess.run(["puttygen", str(key), "-o", str(lab.dir / "plink.id")], check=True, capture_output=True)
     return key
+
+
+def test_access_who_is_complete_through_nested_groups(lab, many):
+    """Everybody who could, through which grant and group; what a deny takes away, and who may not log in, is not there."""
+    for g in ("outer", "inner"):
+        lab.ctl("group", "create", g)
+    lab.ctl("group", "member", "add", "outer", "--group", "inner")
+    for u in ("wa", "wb", "wc", "wd"):
+        lab.ctl("user", "create", u)
+        if u != "wa":
+            lab.ctl("group", "member", "add", "inner", "--user", u)
+    lab.ctl("account", "create", "spare@app25", "--ca", "demo-ca")
+    lab.ctl("grant", "create", "--group", "outer", "--asset-group", "all", "--account", "*", "--name", "nested")
+    lab.ctl("grant", "create", "--user", "wa", "--asset", "app25", "--account", "spare", "--name", "own", "--from", "2091-01-01")
+    lab.ctl("grant", "create", "--user", "wc", "--asset", "app25", "--account", many, "--effect", "deny", "--protocol",
+            "shell,exec,sftp,scp")
+    lab.ctl("user", "disable", "wd")
+
+    def who(*args):
+        return {(r["user"], r["grant"]): r for r in lab.ctl("access", "who", "app25", *args) if r["user"][0] == "w" and len(r["user"]) == 2}
+    rows = who()
+    assert set(rows) == {("wa", "own"), ("wb", "nested"), ("wc", "nested")}, rows
+    nested = rows["wb", "nested"]
+    assert sorted(nested["accounts"]) == sorted([many, "spare"]) and nested["group"] == "outer" and nested["asset_group"] == "all"
+    assert rows["wc", "nested"]["accounts"] == ["spare"] and rows["wa", "own"]["valid_from"].startswith("2091-01-01")
+    assert rows["wa", "own"]["group"] is None and rows["wa", "own"]["asset_group"] is None
+    assert set(who("--account", many)) == {("wb", "nested")}
