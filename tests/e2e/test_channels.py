@@ -68,15 +68,21 @@ def test_a_terminal_has_the_size_of_the_client_and_follows_it(me, lab):
     import fcntl, pty, struct, termios
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 31, 101, 0, 0))
-    p = subprocess.Popen(me.lab_argv("stty size; read x; stty size", options=["-tt"]), stdin=slave, stdout=slave, stderr=slave,
+    p = subprocess.Popen(me.lab_argv("stty size; while :; do read x; stty size; done", options=["-tt"]), stdin=slave, stdout=slave, stderr=slave,
                          start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
     out = read_until(master, b"31 101")
     fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
     os.kill(p.pid, 28)
-    time.sleep(0.3)
-    os.write(master, b"\n")
-    out += read_until(master, b"40 120")
-    assert p.wait(10) == 0
+    # Which of the two reaches the target's terminal first is not told: the size is asked for until it has come.
+    for _ in range(60):
+        os.write(master, b"\n")
+        out += read_until(master, b"\r\n")
+        if b"40 120" in out:
+            break
+        time.sleep(0.1)
+    assert b"40 120" in out, out
+    p.kill()
+    p.wait(10)
     os.close(slave)
     os.close(master)
 

@@ -446,12 +446,14 @@ def test_sigterm_twice_ends_at_once(house):
 
 def test_a_child_that_keeps_dying_is_started_again_with_growing_pauses(house):
     (house.libexec / "sallyport-courier").unlink()
-    (house.libexec / "sallyport-courier").write_text("#!/bin/sh\necho x >> $(dirname $0)/starts\nexit 1\n")
+    (house.libexec / "sallyport-courier").write_text("#!/bin/sh\ndate +%s%N >> $(dirname $0)/starts\nexit 1\n")
     (house.libexec / "sallyport-courier").chmod(0o755)
     os.kill(house.pid("courier"), signal.SIGKILL)
-    time.sleep(2)
-    n = len((house.libexec / "starts").read_text().splitlines())
-    assert 3 <= n <= 7  # 0, 0.1, 0.2, 0.4, 0.8 s ...
+    starts = house.libexec / "starts"
+    wait_for(lambda: starts.exists() and len(starts.read_text().splitlines()) >= 5)
+    at = [int(x) / 1e9 for x in starts.read_text().splitlines()]
+    pauses = [b - a for a, b in zip(at, at[1:])]
+    assert pauses[3] > 0.35 and pauses[2] > 0.15, pauses  # 0.1, 0.2, 0.4 s ...: at least
     house.connect()
 
 
