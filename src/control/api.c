@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/api_bulk.h"
 #include "control/api_tree.h"
 #include "control/methods.h"
 
@@ -40,11 +41,13 @@ struct api {
 static const struct api_method methods[] = {
 #define READ CTL_READ
 #define WRITE CTL_WRITE
+#define BULK CTL_BULK
 #define M(name, work, lane, loop, who, audit) { name, work, lane, loop, API_##who, audit },
 #include "control/methods.def"
 #undef M
 #undef READ
 #undef WRITE
+#undef BULK
 };
 
 static void
@@ -73,7 +76,10 @@ call_free(struct api_call *c)
 		explicit_bzero(c->ask, c->ask_len);
 	free(c->ask);
 	sp_closep(&c->fd);
-	free(c->state);
+	if (c->state_free != NULL)
+		c->state_free(c->state);
+	else
+		free(c->state);
 	free(c);
 }
 
@@ -282,7 +288,7 @@ call_run(struct api_call *c, struct sp_store *s, api_fn *fn, enum ctl_lane lane)
 
 	if (fn == NULL)
 		return;
-	if (lane == CTL_READ) {
+	if (lane != CTL_WRITE) {
 		fn(c, s);
 		return;
 	}
@@ -521,6 +527,7 @@ client_on_msg(struct sp_chan *chan, struct sp_msg *m, void *arg)
 static void
 client_close(struct api_client *cl)
 {
+	bulk_drop(cl->ctl, cl);
 	sp_chan_free(cl->chan);
 	cl->chan = NULL;
 	sp_list_remove(&cl->link);
@@ -607,7 +614,7 @@ api_new(struct ctl *c, int listen_fd)
 	sp_list_init(&a->sending);
 	if (fl == -1 || fcntl(listen_fd, F_SETFL, fl | O_NONBLOCK) == -1)
 		return SP_ESYS;
-	if ((r = sp_timer_new(c->child.loop, api_send_more, a, &a->more)) != SP_OK)
+	if ((r = bulk_new(c)) != SP_OK || (r = sp_timer_new(c->child.loop, api_send_more, a, &a->more)) != SP_OK)
 		return r;
 	return sp_loop_add(c->child.loop, listen_fd, EPOLLIN, api_on_accept, a, &a->source);
 }
@@ -626,6 +633,7 @@ api_free(struct ctl *c)
 	}
 	sp_list_each(jt, &a->clients)
 		client_close(sp_container(jt, struct api_client, link));
+	bulk_free(c);
 	sp_timer_free(a->more);
 	sp_closep(&a->listen_fd);
 	sp_closep(&a->proc_fd);

@@ -78,6 +78,7 @@ struct api_call {
 	int			 is_authorised;
 	int			 fd;		/* passed with the answer; -1 */
 	void			*state;		/* of the noun, freed with the call */
+	void			(*state_free)(void *);	/* NULL: free() */
 	struct sp_uuid		 conn_id;	/* of a session that the loop step acts on */
 	struct sp_list		 link;		/* replies that wait for room */
 	size_t			 sent;		/* rows sent so far */
@@ -124,5 +125,15 @@ const char	*api_actor(const struct api_call *c);
 
 /* Used by several nouns. */
 enum sp_err	 user_add_key(struct api_call *c, struct sp_store *s, const struct sp_store_user *u, const char *line);
+/* Members of a row from parameters of the same names, checked as for a single call; what is not named stays. */
+enum sp_err	 user_fields(struct api_call *c, struct sp_store *s, struct sp_store_user *u);
+enum sp_err	 user_below(struct api_call *c, struct sp_store *s, const struct sp_store_user *u);
+enum sp_err	 user_key_parse(struct api_call *c, const struct sp_store_user *u, const char *line, struct sp_store_user_key *ret);
+enum sp_err	 asset_fields(struct api_call *c, struct sp_store *s, struct sp_store_asset *a);
+enum sp_err	 account_principals(struct api_call *c, struct sp_store_account *a);
+enum sp_err	 account_ca(struct api_call *c, struct sp_store *s, const char *name, struct sp_uuid *ret);
+#define GRANT_PLAIN { .effect = SP_STORE_ALLOW, .mfa_interval_s = SP_POLICY_MFA_NEVER,	\
+	.file_direction = SP_STORE_FILE_UP | SP_STORE_FILE_DOWN, .record_mode = SP_STORE_RECORD_STRICT }
+enum sp_err	 grant_fields(struct api_call *c, struct sp_store_grant *g);
 
 #endif

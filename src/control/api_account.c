@@ -184,6 +184,18 @@ ca_scope(struct api_call *c, struct sp_store *s, const struct sp_store_secret *c
 	    "departments for the first account", ca->name);
 }
 
+enum sp_err
+account_ca(struct api_call *c, struct sp_store *s, const char *name, struct sp_uuid *ret)
+{
+	struct sp_store_secret *ca = malloc(sizeof(*ca));
+	enum sp_err r = ca == NULL ? api_fail(c, SP_ENOMEM, "out of memory") : ca_named(c, s, name, ca);
+
+	if (r == SP_OK && (r = ca_scope(c, s, ca)) == SP_OK)
+		*ret = ca->id;
+	free(ca);
+	return r;
+}
+
 static void
 ca_write(struct api_call *c, struct sp_store *s)
 {
@@ -286,8 +298,6 @@ account_secret(struct api_call *c, struct sp_store *s, struct setting *w)
 	const char *kind = json_string_value(json_object_get(p, "kind")), *ca = json_string_value(json_object_get(p, "ca"));
 	const char *algorithm = json_string_value(json_object_get(p, "algorithm"));
 	int64_t k = kind != NULL ? index_of(secret_kinds, 4, kind) : 0;
-	struct sp_store_secret *found;
-	enum sp_err r = SP_ENOMEM;
 
 	if (p == NULL)
 		return SP_OK;
@@ -295,13 +305,8 @@ account_secret(struct api_call *c, struct sp_store *s, struct setting *w)
 		return api_fail(c, SP_EINVAL, "an account that the user types has no secret");
 	if (k == 0)
 		return api_fail(c, SP_EINVAL, "secret.kind is password, ssh-key or ssh-ca");
-	if (ca != NULL) {
-		if ((found = malloc(sizeof(*found))) != NULL && (r = ca_named(c, s, ca, found)) == SP_OK &&
-		    (r = ca_scope(c, s, found)) == SP_OK)
-			w->account.secret_id = found->id;
-		free(found);
-		return r;
-	}
+	if (ca != NULL)
+		return account_ca(c, s, ca, &w->account.secret_id);
 	if (k == SP_STORE_SECRET_SSH_CA)
 		return api_fail(c, SP_EINVAL, "secret.ca names the authority");
 	sp_uuid_make(&w->secret.id);
@@ -315,7 +320,7 @@ account_secret(struct api_call *c, struct sp_store *s, struct setting *w)
 
 /* Names for certificates instead of the login; an empty list takes them away. What the vault would refuse to sign is
  * refused here. */
-static enum sp_err
+enum sp_err
 account_principals(struct api_call *c, struct sp_store_account *a)
 {
 	const json_t *list = json_object_get(c->params, "principals");

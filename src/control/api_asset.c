@@ -40,8 +40,11 @@ asset_json(struct sp_store *s, const struct sp_store_asset *a, int whole)
 	    a->address, "port", (json_int_t)a->port, "platform", a->platform, "remark", a->remark, "state",
 	    states[a->state & 3], "created", api_at(a->created_us));
 	json_t *tags, *groups;
+	struct sp_store_user owner;
 
 	api_department_name(s, &a->department_id, o);
+	if (!sp_uuid_is_null(&a->owner_id) && sp_store_user_get(s, &a->owner_id, &owner) == SP_OK)
+		json_object_set_new(o, "owner", json_string(owner.login));
 	if (!whole)
 		return o;
 	tags = json_array();
@@ -64,10 +67,11 @@ asset_row(const struct sp_store_asset *a, void *arg)
 	return 0;
 }
 
-static enum sp_err
+enum sp_err
 asset_fields(struct api_call *c, struct sp_store *s, struct sp_store_asset *a)
 {
-	char zone[SP_STORE_NAME_MAX + 1] = "", state[16] = "";
+	char zone[SP_STORE_NAME_MAX + 1] = "", state[16] = "", owner[SP_STORE_LOGIN_MAX + 1] = "";
+	struct sp_store_user u = { 0 };
 	struct sp_config conf;
 	struct sp_store_zone z;
 	enum sp_err r;
@@ -78,8 +82,13 @@ asset_fields(struct api_call *c, struct sp_store *s, struct sp_store_asset *a)
 	    (r = api_str(c, "remark", 0, a->remark, sizeof(a->remark))) != SP_OK ||
 	    (r = api_department(c, s, "department", &a->department_id)) != SP_OK ||
 	    (r = api_str(c, "state", 0, state, sizeof(state))) != SP_OK ||
+	    (r = api_str(c, "owner", 0, owner, sizeof(owner))) != SP_OK ||
 	    (r = api_str(c, "zone", 0, zone, sizeof(zone))) != SP_OK)
 		return r;
+	if (*owner != '\0' && sp_store_user_by_login(s, owner, &u) != SP_OK)
+		return api_fail(c, SP_ENOENT, "there is no user \"%s\"", owner);
+	if (api_text(c, "owner") != NULL)
+		a->owner_id = u.id;
 	if (*state != '\0') {
 		if (strcmp(state, "active") != 0 && strcmp(state, "disabled") != 0)
 			return api_fail(c, SP_EINVAL, "state is active or disabled");

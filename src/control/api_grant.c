@@ -175,42 +175,50 @@ grant_limits(struct api_call *c, struct sp_store_grant *g)
 	return SP_OK;
 }
 
-void
-grant_create(struct api_call *c, struct sp_store *s)
+/* Everything but the two sides, for a grant whose other members are set. */
+enum sp_err
+grant_fields(struct api_call *c, struct sp_store_grant *g)
 {
-	struct sp_store_grant g = { .effect = SP_STORE_ALLOW, .mfa_interval_s = SP_POLICY_MFA_NEVER,
-	    .file_direction = SP_STORE_FILE_UP | SP_STORE_FILE_DOWN, .record_mode = SP_STORE_RECORD_STRICT,
-	    .created_by = c->caller.id };
 	char effect[16] = "allow", record[16] = "strict";
 
-	if (grant_who_what(c, s, &g) != SP_OK || api_str(c, "name", 0, g.name, sizeof(g.name)) != SP_OK ||
-	    api_str(c, "remark", 0, g.remark, sizeof(g.remark)) != SP_OK ||
+	if (api_str(c, "name", 0, g->name, sizeof(g->name)) != SP_OK ||
+	    api_str(c, "remark", 0, g->remark, sizeof(g->remark)) != SP_OK ||
 	    api_str(c, "effect", 0, effect, sizeof(effect)) != SP_OK ||
 	    api_str(c, "record_mode", 0, record, sizeof(record)) != SP_OK ||
-	    api_names(c, "accounts", g.accounts, sizeof(g.accounts)) != SP_OK)
-		return;
+	    api_names(c, "accounts", g->accounts, sizeof(g->accounts)) != SP_OK)
+		return c->err;
 	if (strcmp(effect, "deny") == 0)
-		g.effect = SP_STORE_DENY;
+		g->effect = SP_STORE_DENY;
 	else if (strcmp(effect, "allow") != 0)
 		(void)api_fail(c, SP_EINVAL, "effect is allow or deny");
 	if (strcmp(record, "best-effort") == 0)
-		g.record_mode = SP_STORE_RECORD_BEST_EFFORT;
+		g->record_mode = SP_STORE_RECORD_BEST_EFFORT;
 	else if (strcmp(record, "strict") != 0)
 		(void)api_fail(c, SP_EINVAL, "record_mode is strict or best-effort");
-	if (c->err == SP_OK && (*g.accounts == '\0' || sp_policy_accounts_check(g.accounts) != SP_OK))
+	if (c->err == SP_OK && (*g->accounts == '\0' || sp_policy_accounts_check(g->accounts) != SP_OK))
 		(void)api_fail(c, SP_EINVAL, "accounts: names, or \"*\" for all");
-	if (c->err != SP_OK || grant_protocols(c, &g) != SP_OK || grant_limits(c, &g) != SP_OK)
-		return;
-	if (g.protocols & SP_STORE_P_AGENT)
-		g.agent_kinds = SP_STORE_AGENT_USER;
-	if (api_store(c, sp_store_grant_add(s, &g), "the grant") != SP_OK)
+	if (c->err != SP_OK || grant_protocols(c, g) != SP_OK || grant_limits(c, g) != SP_OK)
+		return c->err;
+	if (g->protocols & SP_STORE_P_AGENT)
+		g->agent_kinds = SP_STORE_AGENT_USER;
+	return SP_OK;
+}
+
+void
+grant_create(struct api_call *c, struct sp_store *s)
+{
+	struct sp_store_grant g = GRANT_PLAIN;
+
+	g.created_by = c->caller.id;
+	if (grant_who_what(c, s, &g) != SP_OK || grant_fields(c, &g) != SP_OK ||
+	    api_store(c, sp_store_grant_add(s, &g), "the grant") != SP_OK)
 		return;
 	c->object = g.id;
 	c->rejudge = 1;
 	(void)sp_strlcpy(c->what, g.name, sizeof(c->what));
 	api_more(c, "accounts", json_string(g.accounts));
 	api_more(c, "protocols", words((uint32_t)g.protocols));
-	api_more(c, "effect", json_string(effect));
+	api_more(c, "effect", json_string(g.effect == SP_STORE_ALLOW ? "allow" : "deny"));
 	c->out = grant_json(s, &g);
 }
 

@@ -158,7 +158,7 @@ user_list(struct api_call *c, struct sp_store *s)
 
 /* Whose key or password one may set, as that one can log in: an administrator of a department is no match for somebody
  * whose power reaches further. */
-static enum sp_err
+enum sp_err
 user_below(struct api_call *c, struct sp_store *s, const struct sp_store_user *u)
 {
 	if (u->role == SP_STORE_ROLE_USER || api_is_self(c, &u->id))
@@ -205,7 +205,7 @@ user_show(struct api_call *c, struct sp_store *s)
 		c->out = user_json(s, &u);
 }
 
-static enum sp_err
+enum sp_err
 user_fields(struct api_call *c, struct sp_store *s, struct sp_store_user *u)
 {
 	char role[16] = "", scope[SP_STORE_NAME_MAX + 1] = "";
@@ -241,7 +241,7 @@ user_fields(struct api_call *c, struct sp_store *s, struct sp_store_user *u)
 }
 
 enum sp_err
-user_add_key(struct api_call *c, struct sp_store *s, const struct sp_store_user *u, const char *line)
+user_key_parse(struct api_call *c, const struct sp_store_user *u, const char *line, struct sp_store_user_key *ret)
 {
 	sp_auto(sp_sshkey_line_release) struct sp_sshkey_line l = { 0 };
 	struct sp_store_user_key k = { .user_id = u->id, .state = SP_STORE_ACTIVE };
@@ -260,6 +260,18 @@ user_add_key(struct api_call *c, struct sp_store *s, const struct sp_store_user 
 	(void)sp_strlcpy(k.comment, l.comment, sizeof(k.comment));
 	sp_sshkey_fingerprint((struct sp_view){ l.blob.p, l.blob.len }, sp_sha256, k.fingerprint);
 	k.require_touch = sp_sshkey_is_sk(l.key.type);
+	*ret = k;
+	return SP_OK;
+}
+
+enum sp_err
+user_add_key(struct api_call *c, struct sp_store *s, const struct sp_store_user *u, const char *line)
+{
+	struct sp_store_user_key k;
+	enum sp_err r;
+
+	if ((r = user_key_parse(c, u, line, &k)) != SP_OK)
+		return r;
 	if ((r = sp_store_user_key_add(s, &k)) == SP_EEXIST)
 		return api_fail(c, r, "the key %s is registered already: remove it from its user first", k.fingerprint);
 	if (r == SP_OK) {

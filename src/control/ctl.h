@@ -35,6 +35,7 @@ struct leftover;
 struct boot;
 struct alarms;
 struct servers;
+struct bulk;
 
 struct vault_view {			/* what the vault said last */
 	int		known, initialised, sealed;
@@ -66,6 +67,7 @@ struct ctl {
 	struct leftover		*leftover;		/* NULL before the scribe parent was there */
 	struct boot		*boot;
 	struct alarms		*alarms;
+	struct bulk		*bulk;
 	struct sp_timer		*tick;
 	struct sp_list		 leases_waiting;	/* for a vault, or for START (lease.c) */
 	int			 store_open;		/* migrated, evidence replayed */

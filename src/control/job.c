@@ -1,9 +1,11 @@
 /* src/control/job.c - see job.h. One lane is one thread with one store handle, made and closed in that thread's turn.
  * A database that is away: the writer tries again once a second, jobs that waited control_wait fail with SP_EUNAVAIL.
- * Jobs of CTL_INDEX are handed to the writer in batches; what fails of a batch goes back to the front of the queue, in
+ * Jobs of CTL_INDEX are handed to their lane in batches; what fails of a batch goes back to the front of the queue, in
  * order, and is tried again LATE_RETRY_US later. What is still kept when control ends is replayed from the audit log. */
 #include "control/ctl.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -37,7 +39,9 @@ struct opening {			/* the writer's first job: open, migrate, then the caller's *
 };
 struct ctl_lanes {
 	struct ctl	*ctl;
-	struct lane	 writer, reader[LANE_READERS];
+	struct lane	 writer, index, bulk, reader[LANE_READERS];
+	pthread_mutex_t	 turn;		/* to write to the main part: the writer's jobs, or one change of the bulk lane */
+	atomic_int	 bulk_turn;	/* the bulk lane has it */
 	struct opening	 opening;
 	int		 ready, open, writable, closing;	/* ready: there is a store to read; open: jobs run */
 	uint64_t	 key_by_us;
@@ -54,7 +58,7 @@ static enum sp_err
 lane_open(struct lane *ln)
 {
 	const struct ctl *c = ln->of->ctl;
-	struct sp_store_opts opts = { .servers = c->servers, .reader = ln != &ln->of->writer,
+	struct sp_store_opts opts = { .servers = c->servers, .reader = ln != &ln->of->writer && ln != &ln->of->index && ln != &ln->of->bulk,
 	    .connect_ms = (uint32_t)(c->servers != NULL ? c->child.conf.store_timeout / SP_US_PER_MS : 0) };
 	enum sp_err r;
 
@@ -69,10 +73,34 @@ lane_work(struct sp_job *sj)
 	struct ctl_job *j = sp_container(sj, struct ctl_job, job);
 	struct lane *ln = j->lane;
 
-	if ((j->err = lane_open(ln)) == SP_OK) {
-		j->work(j, ln->store);
-		rowkey_collect(ln->store);
+	if ((j->err = lane_open(ln)) != SP_OK)
+		return;
+	if (j->kind == CTL_WRITE)
+		pthread_mutex_lock(&ln->of->turn);
+	j->work(j, ln->store);
+	rowkey_collect(ln->store);
+	if (j->kind == CTL_WRITE)
+		pthread_mutex_unlock(&ln->of->turn);
+}
+
+void
+ctl_bulk_turn(struct ctl *c, int take)
+{
+	struct ctl_lanes *l = c->lanes;
+
+	if (take) {
+		pthread_mutex_lock(&l->turn);
+		atomic_store(&l->bulk_turn, 1);
+	} else {
+		atomic_store(&l->bulk_turn, 0);
+		pthread_mutex_unlock(&l->turn);
 	}
+}
+
+int
+ctl_bulk_has_turn(const struct ctl *c)
+{
+	return atomic_load(&c->lanes->bulk_turn);
 }
 
 static void lanes_submit(struct ctl_lanes *l, struct ctl_job *j);
@@ -180,7 +208,7 @@ lanes_deliver_refused(struct sp_timer *t, void *arg)
 static void
 lanes_submit(struct ctl_lanes *l, struct ctl_job *j)
 {
-	struct lane *ln = &l->writer;
+	struct lane *ln = j->kind == CTL_INDEX ? &l->index : j->kind == CTL_BULK ? &l->bulk : &l->writer;
 
 	if (j->kind == CTL_READ) {
 		ln = &l->reader[0];
@@ -344,7 +372,7 @@ lanes_try_open(struct ctl_lanes *l)
 int
 ctl_lanes_busy(const struct ctl_lanes *l)
 {
-	size_t n = l->waiting_n + l->writer.pending;
+	size_t n = l->waiting_n + l->writer.pending + l->index.pending + l->bulk.pending;
 
 	for (size_t i = 0; i < LANE_READERS; i++)
 		n += l->reader[i].pending;
@@ -394,6 +422,7 @@ ctl_lanes_new(struct ctl *c, struct ctl_job *first, struct ctl_lanes **ret)
 	if (l == NULL)
 		return SP_ENOMEM;
 	l->ctl = c;
+	pthread_mutex_init(&l->turn, NULL);
 	sp_list_init(&l->waiting);
 	sp_list_init(&l->refused);
 	sp_list_init(&l->late);
@@ -404,6 +433,10 @@ ctl_lanes_new(struct ctl *c, struct ctl_job *first, struct ctl_lanes **ret)
 	r = sp_timer_new(c->child.loop, lanes_deliver_refused, l, &l->now);
 	if (r == SP_OK)
 		r = lane_init(l, &l->writer);
+	if (r == SP_OK)
+		r = lane_init(l, &l->index);
+	if (r == SP_OK)
+		r = lane_init(l, &l->bulk);
 	for (size_t i = 0; i < LANE_READERS && r == SP_OK; i++)
 		r = lane_init(l, &l->reader[i]);
 	if (r != SP_OK) {
@@ -430,6 +463,8 @@ ctl_lanes_free(struct ctl_lanes *l)
 	}
 	for (size_t i = 0; i < LANE_READERS; i++)
 		sp_pool_free(l->reader[i].pool);
+	sp_pool_free(l->bulk.pool);
+	sp_pool_free(l->index.pool);
 	sp_pool_free(l->writer.pool);
 	while (l->late_n > 0)
 		lanes_refuse(l, late_take(l, &l->late, &l->late_n), SP_ECLOSED);
@@ -438,7 +473,10 @@ ctl_lanes_free(struct ctl_lanes *l)
 	lanes_deliver_refused(NULL, l);
 	for (size_t i = 0; i < LANE_READERS; i++)
 		sp_store_close(l->reader[i].store);
+	sp_store_close(l->bulk.store);
+	sp_store_close(l->index.store);
 	sp_store_close(l->writer.store);
+	pthread_mutex_destroy(&l->turn);
 	sp_timer_free(l->now);
 	free(l);
 }

@@ -97,7 +97,8 @@ seen_work(struct ctl_job *j, struct sp_store *s)
 {
 	struct seen_job *k = sp_container(j, struct seen_job, job);
 
-	j->err = sp_store_user_seen(s, &k->user_id, k->at_us);
+	j->err = ctl_bulk_has_turn(j->ctl) ? SP_EBUSY :		/* soon again, rather than to hold up rows of sessions */
+	    sp_store_user_seen(s, &k->user_id, k->at_us);
 }
 
 static void

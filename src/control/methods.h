@@ -8,15 +8,16 @@ api_fn		access_explain, access_who, account_create, account_delete, account_list
 		account_update, asset_create, asset_delete, asset_group_create, asset_group_delete,
 		asset_group_list, asset_list, asset_member_add, asset_member_remove, asset_show, asset_update,
 		ca_create, ca_list, ca_show, department_create, department_delete, department_list,
-		department_show, department_update, grant_create, grant_delete, grant_list, grant_show,
+		department_show, department_update, export_rows, grant_create, grant_delete, grant_list, grant_show,
 		group_create, group_delete, group_list, group_member_add, group_member_remove, group_show,
-		hostkey_list, hostkey_remove, hostkey_set, rows_accept, rows_check, rows_remove, secret_reveal, session_find, session_kill,
+		hostkey_list, hostkey_remove, hostkey_set, import_abort, import_begin,
+		import_commit, import_rows, import_secret, rows_accept, rows_check, rows_remove, secret_reveal, session_find, session_kill,
 		session_list, session_lock, session_show, sys_audit_list, sys_doctor, sys_known_hosts,
 		sys_outbox_list, sys_settings_get, sys_settings_set, sys_status, user_create, user_delete,
 		user_disable, user_enable, user_key_add, user_key_list, user_key_remove, user_list, user_password,
 		user_show, user_update, vault_init, vault_rekey, vault_rotate, vault_seal, vault_slot_add,
 		vault_slot_remove, vault_unseal;
-api_loop_fn	rows_check_loop, rows_mended_loop, session_kill_loop, session_list_loop, session_message_loop, session_show_loop, session_watch_loop,
+api_loop_fn	import_commit_loop, rows_check_loop, rows_mended_loop, session_kill_loop, session_list_loop, session_message_loop, session_show_loop, session_watch_loop,
 		sys_doctor_loop, sys_status_loop, vault_rotated_loop, vault_status_loop;
 
 #endif

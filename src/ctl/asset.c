@@ -8,6 +8,7 @@ static const struct ctl_col asset_cols[] = {
 	{ "state", "STATE", .flags = CTL_COL_EXTRA },
 	{ "platform", "PLATFORM", .flags = CTL_COL_EXTRA },
 	{ "department", "DEPARTMENT", .flags = CTL_COL_EXTRA },
+	{ "owner", "OWNER", .flags = CTL_COL_EXTRA },
 	{ "groups", "GROUPS", .flags = CTL_COL_EXTRA },
 	{ "tags", "TAGS", .flags = CTL_COL_EXTRA },
 	{ "remark", "REMARK", .flags = CTL_COL_EXTRA },
@@ -38,6 +39,7 @@ static const struct ctl_opt asset_arg[] = {
 	{ "platform", CTL_STR, .value = "NAME", .help = "such as linux" }, \
 	{ "remark", CTL_STR, .value = "TEXT", .help = "shown in the menu" }, \
 	{ "group", CTL_LIST, "groups", "NAME,...", .complete = "asset-group", .help = "asset groups that it belongs to" }, \
+	{ "owner", CTL_STR, .value = "LOGIN", .complete = "user", .help = "whose it is" }, \
 	{ "zone", CTL_STR, .value = "NAME", .help = "network zone" }, \
 	{ "tag", CTL_LIST, "tags", "TAG,...", .help = "tags, for people and searches" }
 static const struct ctl_opt asset_create_opts[] = {

@@ -2,6 +2,7 @@
 #include "ctl/call.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -66,7 +67,7 @@ call_on_msg(struct sp_chan *chan, struct sp_msg *m, void *arg)
 	Sallyport__CallReply *r = (Sallyport__CallReply *)m->body;
 
 	(void)chan;
-	if (m->id != SP_MSG_CALL_REPLY || m->corr != k->corr || k->done)
+	if (k->done || m->id != SP_MSG_CALL_REPLY || m->corr != k->corr)
 		return;
 	k->a->reached = 1;
 	if (r->err != SP_OK) {
@@ -156,12 +157,30 @@ chan_freep(struct sp_chan **c)
 	*c = NULL;
 }
 
+static enum sp_err
+call_wait(struct sp_chan *chan, struct call *k, int timeout_ms)
+{
+	uint64_t until = sp_now_us() + (uint64_t)timeout_ms * SP_US_PER_MS;
+
+	while (!k->done) {
+		uint64_t now = sp_now_us();
+
+		if (now >= until) {
+			sp_snprintf(k->a->text, sizeof(k->a->text), "no answer within %d seconds: see 'sallyport doctor', or wait "
+			    "longer with --timeout", (timeout_ms + 999) / 1000);
+			return k->a->err = SP_ETIMEOUT;
+		}
+		if (sp_chan_wait(chan, (int)((until - now) / SP_US_PER_MS) + 1) == SP_ECLOSED && !k->done)
+			return answer_fail(k->a, SP_ECLOSED, "the connection closed before the answer came: see 'sallyport doctor' and the log");
+	}
+	return k->a->err;
+}
+
 enum sp_err
 ctl_ask(struct ctl *c, enum sp_proc peer, const char *method, const json_t *params, int timeout_ms, struct ctl_answer *ret)
 {
 	sp_auto(chan_freep) struct sp_chan *chan = NULL;
 	struct call k = { .a = ret };
-	uint64_t until = sp_now_us() + (uint64_t)timeout_ms * SP_US_PER_MS;
 	int fd = -1;
 
 	*ret = (struct ctl_answer){ .fd = -1 };
@@ -172,18 +191,59 @@ ctl_ask(struct ctl *c, enum sp_proc peer, const char *method, const json_t *para
 	k.corr = sp_chan_corr(chan);
 	if (call_send(c, chan, &k, method, params) != SP_OK)
 		return ret->err;
-	while (!k.done) {
-		uint64_t now = sp_now_us();
+	return call_wait(chan, &k, timeout_ms);
+}
 
-		if (now >= until) {
-			sp_snprintf(ret->text, sizeof(ret->text), "no answer within %d seconds: see 'sallyport doctor', or wait "
-			    "longer with --timeout", (timeout_ms + 999) / 1000);
-			return ret->err = SP_ETIMEOUT;
-		}
-		if (sp_chan_wait(chan, (int)((until - now) / SP_US_PER_MS) + 1) == SP_ECLOSED && !k.done)
-			return answer_fail(ret, SP_ECLOSED, "the connection closed before the answer came: see 'sallyport doctor' and the log");
+struct ctl_line {
+	struct sp_chan	*chan;
+	struct call	 k;
+};
+
+enum sp_err
+ctl_line_open(struct ctl *c, struct ctl_line **ret)
+{
+	ctl_auto_answer a = { .fd = -1 };
+	struct ctl_line *l = calloc(1, sizeof(*l));
+	int fd = -1;
+
+	if (l == NULL)
+		return ctl_fail(c, SP_ENOMEM, "out of memory");
+	if (call_connect(c->socket, &a, &fd) != SP_OK) {
+		free(l);
+		return ctl_answer_fail(c, &a);
 	}
-	return ret->err;
+	l->k.done = 1;		/* nothing is asked: a closed connection is noticed by the next question */
+	if (sp_chan_new(fd, SP_PROC_CTL, SP_PROC_CONTROL, call_on_msg, call_on_close, &l->k, &l->chan) != SP_OK) {
+		free(l);
+		return ctl_fail(c, SP_ENOMEM, "out of memory");
+	}
+	*ret = l;
+	return SP_OK;
+}
+
+enum sp_err
+ctl_line_call(struct ctl *c, struct ctl_line *l, const char *method, const json_t *params, int timeout_ms, json_t **ret_body)
+{
+	ctl_auto_answer a = { .fd = -1 };
+
+	l->k = (struct call){ .a = &a, .corr = sp_chan_corr(l->chan) };
+	if (call_send(c, l->chan, &l->k, method, params) == SP_OK)
+		(void)!call_wait(l->chan, &l->k, timeout_ms);
+	l->k.a = NULL;
+	l->k.done = 1;
+	if (a.err != SP_OK)
+		return ctl_answer_fail(c, &a);
+	*ret_body = a.body != NULL ? sp_steal(&a.body) : json_object();
+	return *ret_body != NULL ? SP_OK : ctl_fail(c, SP_ENOMEM, "out of memory");
+}
+
+void
+ctl_line_free(struct ctl_line *l)
+{
+	if (l == NULL)
+		return;
+	sp_chan_free(l->chan);
+	free(l);
 }
 
 /* The noun that lists what an answer misses: of the thing it names, else of the command itself. */

@@ -22,6 +22,13 @@ enum sp_err	ctl_ask(struct ctl *c, enum sp_proc peer, const char *method, const 
 		    struct ctl_answer *ret);
 /* The same to control, with the error shown to the caller of the command. *ret_body is given, never NULL on SP_OK. */
 enum sp_err	ctl_call(struct ctl *c, const char *method, const json_t *params, json_t **ret_body) SP_MUST_USE;
+/* Several questions on one connection, for what control keeps as long as the connection is there. */
+struct ctl_line;
+enum sp_err	ctl_line_open(struct ctl *c, struct ctl_line **ret) SP_MUST_USE;	/* shows its errors */
+enum sp_err	ctl_line_call(struct ctl *c, struct ctl_line *l, const char *method, const json_t *params, int timeout_ms,
+		    json_t **ret_body) SP_MUST_USE;
+void		ctl_line_free(struct ctl_line *l);
+static inline void ctl_line_freep(struct ctl_line **l) { ctl_line_free(*l); *l = NULL; }
 /* Show the error of an answer as "what went wrong: what to do"; returns its err. */
 enum sp_err	ctl_answer_fail(struct ctl *c, const struct ctl_answer *a);
 

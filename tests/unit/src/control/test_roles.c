@@ -111,6 +111,14 @@ static const struct {
 	{ "session.watch", "{'id':'S@'}", LOOK },
 	{ "session.kill", "{'id':'S@'}", CHANGE },
 	{ "session.lock", "{'id':'S@'}", CHANGE },
+	/* Rows are judged one by one, as single calls; what is staged belongs to the connection. */
+	{ "import.begin", "{'kind':'assets'}", N(CHIEF_THERE) | CHANGE },
+	{ "import.rows", "{'import':'x','page':0,'rows':[]}", N(CHIEF_THERE) | CHANGE },
+	{ "import.secret", "{'import':'x','line':1,'kind':'password','sealed':'c2VhbGVk'}", N(CHIEF_THERE) | CHANGE },
+	{ "import.abort", "{'import':'x'}", N(CHIEF_THERE) | CHANGE },
+	{ "import.commit", "{'import':'x'}", N(CHIEF_THERE) | CHANGE },
+	{ "sweep.commit", "{'import':'x'}", N(CHIEF_THERE) | CHANGE },
+	{ "export.rows", "{'kind':'assets'}", N(CHIEF_THERE) | CHANGE },
 	{ "grant.delete", "{'id':'new-@'}", CHANGE },
 	{ "grant.delete", "{'id':'cross-@'}", CHANGE },	/* for uA, to an asset group */
 	{ "account.delete", "{'asset':'a@','name':'new'}", CHANGE },
