@@ -106,3 +106,81 @@ def test_an_heir_who_leaves_too_is_refused(lab, staff):
     code, out, _ = sweep(lab, f, "--max-percent", "50")
     assert code == 65 and "s9 leaves, and would inherit" in out["refused"][0]["reason"], out
     assert state(lab, "s8") == "active"
+
+
+# ---- a real slapd, of its own, on a loopback port, with a certificate of its own authority
+
+class Slapd:
+    base = "dc=example,dc=org"
+
+    def __init__(self, lab):
+        self.lab, self.port, self.d = lab, L.free_port(), lab.data / "slapd"
+        (self.d / "db").mkdir(parents=True)
+        run = lambda *a: subprocess.run([str(x) for x in a], check=True, capture_output=True, cwd=self.d)      # noqa: E731
+        run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "2",
+            "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1")
+        (self.d / "slapd.conf").write_text("\n".join([
+            "include /etc/ldap/schema/core.schema", "include /etc/ldap/schema/cosine.schema",
+            "include /etc/ldap/schema/inetorgperson.schema", "modulepath /usr/lib/ldap", "moduleload back_mdb",
+            "TLSCertificateFile %s/cert.pem" % self.d, "TLSCertificateKeyFile %s/key.pem" % self.d, "pidfile %s/pid" % self.d,
+            "database mdb", "maxsize 10485760", 'suffix "%s"' % self.base, 'rootdn "cn=admin,%s"' % self.base, "rootpw admin secret",
+            "directory %s/db" % self.d, 'limits dn.exact="cn=reader,%s" size.soft=4 size.hard=4 size.pr=noEstimate size.prtotal=4' % self.base,
+            "access to attrs=userPassword by anonymous auth by * none", "access to * by users read by * none"]).replace(
+            "rootpw admin secret", "rootpw admin-secret") + "\n")
+        people = ["dn: %s\nobjectClass: organization\nobjectClass: dcObject\no: x\ndc: example\n" % self.base,
+                  "dn: cn=reader,%s\nobjectClass: organizationalRole\nobjectClass: simpleSecurityObject\ncn: reader\nuserPassword: reader-secret\n" % self.base]
+        for i in range(8):
+            people.append("dn: uid=l%d,%s\nobjectClass: inetOrgPerson\nuid: l%d\ncn: l\nsn: l\ndepartmentNumber: old\nmanager: UID=l0,%s\n"
+                          % (i, self.base, i, self.base))
+        ldif = self.d / "people.ldif"
+        ldif.write_text("\n".join(people))
+        run("/usr/sbin/slapadd", "-f", "slapd.conf", "-l", ldif)
+        lab.spawn("slapd", ["/usr/sbin/slapd", "-d", "0", "-f", self.d / "slapd.conf", "-h", "ldap://127.0.0.1:%d" % self.port], wrap=False)
+        L.wait_for("slapd answers", lambda: L.port_open(self.port))
+
+    def change(self, ldif):
+        subprocess.run(["ldapmodify", "-x", "-H", "ldap://127.0.0.1:%d" % self.port, "-D", "cn=admin," + self.base, "-w", "admin-secret"],
+                       input=ldif, text=True, check=True, capture_output=True)
+
+    def sweep(self, *opts, password="admin-secret", **conf):
+        conf = {"uri": "ldap://127.0.0.1:%d" % self.port, "base": self.base, "bind_dn": "cn=admin," + self.base, "ca_file": self.d / "cert.pem",
+                "page": 3, **conf}
+        f = write(self.lab, "ldap.conf", "".join("%s %s\n" % kv for kv in conf.items() if kv[1] is not None))
+        r = self.lab.ctl_run("--json", "sweep", "ldap", f, "--password-stdin", *opts, stdin=password + "\n")
+        return r.returncode, json.loads(r.stdout) if r.stdout.strip() else None, r.stderr
+
+
+@pytest.fixture(scope="module")
+def slapd(lab, staff):
+    s = Slapd(lab)
+    for i in range(8):
+        lab.ctl("user", "create", "l%d" % i, "--department", "old")
+    yield s
+    lab.stop("slapd")
+
+
+def test_a_directory_is_read_in_pages_and_its_leavers_and_movers_are_swept(lab, slapd):
+    code, out, err = slapd.sweep("--adopt")
+    assert code == 0 and (out["rows"], out["changed"], out["disabled"]) == (8, 0, 0), (out, err)
+    lab.ctl("asset", "create", "srv-l2", "192.0.2.1", "--department", "old", "--owner", "l2")
+    lab.ctl("asset", "create", "srv-l3", "192.0.2.1", "--department", "old", "--owner", "l3")
+    slapd.change("dn: uid=l1,%s\nchangetype: delete\n\ndn: uid=l2,%s\nchangetype: modify\nreplace: departmentNumber\ndepartmentNumber: new\n\n"
+                 "dn: uid=l3,%s\nchangetype: modify\nreplace: title\ntitle: left\n" % ((slapd.base,) * 3))
+    code, out, err = slapd.sweep(left_filter="(title=left)")
+    assert code == 0, (out, err)
+    what = {r["login"]: (r["what"], r.get("heir")) for r in out["report"]}
+    assert what == {"l1": ("left", None), "l2": ("moved", "l0"), "l3": ("left", "l0")}
+    assert state(lab, "l1") == state(lab, "l3") == "disabled" and lab.ctl("user", "show", "l2")["department"] == "new"
+    assert lab.ctl("asset", "show", "srv-l2")["owner"] == lab.ctl("asset", "show", "srv-l3")["owner"] == "l0"
+
+
+def test_a_directory_that_cuts_its_answer_off_or_cannot_be_trusted_changes_nothing(lab, slapd):
+    for conf, password, word in (({"bind_dn": "cn=reader," + slapd.base}, "reader-secret", "limit"),      # 4 entries, then no more
+                                 ({}, "wrong", "logging in"), ({"ca_file": None}, "admin-secret", "TLS"),
+                                 ({"uri": "ldap://127.0.0.1:1"}, "admin-secret", "TLS"), ({"starttls": "no"}, "admin-secret", "TLS"),
+                                 ({"filter": "(objectClass=*)"}, "admin-secret", "has no uid")):
+        code, out, err = slapd.sweep(password=password, **conf)
+        assert code != 0 and out is None and word in err, (conf, code, err)
+    code, out, err = slapd.sweep(filter="(uid=l0)")       # all of the answer, and yet not believed
+    assert code == 65 and "--force" in out["refused"][0]["reason"], (out, err)
+    assert all(state(lab, "l%d" % i) == "active" for i in (0, 2, 4, 5, 6, 7))
