@@ -6,6 +6,8 @@
 
 #define SP_SEAL_CREDENTIAL	"vault.credential"	/* passphrase, bytes of a key file, or the text of one share */
 #define SP_SEAL_USER_PASSWORD	"user.password"
+#define SP_SEAL_CODE		"user.code"		/* a one-time code, or a recovery code */
+#define SP_SEAL_TOTP		"user.totp"		/* vault to client: the shared secret and the recovery codes, a line each */
 #define SP_SEAL_ACCOUNT		"account."		/* followed by the secret's kind: account.password, account.ssh-key */
 #define SP_SEAL_SHARES		"vault.shares"		/* vault to client: one share per line */
 #define SP_SEAL_REVEAL		"reveal"		/* vault to client: a secret */

@@ -37,6 +37,7 @@ static const struct {
 	{ "session.misbehaved", NULL, NULL, "misbehaved", "A session process sent what it may not" },
 	{ "scribe.misbehaved", NULL, NULL, "misbehaved", "A recorder sent what it may not" },
 	{ "source.penalty_again", NULL, NULL, "login-penalties", "Logins from one source fail again and again" },
+	{ "mfa.guessing", NULL, NULL, "mfa-guessing", "Somebody with a user's password or key guesses at his one-time codes" },
 	{ "vault.sealed", NULL, NULL, "vault-sealed", "The vault is sealed" },
 	{ "vault.unsealed", NULL, NULL, "vault-unsealed", "The vault is unsealed" },
 	{ "row.tampered", NULL, NULL, "row-tampered", "A row of the database was changed behind Sallyport's back" },

@@ -124,6 +124,9 @@ void		 api_epoch(struct api_call *c, const struct sp_store_user *u, const char *
 const char	*api_actor(const struct api_call *c);
 
 /* Used by several nouns. */
+/* The user that `login` names, or the caller: looking needs an auditor's role, changing an administrator's; oneself may always. */
+enum sp_err	 user_self_or(struct api_call *c, struct sp_store *s, int64_t role, struct sp_store_user *u);
+enum sp_err	 totp_erase(struct sp_store *s, const struct sp_uuid *user_id) SP_MUST_USE;	/* second factor, recovery codes, secret */
 enum sp_err	 user_add_key(struct api_call *c, struct sp_store *s, const struct sp_store_user *u, const char *line);
 /* Members of a row from parameters of the same names, checked as for a single call; what is not named stays. */
 enum sp_err	 user_fields(struct api_call *c, struct sp_store *s, struct sp_store_user *u);

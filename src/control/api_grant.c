@@ -56,6 +56,48 @@ grant_sides(struct sp_store *s, const struct sp_store_grant *g, json_t *o)
 		json_object_set_new(o, "asset_group", json_string(ag.name));
 }
 
+/* How long a one-time code counts: "every" login, "never" asked, or as long as "4h", "30m", "90s"; 12 h at most. */
+#define MFA_MOST_S	(12 * 3600)
+static const struct { char unit; int64_t s; } mfa_units[] = { { 'h', 3600 }, { 'm', 60 }, { 's', 1 } };
+
+static const char *
+mfa_text_of(int64_t s, char dst[32])
+{
+	if (s == SP_POLICY_MFA_NEVER || s == 0)
+		return s == 0 ? "every" : "never";
+	for (size_t i = 0; i < SP_NELEMS(mfa_units); i++)
+		if (s % mfa_units[i].s == 0) {
+			sp_snprintf(dst, 32, "%lld%c", (long long)(s / mfa_units[i].s), mfa_units[i].unit);
+			break;
+		}
+	return dst;
+}
+
+static enum sp_err
+grant_mfa(struct api_call *c, struct sp_store_grant *g)
+{
+	char text[16] = "", *end;
+	enum sp_err r = api_str(c, "mfa", 0, text, sizeof(text));
+	long n;
+
+	if (r != SP_OK || *text == '\0')
+		return r;
+	if (g->effect == SP_STORE_DENY)
+		return api_fail(c, SP_EINVAL, "a deny asks for no one-time code");
+	if (strcmp(text, "never") == 0 || strcmp(text, "every") == 0) {
+		g->mfa_interval_s = *text == 'e' ? 0 : SP_POLICY_MFA_NEVER;
+		return SP_OK;
+	}
+	n = strtol(text, &end, 10);
+	for (size_t i = 0; i < SP_NELEMS(mfa_units); i++)
+		if (text[0] >= '1' && text[0] <= '9' && n <= MFA_MOST_S && end[0] == mfa_units[i].unit && end[1] == '\0' &&
+		    n * mfa_units[i].s <= MFA_MOST_S) {
+			g->mfa_interval_s = n * mfa_units[i].s;
+			return SP_OK;
+		}
+	return api_fail(c, SP_EINVAL, "mfa is every, never, or how long a one-time code counts: 4h, 8h, 12h at most");
+}
+
 static json_t *
 grant_json(struct sp_store *s, const struct sp_store_grant *g)
 {
@@ -64,11 +106,13 @@ grant_json(struct sp_store *s, const struct sp_store_grant *g)
 	    "accounts", list(g->accounts), "protocols", words((uint32_t)g->protocols), "valid_from", api_at(g->valid_from_us),
 	    "valid_until", api_at(g->valid_until_us), "forward_to", list(g->forwards), "record_mode",
 	    g->record_mode == SP_STORE_RECORD_BEST_EFFORT ? "best-effort" : "strict", "created", api_at(g->created_us));
+	char mfa[32];
 
 	if (*g->hours)
 		json_object_set_new(o, "hours", json_string(g->hours));
 	if (*g->sources)
 		json_object_set_new(o, "sources", list(g->sources));
+	json_object_set_new(o, "mfa", json_string(mfa_text_of(g->mfa_interval_s, mfa)));
 	if (g->idle_s)
 		json_object_set_new(o, "idle_s", json_integer(g->idle_s));
 	if (g->max_session_s)
@@ -197,7 +241,7 @@ grant_fields(struct api_call *c, struct sp_store_grant *g)
 		(void)api_fail(c, SP_EINVAL, "record_mode is strict or best-effort");
 	if (c->err == SP_OK && (*g->accounts == '\0' || sp_policy_accounts_check(g->accounts) != SP_OK))
 		(void)api_fail(c, SP_EINVAL, "accounts: names, or \"*\" for all");
-	if (c->err != SP_OK || grant_protocols(c, g) != SP_OK || grant_limits(c, g) != SP_OK)
+	if (c->err != SP_OK || grant_protocols(c, g) != SP_OK || grant_limits(c, g) != SP_OK || grant_mfa(c, g) != SP_OK)
 		return c->err;
 	if (g->protocols & SP_STORE_P_AGENT)
 		g->agent_kinds = SP_STORE_AGENT_USER;

@@ -166,8 +166,7 @@ user_below(struct api_call *c, struct sp_store *s, const struct sp_store_user *u
 	return api_scope(c, s, &u->role_department_id);
 }
 
-/* Looking needs an auditor's role, changing an administrator's; oneself may always. */
-static enum sp_err
+enum sp_err
 user_self_or(struct api_call *c, struct sp_store *s, int64_t role, struct sp_store_user *u)
 {
 	char login[SP_STORE_NAME_MAX + 1] = "";
@@ -377,7 +376,8 @@ user_delete(struct api_call *c, struct sp_store *s)
 		(void)api_fail(c, SP_EDENIED, "nobody deletes himself");
 		return;
 	}
-	if (api_store(c, sp_store_user_delete(s, &u.id, u.version), u.login) != SP_OK)
+	if (api_store(c, totp_erase(s, &u.id), u.login) != SP_OK ||
+	    api_store(c, sp_store_user_delete(s, &u.id, u.version), u.login) != SP_OK)
 		return;
 	c->epoch_user = u.id;
 	c->epoch = INT64_MAX;	/* no epoch of a deleted user is good */
@@ -405,7 +405,7 @@ password_write(struct api_call *c, struct sp_store *s)
 		(void)api_fail(c, SP_EINTERNAL, "the hash is too long");
 		return;
 	}
-	u.must_change_password = 0;
+	u.must_change_password = json_is_true(json_object_get(c->params, "must_change")) && !api_is_self(c, &u.id);
 	if (api_store(c, sp_store_user_update(s, &u), u.login) != SP_OK)
 		return;
 	(void)sp_strlcpy(c->what, u.login, sizeof(c->what));
@@ -422,6 +422,7 @@ user_password(struct api_call *c, struct sp_store *s)
 	sp_buf_init(&b, 3000);
 	if (user_self_or(c, s, SP_STORE_ROLE_ADMIN, &u) == SP_OK &&
 	    api_bytes(c, c->params, "password_sealed", 1, &b) == SP_OK) {
+		c->user = u.id;
 		m.sealed = ctl_bytes(b.p, b.len);
 		m.context = ctl_str("user.password");
 		api_ask(c, SP_MSG_HASH_PASSWORD, &m, 0, password_write);

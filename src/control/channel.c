@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/judge.h"
+#include "control/mfa.h"
 #include "crypto/hash.h"
 #include "policy/command.h"
 #include "policy/forward.h"
@@ -21,6 +22,7 @@ struct opening {
 	struct target			*target;
 	uint32_t			 corr, channel, cols, rows;
 	int				 pty, forward, cut;
+	int				 enrolled, mfa;	/* mfa: a one-time code would do */
 	char				 type[32], term[64];
 	uint32_t			 wanted;	/* any of these bits will do */
 	struct sp_uuid			 user_id, asset_id;
@@ -119,6 +121,7 @@ opening_reply(struct opening *o, enum sp_err err, const char *text)
 			r.address = o->address;
 			r.port = o->port;
 		}
+		r.mfa = o->mfa != 0;
 		conn_send(o->conn, SP_MSG_CHANNEL_REPLY, o->corr, &r);
 	}
 	opening_free(o);
@@ -304,6 +307,20 @@ opening_work(struct ctl_job *j, struct sp_store *s)
 	(void)sp_store_server(s, &o->database);
 	j->err = judge_again(s, &o->user_id, o->epoch, &o->source, &o->asset_id, o->account, 0, &o->d, NULL, o->why,
 	    sizeof(o->why));
+	if (j->err == SP_OK && o->d.allowed && o->d.mfa_interval_s != SP_POLICY_MFA_NEVER)
+		j->err = mfa_enrolled(s, &o->user_id, &o->enrolled);
+}
+
+/* A multiplexed connection does not outlive its one-time code: what is opened late is asked for anew. */
+static void
+opening_wants_code(struct opening *o)
+{
+	char text[512];
+
+	o->mfa = o->enrolled;
+	mfa_text(o->conn->ctl, o->target->row.asset_name, o->enrolled, text, sizeof(text));
+	(void)sp_strlcpy(o->why, "a one-time code is wanted", sizeof(o->why));
+	opening_refuse(o, SP_EACCES, text);
 }
 
 static void
@@ -321,6 +338,8 @@ opening_done(struct ctl_job *j)
 		if (o->d.allowed)
 			o->why[0] = '\0';
 		opening_refuse(o, SP_EDENIED, text);
+	} else if (mfa_wanted(o->conn, &o->user_id, o->d.mfa_interval_s)) {
+		opening_wants_code(o);
 	} else if (o->forward) {
 		o->why[0] = '\0';
 		forward_start(o);

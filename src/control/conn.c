@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/conn_again.h"
+#include "control/mfa.h"
 
 #define CONN_WORK_MAX	512u	/* questions of one connection under way: a session has 64 channels, 16 targets, 256 forwards */
 
@@ -176,6 +177,7 @@ conn_epoch(struct ctl *c, const struct sp_uuid *user_id, int64_t epoch, const ch
 	if (floor_raise(c, user_id, epoch) != SP_OK)
 		sp_die(71, "out of memory");	/* going on would leave a disabled user connected */
 	sp_htab_each(&c->conns, conn_epoch_one, &k);
+	mfa_forget(c, user_id);
 }
 
 /* ---- talking ---- */
@@ -347,6 +349,9 @@ conn_dispatch(struct conn *cn, struct sp_msg *m)
 		break;
 	case SP_MSG_INNER_ASK:
 		inner_ask(cn, m);
+		break;
+	case SP_MSG_MFA_ASK:
+		mfa_ask(cn, m->corr, (Sallyport__MfaAsk *)m->body);
 		break;
 	case SP_MSG_CALL_ASK:
 		api_session_call(cn, m->corr, (Sallyport__CallAsk *)m->body);

@@ -36,6 +36,7 @@ struct boot;
 struct alarms;
 struct servers;
 struct bulk;
+struct mfa;
 
 struct vault_view {			/* what the vault said last */
 	int		known, initialised, sealed;
@@ -62,6 +63,7 @@ struct ctl {
 	struct sp_htab		 floors;		/* struct floor by user id */
 	struct logins		*logins;
 	struct failures		*failures;
+	struct mfa		*mfa;
 	struct inners		*inners;
 	struct api		*api;
 	struct leftover		*leftover;		/* NULL before the scribe parent was there */
@@ -115,6 +117,12 @@ struct conn {
 	int			 logging_in;	/* one question at a time */
 	unsigned		 failed;	/* attempts */
 	unsigned		 offered;	/* keys that would not do */
+	int			 coding;	/* a question about one-time codes is open */
+	struct conn_first {			/* the first factor was right, and a one-time code is wanted, too */
+		int		 passed;
+		struct sp_uuid	 user_id;
+		char		 login[SP_STORE_LOGIN_MAX + 1], method[16], fingerprint[64 + 1];
+	}			 first;
 	/* a connection inside another one */
 	int			 born_inner;	/* the monitor says so; for which asset, the token or the audit log tells */
 	int			 inner;
@@ -232,6 +240,8 @@ enum sp_err	 failures_new(struct ctl *c) SP_MUST_USE;
 void		 failures_free(struct ctl *c);
 /* counts: towards a penalty of the source; not for the keys that an agent merely offers. */
 void		 failures_note(struct conn *cn, const char *login, const char *method, const char *why, int counts);
+/* Does this user have to wait with passwords from there, after wrong ones? */
+int		 failures_wait(const struct ctl *c, const char *login, const char *source);
 void		 failures_tick(struct ctl *c, uint64_t now_us);
 
 void		 lease_ask(struct conn *cn, uint32_t corr, const Sallyport__LeaseAsk *q);

@@ -1,8 +1,10 @@
 /* src/control/failures.c - failed logins: to the audit log without letting a flood fill it, and penalties for sources.
  * The first failure of a (user, source) is written at once, those of the following minute as one line with their number.
- * A source with many failures in a window is banned at the gate, twice as long each time it comes back. Accounts are
- * never locked: that would let anybody lock anybody out. Process: control, event loop.
- * Invariants: both tables are bounded; when one is full, further keys share one entry. */
+ * A source with many wrong passwords or codes in a window is banned at the gate, twice as long each time it comes back;
+ * before that, one user's password from one source waits, with back-off. A public key that does not fit counts towards
+ * nothing (only a flood of them does): it cannot be guessed. Accounts are never locked: that would let anybody lock anybody
+ * out. Process: control, event loop.
+ * Invariants: both tables are bounded; when one is full, further keys share one entry, which makes nobody wait. */
 #include "control/ctl.h"
 
 #include <stdlib.h>
@@ -15,6 +17,7 @@
 #define ENTRIES_MAX	4096
 #define SOURCES_MAX	65536
 #define FAILURES_FREE	10			/* in a window */
+#define PAIR_FREE	5			/* wrong passwords of a user from a source, in a window */
 #define PENALTY_FIRST_US (10 * SP_US_PER_S)
 #define PENALTY_MAX_US	(900 * SP_US_PER_S)
 #define SOURCE_FORGET_US (3600 * SP_US_PER_S)
@@ -25,6 +28,9 @@ struct failure {			/* of one user name from one source */
 	char		login[SP_STORE_LOGIN_MAX + 1], source[SP_NETADDR_SIZE], why[96], method[16];
 	uint64_t	since_us;
 	uint64_t	more;			/* after the first */
+	int		shared;			/* of many */
+	unsigned	wrong, waits;		/* passwords in the window; waiting times so far */
+	uint64_t	window_us, until_us, wrong_us;
 };
 struct source {
 	struct sp_hnode	node;
@@ -66,13 +72,20 @@ source_log(struct ctl *c, const struct source *s, uint64_t for_us, uint64_t now)
 	audit_append(c->audit, &e, NULL, NULL);
 }
 
+static uint64_t
+backoff(unsigned times)
+{
+	uint64_t us = PENALTY_FIRST_US << (times < 10 ? times : 10);
+
+	return us < PENALTY_MAX_US ? us : PENALTY_MAX_US;
+}
+
 static void
 source_note(struct ctl *c, const char *source, uint64_t now)
 {
 	struct sp_hnode *n = sp_htab_find(&c->failures->sources, source, strlen(source));
 	struct source *s;
 	Sallyport__Penalty p = SALLYPORT__PENALTY__INIT;
-	uint64_t for_us;
 
 	if (n != NULL) {
 		s = sp_container(n, struct source, node);
@@ -93,14 +106,39 @@ source_note(struct ctl *c, const char *source, uint64_t now)
 	if (++s->n < FAILURES_FREE)
 		return;
 	s->n = 0;
-	for_us = PENALTY_FIRST_US << (s->banned < 10 ? s->banned : 10);
-	p.for_us = for_us < PENALTY_MAX_US ? for_us : PENALTY_MAX_US;
-	s->banned++;
+	p.for_us = backoff(s->banned++);
 	p.source_ip = s->key;
 	p.why = ctl_str("too many failed logins");
 	source_log(c, s, p.for_us, now);
 	if (c->gate != NULL && sp_chan_send(c->gate, SP_MSG_PENALTY, 0, &p, NULL, 0) != SP_OK)
 		sp_warn("the gate does not take a penalty");
+}
+
+static void
+pair_note(struct failure *f, uint64_t now)
+{
+	f->wrong_us = now;
+	if (f->shared)
+		return;
+	if (now - f->window_us > WINDOW_US) {
+		f->window_us = now;
+		f->wrong = 0;
+	}
+	if (++f->wrong < PAIR_FREE)
+		return;
+	f->wrong = 0;
+	f->until_us = now + backoff(f->waits++);
+}
+
+int
+failures_wait(const struct ctl *c, const char *login, const char *source)
+{
+	char key[SP_STORE_LOGIN_MAX + SP_NETADDR_SIZE + 2];
+	struct sp_hnode *n;
+
+	sp_snprintf(key, sizeof(key), "%s %s", login, source);
+	n = sp_htab_find(&c->failures->entries, key, strlen(key));
+	return n != NULL && sp_now_us() < sp_container(n, struct failure, node)->until_us;
 }
 
 void
@@ -123,6 +161,8 @@ failures_note(struct conn *cn, const char *login, const char *method, const char
 	}
 	if (n != NULL) {
 		f = sp_container(n, struct failure, node);
+		if (counts)
+			pair_note(f, now);
 		f->more++;
 		(void)sp_strlcpy(f->why, why, sizeof(f->why));
 		return;
@@ -135,6 +175,9 @@ failures_note(struct conn *cn, const char *login, const char *method, const char
 	(void)sp_strlcpy(f->source, cn->source_text, sizeof(f->source));
 	(void)sp_strlcpy(f->why, why, sizeof(f->why));
 	(void)sp_strlcpy(f->method, method, sizeof(f->method));
+	f->shared = strcmp(key, "(many)") == 0;
+	if (counts)
+		pair_note(f, now);
 	failure_write(c, f, 1, cn);
 	if (sp_htab_insert(&c->failures->entries, &f->node, f->key, strlen(f->key)) != SP_OK)
 		free(f);
@@ -159,6 +202,8 @@ sweep_failure(struct sp_hnode *n, void *arg)
 		f->since_us = s->now_us;	/* the flood may go on: keep counting */
 		return;
 	}
+	if (f->waits > 0 && s->now_us - f->wrong_us < SOURCE_FORGET_US)
+		return;			/* who comes back waits longer */
 	sp_htab_remove(&s->ctl->failures->entries, n);
 	free(f);
 }

@@ -1,6 +1,8 @@
 /* src/control/login.c - AUTH_ASK: who is it? Process: control, event loop; rows are read in a reader.
  * Every refusal reads the same; the reason is in the audit log only. An unknown user costs the same time as a known one:
  * a key is looked up either way, a password is hashed against an empty hash in the vault.
+ * After the first factor a one-time code is asked for when the login names a target whose grant wants one (PARTIAL); where
+ * the target is known only later, or the user has no second factor, TARGET_ASK sees to it (target.c).
  * A login is answered OK after its entry is durable (what a restarted control believes about this connection stands
  * there), and after one more look at the user's epoch: a disable that came meanwhile wins. */
 #include "control/ctl.h"
@@ -12,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/judge.h"
+#include "control/mfa.h"
 
 #define CHECK_LIFE_US	(120 * SP_US_PER_S)	/* typing a password */
 #define OFFERED_MAX	32			/* keys of an agent on one connection */
@@ -24,7 +27,11 @@ struct auth {
 	uint32_t		 corr;
 	struct sp_uuid		 check_id;
 	uint64_t		 deadline_us;
-	int			 is_password, recheck, signature_ok, in_table;
+	int			 is_password, is_code, recheck, signature_ok, in_table;
+	/* of the login's target, when it names one */
+	char			 account_text[SP_STORE_NAME_MAX + 1], asset_text[SP_STORE_NAME_MAX + 1];
+	struct sp_netaddr	 source;
+	int64_t			 mfa_interval_s;	/* what its grant wants; SP_POLICY_MFA_NEVER too when that cannot be told yet */
 	char			 login[SP_STORE_LOGIN_MAX + 1];
 	char			 client[128];
 	uint8_t			 key[SP_STORE_KEY_MAX];
@@ -59,6 +66,8 @@ auth_methods(const struct ctl *c, Sallyport__AuthReply *r)
 static void
 auth_fail(struct conn *cn, uint32_t corr)
 {
+	static char kbdint[] = "keyboard-interactive";
+	static char *code[] = { kbdint };
 	Sallyport__AuthReply r = SALLYPORT__AUTH_REPLY__INIT;
 
 	r.verdict = SALLYPORT__AUTH_REPLY__VERDICT__FAIL;
@@ -66,7 +75,17 @@ auth_fail(struct conn *cn, uint32_t corr)
 	if (cn->failed >= (unsigned)cn->ctl->child.conf.auth_tries)
 		r.verdict = SALLYPORT__AUTH_REPLY__VERDICT__DISCONNECT;
 	auth_methods(cn->ctl, &r);
+	if (cn->first.passed) {
+		r.methods = code;
+		r.n_methods = 1;
+	}
 	conn_send(cn, SP_MSG_AUTH_REPLY, corr, &r);
+}
+
+static const char *
+auth_method(const struct auth *a)
+{
+	return a->is_code ? "code" : a->is_password ? "password" : "publickey";
 }
 
 /* A counted failure. */
@@ -78,7 +97,8 @@ auth_refuse(struct auth *a, const char *why)
 	cn->logging_in = 0;
 	if (conn_alive(cn)) {
 		cn->failed++;
-		failures_note(cn, a->login, a->is_password ? "password" : "publickey", why, 1);
+		/* A key cannot be guessed: it counts towards no penalty. */
+		failures_note(cn, a->login, auth_method(a), why, a->is_password || a->is_code);
 		auth_fail(cn, a->corr);
 	}
 	auth_free(a);
@@ -160,15 +180,63 @@ auth_durable(void *arg, enum sp_err err, uint64_t seq)
 	auth_free(a);
 }
 
+/* The right password, which opens nothing before it was changed: a login has no place to change it. */
+static void
+auth_must_change(struct auth *a)
+{
+	struct conn *cn = a->conn;
+	Sallyport__AuthReply r = SALLYPORT__AUTH_REPLY__INIT;
+
+	failures_note(cn, a->login, auth_method(a), "the password must be changed first", 0);
+	cn->logging_in = 0;
+	r.verdict = SALLYPORT__AUTH_REPLY__VERDICT__DISCONNECT;
+	r.text = ctl_str("Your password must be changed before it lets you in: run 'sallyport user password' on the bastion, or log in "
+	    "with a key, or ask an administrator");
+	conn_send(cn, SP_MSG_AUTH_REPLY, a->corr, &r);
+	auth_free(a);
+}
+
+/* The first factor is right; the second one is asked for. The attempts go on counting. */
+static void
+auth_partial(struct auth *a)
+{
+	struct conn *cn = a->conn;
+	Sallyport__AuthReply r = SALLYPORT__AUTH_REPLY__INIT;
+
+	cn->first.passed = 1;
+	cn->first.user_id = a->user.id;
+	(void)sp_strlcpy(cn->first.login, a->login, sizeof(cn->first.login));
+	(void)sp_strlcpy(cn->first.method, auth_method(a), sizeof(cn->first.method));
+	(void)sp_strlcpy(cn->first.fingerprint, a->fingerprint, sizeof(cn->first.fingerprint));
+	cn->logging_in = 0;
+	r.verdict = SALLYPORT__AUTH_REPLY__VERDICT__PARTIAL;
+	conn_send(cn, SP_MSG_AUTH_REPLY, a->corr, &r);
+	auth_free(a);
+}
+
 static void
 auth_accept(struct auth *a)
 {
 	struct conn *cn = a->conn;
-	json_t *more = json_pack("{s:I, s:s}", "epoch", (json_int_t)a->user.epoch, "method",
-	    a->is_password ? "password" : "publickey");
 	struct audit_entry e = { .kind = "login.ok", .actor = a->user.login, .result = "ok", .source = cn->source_text,
-	    .conn = &cn->id, .user = &a->user.id, .more = more };
+	    .conn = &cn->id, .user = &a->user.id };
+	json_t *more;
 
+	if (a->is_password && a->user.must_change_password) {
+		auth_must_change(a);
+		return;
+	}
+	if (!a->is_code && mfa_wanted(cn, &a->user.id, a->mfa_interval_s)) {
+		auth_partial(a);
+		return;
+	}
+	more = json_pack("{s:I, s:s}", "epoch", (json_int_t)a->user.epoch, "method",
+	    a->is_code ? cn->first.method : auth_method(a));
+	if (a->is_code) {
+		(void)sp_strlcpy(a->fingerprint, cn->first.fingerprint, sizeof(a->fingerprint));
+		json_object_set_new(more, "second", json_string("code"));
+	}
+	e.more = more;
 	if (*a->fingerprint)
 		json_object_set_new(more, "key", json_string(a->fingerprint));
 	if (*a->client)
@@ -178,6 +246,30 @@ auth_accept(struct auth *a)
 }
 
 /* ---- the rows ---- */
+
+/* What the grant for the target that the login names wants. */
+static void
+auth_work_mfa(struct ctl *c, struct sp_store *s, struct auth *a)
+{
+	struct judge *j = a->asset_text[0] != '\0' ? calloc(1, sizeof(*j)) : NULL;
+	struct sp_config conf;
+	int enrolled = 0;
+
+	a->mfa_interval_s = SP_POLICY_MFA_NEVER;
+	if (j == NULL)
+		return;
+	ctl_conf_copy(c, &conf);
+	j->user_id = a->user.id;
+	j->epoch = a->user.epoch;
+	j->source = a->source;
+	(void)sp_strlcpy(j->asset_text, a->asset_text, sizeof(j->asset_text));
+	(void)sp_strlcpy(j->account_text, a->account_text, sizeof(j->account_text));
+	judge_run(s, &conf, j);
+	if (j->err == SP_OK && j->decision.mfa_interval_s != SP_POLICY_MFA_NEVER &&
+	    mfa_enrolled(s, &a->user.id, &enrolled) == SP_OK && enrolled)
+		a->mfa_interval_s = j->decision.mfa_interval_s;
+	free(j);
+}
 
 static void
 auth_work(struct ctl_job *j, struct sp_store *s)
@@ -196,7 +288,7 @@ auth_work(struct ctl_job *j, struct sp_store *s)
 		a->refused = "no such user";
 		r = SP_OK;
 	}
-	if (r == SP_OK && !a->is_password) {
+	if (r == SP_OK && !a->is_password && !a->is_code) {
 		rk = sp_store_user_key_by_blob(s, a->key, a->key_len, k);	/* for unknown users too: same time */
 		if (rk == SP_ETAMPERED)
 			a->refused = "the key's row was changed behind Sallyport's back";
@@ -213,6 +305,8 @@ auth_work(struct ctl_job *j, struct sp_store *s)
 	}
 	if (r == SP_OK && a->refused == NULL)
 		a->refused = judge_user_refused(&a->user, now);
+	if (r == SP_OK && a->refused == NULL && (a->is_password ? a->recheck : a->signature_ok))
+		auth_work_mfa(j->ctl, s, a);
 	j->err = r;
 	free(k);
 }
@@ -287,6 +381,47 @@ auth_password_start(struct auth *a)
 	conn_send(a->conn, SP_MSG_AUTH_REPLY, a->corr, &r);
 }
 
+/* ---- the one-time code ---- */
+
+static void
+code_asked(void *arg, const struct sp_uuid *check_id)
+{
+	struct auth *a = arg;
+	Sallyport__AuthReply r = SALLYPORT__AUTH_REPLY__INIT;
+
+	r.verdict = SALLYPORT__AUTH_REPLY__VERDICT__CHECK_CODE;
+	r.check_id = ctl_uuid_bytes(check_id);
+	conn_send(a->conn, SP_MSG_AUTH_REPLY, a->corr, &r);
+}
+
+static void
+code_done(void *arg, const char *refused)
+{
+	struct auth *a = arg;
+
+	if (refused != NULL) {
+		auth_refuse(a, refused);
+		return;
+	}
+	a->recheck = 1;
+	ctl_job_run(a->conn->ctl, CTL_READ, &a->job);
+}
+
+static void
+auth_code(struct auth *a)
+{
+	static const struct mfa_ops ops = { code_asked, code_done };
+
+	if (a->refused == NULL && !sp_uuid_equal(&a->user.id, &a->conn->first.user_id))
+		a->refused = "the user was changed during the login";
+	if (a->refused != NULL)
+		auth_refuse(a, a->refused);
+	else if (a->recheck)
+		auth_accept(a);
+	else
+		mfa_check(a->conn, &a->user.id, a->user.login, &ops, a);
+}
+
 static void
 auth_done(struct ctl_job *j)
 {
@@ -300,9 +435,14 @@ auth_done(struct ctl_job *j)
 		a->conn->logging_in = 0;
 		auth_fail(a->conn, a->corr);
 		auth_free(a);
+	} else if (a->is_code) {
+		auth_code(a);
 	} else if (!a->is_password) {
 		auth_key_done(a);
 	} else if (!a->recheck) {
+		/* Hashed against nothing, in the same time, with the same answer. */
+		if (a->refused == NULL && failures_wait(j->ctl, a->login, a->conn->source_text))
+			a->refused = "waits after wrong passwords from this address";
 		auth_password_start(a);
 	} else if (a->refused != NULL) {
 		auth_refuse(a, a->refused);
@@ -385,6 +525,7 @@ login_ask(struct conn *cn, uint32_t corr, const Sallyport__AuthAsk *q)
 {
 	int is_key = strcmp(q->method, "publickey") == 0;
 	int is_password = strcmp(q->method, "password") == 0 || strcmp(q->method, "keyboard-interactive") == 0;
+	int is_code = strcmp(q->method, "code") == 0;
 	struct auth *a;
 
 	if (cn->authed) {
@@ -395,7 +536,8 @@ login_ask(struct conn *cn, uint32_t corr, const Sallyport__AuthAsk *q)
 		conn_misbehaved(cn, "two logins at once");
 		return;
 	}
-	if ((!is_key && !is_password) || (is_password && !cn->ctl->child.conf.password_login) ||
+	if ((!is_key && !is_password && !is_code) || (is_password && !cn->ctl->child.conf.password_login) ||
+	    is_code != cn->first.passed || (is_code && strcmp(q->login, cn->first.login) != 0) ||
 	    cn->ctl->stopping || cn->failed >= (unsigned)cn->ctl->child.conf.auth_tries) {
 		auth_fail(cn, corr);	/* "none" is how a client asks what there is */
 		return;
@@ -407,6 +549,13 @@ login_ask(struct conn *cn, uint32_t corr, const Sallyport__AuthAsk *q)
 	a->conn = conn_ref(cn);
 	a->corr = corr;
 	a->is_password = is_password;
+	a->is_code = is_code;
+	a->source = cn->source;
+	a->mfa_interval_s = SP_POLICY_MFA_NEVER;
+	if (!sp_text_is_plain(q->asset, strlen(q->asset)) || !sp_text_is_plain(q->account, strlen(q->account)) ||
+	    sp_strlcpy(a->asset_text, q->asset, sizeof(a->asset_text)) != 0 ||
+	    sp_strlcpy(a->account_text, q->account, sizeof(a->account_text)) != 0)
+		a->asset_text[0] = '\0';	/* names nothing, and is refused later */
 	a->signature_ok = q->signature_ok;
 	sp_escape(q->client_version, strlen(q->client_version), a->client, sizeof(a->client));
 	a->job.work = auth_work;

@@ -2,6 +2,7 @@
  * Links: store, policy, the pure key codecs, hashes and key derivation for inner host keys. It never sees a plaintext
  * secret and parses no byte of SSH. */
 #include "control/ctl.h"
+#include "control/mfa.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -219,6 +220,7 @@ on_tick(struct sp_timer *t, void *arg)
 	ctl_link_tick(c->dialer, now);
 	login_tick(c, now);
 	failures_tick(c, now);
+	mfa_tick(c, now);
 	lease_tick(c, now);
 	inner_tick(c, now);
 	target_tick(c, now);
@@ -314,6 +316,7 @@ start(struct ctl *c)
 	must(ctl_link_new(c, SP_PROC_DIALER, dialer_on_msg, &c->dialer), "start");
 	must(login_new(c), "start");
 	must(failures_new(c), "start");
+	must(mfa_new(c), "start");
 	must(servers_new(c), "the database servers");
 	share_conf(c);
 	must(boot_start(c), "the store");
@@ -335,6 +338,7 @@ finish(struct ctl *c)
 	servers_free(c);
 	api_free(c);
 	lease_tick(c, UINT64_MAX);
+	mfa_free(c);
 	login_free(c);
 	failures_free(c);
 	ctl_link_free(c->vault);

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/judge.h"
+#include "control/mfa.h"
 #include "control/policy_msg.h"
 
 #define TARGETS_PER_CONN	32
@@ -25,6 +26,7 @@ struct asking {
 	uint32_t	 corr;
 	char		 protocol[32], form[16], reason[256];
 	struct sp_netaddr database;
+	int		 enrolled, mfa;	/* mfa: a one-time code would do */
 	struct judge	 j;
 };
 
@@ -48,6 +50,7 @@ asking_refuse(struct asking *a, enum sp_err err, const char *text)
 		choices[i] = a->j.choice[i];
 	r.choices = choices;
 	r.n_choices = a->j.choice_n;
+	r.mfa = a->mfa != 0;
 	conn_send(a->conn, SP_MSG_TARGET_REPLY, a->corr, &r);
 }
 
@@ -87,6 +90,8 @@ asking_work(struct ctl_job *cj, struct sp_store *s)
 
 	ctl_conf_copy(cj->ctl, &conf);
 	judge_run(s, &conf, &a->j);
+	if (a->j.err == SP_OK && a->j.decision.mfa_interval_s != SP_POLICY_MFA_NEVER)
+		cj->err = mfa_enrolled(s, &a->j.user_id, &a->enrolled);
 	(void)sp_store_server(s, &a->database);
 }
 
@@ -123,6 +128,22 @@ asking_check(const struct asking *a)
 	if (a->conn->targets_n >= TARGETS_PER_CONN)
 		return "Too many targets on one connection.";
 	return NULL;
+}
+
+/* A one-time code that is missing, or too old: the last thing to be looked at, so that nobody types one for nothing. */
+static int
+asking_wants_code(struct asking *a)
+{
+	struct judge *j = &a->j;
+
+	if (!mfa_wanted(a->conn, &j->user_id, j->decision.mfa_interval_s))
+		return 0;
+	a->mfa = a->enrolled;
+	j->err = SP_EACCES;
+	mfa_text(a->conn->ctl, j->facts.asset_name, a->enrolled, j->text, sizeof(j->text));
+	(void)sp_strlcpy(j->why, a->enrolled ? "a one-time code is wanted" : "a one-time code is wanted and the user has no second factor",
+	    sizeof(j->why));
+	return 1;
 }
 
 static void
@@ -360,7 +381,7 @@ asking_done(struct ctl_job *cj)
 		(void)sp_strlcpy(a->j.text, no, sizeof(a->j.text));
 		a->j.why[0] = '\0';
 	}
-	if (a->j.err == SP_OK) {
+	if (a->j.err == SP_OK && !asking_wants_code(a)) {
 		asking_grant(a);
 		return;
 	}

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/mfa.h"
 #include "control/rowkey.h"
 
 static void
@@ -65,6 +66,9 @@ vault_on_msg(struct sp_chan *chan, struct sp_msg *m, void *arg)
 	}
 	case SP_MSG_PWCHECK_RESULT:
 		login_result(c, (Sallyport__PasswordCheckResult *)m->body);
+		break;
+	case SP_MSG_CODE_RESULT:
+		mfa_vault_result(c, (Sallyport__CodeResult *)m->body);
 		break;
 	default:
 		break;		/* an answer that came after its deadline */

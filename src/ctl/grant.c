@@ -12,6 +12,7 @@ static const struct ctl_col grant_cols[] = {
 	{ "protocols", "PROTOCOLS", .flags = CTL_COL_EXTRA },
 	{ "valid_until", "UNTIL", CTL_FMT_TIME, CTL_COL_EXTRA },
 	{ "forward_to", "FORWARDS TO", .flags = CTL_COL_EXTRA },
+	{ "mfa", "CODE", .flags = CTL_COL_EXTRA },
 	{ "valid_from", "FROM", CTL_FMT_TIME, CTL_COL_CARD },
 	{ "id", "ID", .flags = CTL_COL_WHOLE | CTL_COL_CARD },
 	{ NULL }
@@ -28,6 +29,7 @@ static const struct ctl_opt grant_create_opts[] = {
 	{ "until", CTL_TIME, "valid_until", "TIME", .help = "not after" },
 	{ "effect", CTL_STR, .value = "EFFECT", .choices = "allow|deny", .help = "allow (default) or deny; a deny wins" },
 	{ "forward-to", CTL_LIST, .value = "HOST:PORT,...", .help = "destinations of port forwards: 10.0.0.0/8:5432" },
+	{ "mfa", CTL_STR, .value = "WHEN", .help = "one-time code: never (default), every (login), or how long one counts: 4h, 8h, 12h" },
 	{ "record", CTL_STR, "record_mode", "MODE", "strict|best-effort", .help = "strict (default): no recording, no session" },
 	CTL_END
 };

@@ -3,6 +3,7 @@
 #include "ctl/call.h"
 #include "ctl/nouns.h"
 #include "ctl/secret.h"
+#include "ctl/user_totp.h"
 
 static const struct ctl_col user_cols[] = {
 	{ "login", "LOGIN" },
@@ -52,6 +53,7 @@ static const struct ctl_opt user_update_opts[] = {
 static const struct ctl_opt user_password_opts[] = {
 	{ "password-stdin", CTL_FLAG, .flags = CTL_LOCAL, .help = "read the new password from standard input" },
 	{ "password-file", CTL_STR, .value = "FILE", .complete = "file", .flags = CTL_LOCAL, .help = "read it from a file" },
+	{ "must-change", CTL_FLAG, .help = "it opens nothing before its user has changed it" },
 	{ "password-fd", CTL_INT, .value = "N", .flags = CTL_LOCAL, .help = "read it from an open descriptor" },
 	CTL_END
 };
@@ -95,6 +97,31 @@ user_run_key_add(struct ctl *c)
 	return ctl_show(c, last);
 }
 
+#define CODE_OPTS \
+	{ "code-stdin", CTL_FLAG, .flags = CTL_LOCAL, .help = "read the code from standard input" }, \
+	{ "code-file", CTL_STR, .value = "FILE", .complete = "file", .flags = CTL_LOCAL, .help = "read it from a file" }, \
+	{ "code-fd", CTL_INT, .value = "N", .flags = CTL_LOCAL, .help = "read it from an open descriptor" }
+static const struct ctl_opt totp_enrol_opts[] = {
+	{ "text", CTL_FLAG, .flags = CTL_LOCAL, .help = "no QR code: the key and its address as text" },
+	CTL_END
+};
+static const struct ctl_opt totp_confirm_opts[] = {
+	CODE_OPTS,
+	CTL_END
+};
+static const struct ctl_opt totp_remove_opts[] = {
+	{ "code", CTL_FLAG, .flags = CTL_LOCAL, .help = "one's own: ask for a one-time code or a recovery code" },
+	CODE_OPTS,
+	CTL_END
+};
+static const struct ctl_col totp_cols[] = {
+	{ "login", "User" },
+	{ "state", "State" },
+	{ "since", "Since", CTL_FMT_TIME },
+	{ "recovery_left", "Recovery codes left" },
+	{ NULL }
+};
+
 static const struct ctl_cmd user_cmds[] = {
 	{ "create", "make a user", .args = user_new_arg, .opts = user_create_opts, .method = "user.create",
 	  .show = CTL_NONE, .done = "User {login} created.",
@@ -111,6 +138,16 @@ static const struct ctl_cmd user_cmds[] = {
 	{ "password", "set a user's password", .args = user_arg, .opts = user_password_opts, .method = "user.password",
 	  .fill = user_fill_password, .done = "Password of {login} set.",
 	  .more = "The password is asked for on the terminal and sealed to the vault's public key before it leaves this program." },
+	{ "totp enrol", "set up one-time codes for a user: QR code, key and recovery codes, shown once", .args = user_arg,
+	  .opts = totp_enrol_opts, .method = "user.totp.enrol", .run = user_run_totp_enrol,
+	  .more = "It is in use once a code confirms it. Who has one-time codes already removes them first." },
+	{ "totp confirm", "take one-time codes into use with the first code", .args = user_arg, .opts = totp_confirm_opts,
+	  .method = "user.totp.confirm", .fill = user_fill_totp_confirm, .done = "Confirmed: the second factor of {login} is in use." },
+	{ "totp remove", "take a user's one-time codes away", .args = user_arg, .opts = totp_remove_opts, .method = "user.totp.remove",
+	  .run = user_run_totp_remove, .done = "Second factor of {login} removed.",
+	  .more = "One's own goes with a code (--code); that of somebody else is reset by an administrator." },
+	{ "totp show", "say whether a user has one-time codes, and how many recovery codes are left", .args = user_arg,
+	  .method = "user.totp.show", .show = CTL_OBJECT, .cols = totp_cols },
 	{ "key add", "add public keys to a user", .args = user_key_add_args, .method = "user.key.add", .run = user_run_key_add,
 	  .done = "Key added for {login}." },
 	{ "key list", "list a user's keys", .args = user_arg, .method = "user.key.list", .show = CTL_ROWS, .cols = key_cols,

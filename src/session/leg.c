@@ -1079,7 +1079,7 @@ sp_leg_answer(struct sp_leg *leg, enum sp_leg_verdict v, const char *methods, co
 	if (v == SP_LEG_PK_OK)
 		r = leg_pack_pk_ok(leg, &b);
 	else if ((r = sp_buf_put_u8(&b, MSG_USERAUTH_FAILURE)) == SP_OK && (r = sp_buf_put_cstring(&b, methods)) == SP_OK)
-		r = sp_buf_put_u8(&b, 0);
+		r = sp_buf_put_u8(&b, v == SP_LEG_PARTIAL);
 	leg_send_buf(leg, &b, r);
 }
 

@@ -35,7 +35,7 @@ struct sp_leg_auth {		/* one request of a user; everything borrowed, password wi
 	int			 signature_ok;	/* of is_signed; for security keys: user presence, too */
 	struct sp_view		 password;	/* PASSWORD, ANSWER */
 };
-enum sp_leg_verdict { SP_LEG_OK = 1, SP_LEG_FAIL, SP_LEG_PK_OK, SP_LEG_ASK };
+enum sp_leg_verdict { SP_LEG_OK = 1, SP_LEG_FAIL, SP_LEG_PK_OK, SP_LEG_ASK, SP_LEG_PARTIAL };
 enum sp_leg_login { SP_LEG_LOGIN_OK = 1, SP_LEG_LOGIN_DENIED, SP_LEG_LOGIN_PARTIAL };
 
 struct sp_leg_ops {
@@ -63,7 +63,8 @@ void		 sp_leg_free(struct sp_leg *leg);	/* NULL is fine; queued output is droppe
 /* Tell the peer (SSH_MSG_DISCONNECT), send what is queued, then closed(). */
 void		 sp_leg_close(struct sp_leg *leg, const char *why);
 
-/* Server: the answer to auth(). methods: what can continue, for FAIL. text: prompt of ASK. */
+/* Server: the answer to auth(). methods: what can continue, for FAIL and PARTIAL (right, and
+ * one of these is wanted, too). text: prompt of ASK. */
 void		 sp_leg_answer(struct sp_leg *leg, enum sp_leg_verdict v, const char *methods, const char *text);
 void		 sp_leg_banner(struct sp_leg *leg, const char *text);	/* before authentication */
 /* Client. */

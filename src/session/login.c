@@ -16,6 +16,8 @@
 static const char *
 login_methods(const struct session *s)
 {
+	if (s->login.wants_code > 0)
+		return "keyboard-interactive";
 	return s->conf->password_login ? "publickey,password,keyboard-interactive" : "publickey";
 }
 
@@ -57,6 +59,51 @@ login_name(struct session *s, const char *text)
 	return SP_OK;
 }
 
+/* ---- a one-time code */
+
+static void
+login_ask_code(struct session *s)
+{
+	char prompt[SESSION_TEXT];
+
+	(void)sp_snprintf(prompt, sizeof(prompt), "Sallyport: one-time code for %s: ", s->login.user);
+	s->login.code_open = 1;
+	sp_leg_answer(s->leg, SP_LEG_ASK, NULL, prompt);
+}
+
+/* Right so far. A client that cannot ask shows this line as the last one. */
+static void
+login_want_code(struct session *s, enum sp_leg_verdict v)
+{
+	char line[SESSION_TEXT];
+	const char *asset = s->inner ? s->inner_asset : s->login.text.asset;
+
+	s->login.wants_code = 1;
+	if (!s->login.code_told) {
+		(void)sp_snprintf(line, sizeof(line), "Sallyport: %s wants a one-time code. If nobody asks you for it, allow "
+		    "keyboard-interactive logins (no BatchMode).\r\n", asset);
+		sp_leg_banner(s->leg, line);
+	}
+	s->login.code_told = 1;
+	sp_leg_answer(s->leg, v, login_methods(s), NULL);
+}
+
+/* To the vault, under the id that control gave; it is wiped here. */
+static int
+login_send_code(struct session *s, ProtobufCBinaryData check_id)
+{
+	Sallyport__CodeCheck k = SALLYPORT__CODE_CHECK__INIT;
+	int sent;
+
+	k.check_id = check_id;
+	k.code = (ProtobufCBinaryData){ s->login.password.len, s->login.password.p };
+	sent = s->vault != NULL && sp_chan_send(s->vault, SP_MSG_CODE_CHECK, 0, &k, NULL, 0) == SP_OK;
+	sp_buf_release(&s->login.password);
+	if (!sent)
+		session_end(s, "Sallyport cannot log you in at the moment");
+	return sent;
+}
+
 static int
 login_on_reply(struct session *s, struct sp_msg *m, void *arg)
 {
@@ -82,6 +129,8 @@ login_on_reply(struct session *s, struct sp_msg *m, void *arg)
 		sp_buf_release(&s->login.password);
 		return 1;	/* the verdict follows under the same number */
 	}
+	if (a->verdict == SALLYPORT__AUTH_REPLY__VERDICT__CHECK_CODE)
+		return login_send_code(s, a->check_id);
 	sp_buf_release(&s->login.password);
 	switch (a->verdict) {
 	case SALLYPORT__AUTH_REPLY__VERDICT__OK:
@@ -97,6 +146,9 @@ login_on_reply(struct session *s, struct sp_msg *m, void *arg)
 		break;
 	case SALLYPORT__AUTH_REPLY__VERDICT__PK_OK:
 		sp_leg_answer(s->leg, SP_LEG_PK_OK, NULL, NULL);
+		break;
+	case SALLYPORT__AUTH_REPLY__VERDICT__PARTIAL:
+		login_want_code(s, SP_LEG_PARTIAL);
 		break;
 	case SALLYPORT__AUTH_REPLY__VERDICT__DISCONNECT:
 		session_end(s, a->text[0] != '\0' ? a->text : TOO_MANY);
@@ -115,6 +167,8 @@ login_ask(struct session *s, const struct sp_leg_auth *a, const char *method)
 
 	(void)sp_escape(sp_leg_peer_version(s->leg), strlen(sp_leg_peer_version(s->leg)), version, sizeof(version));
 	q.login = s->login.user;
+	q.account = s->login.text.account;
+	q.asset = s->login.text.asset;
 	q.method = (char *)(uintptr_t)method;
 	memcpy(&q.key_blob.data, &a->key_blob.p, sizeof(a->key_blob.p));
 	q.key_blob.len = a->key_blob.len;
@@ -152,6 +206,90 @@ login_password(struct session *s, const struct sp_leg_auth *a)
 		login_ask(s, a, "password");
 }
 
+static void
+login_code(struct session *s, const struct sp_leg_auth *a)
+{
+	s->login.code_open = 0;
+	sp_buf_init(&s->login.password, 256);
+	if (a->password.len == 0 || a->password.len > 64 || sp_buf_append(&s->login.password, a->password.p, a->password.len) != SP_OK)
+		login_refuse(s);
+	else
+		login_ask(s, a, "code");
+}
+
+/* ---- a connection inside another one: who it is was settled there, whether the asset wants a code was not */
+
+static void
+login_inner_go(struct session *s)
+{
+	if (s->login.wants_code < 0)
+		login_done(s);
+	else if (s->login.tried == SP_LEG_KBDINT)
+		login_ask_code(s);
+	else
+		login_want_code(s, s->login.tried == SP_LEG_NONE ? SP_LEG_FAIL : SP_LEG_PARTIAL);
+}
+
+static int
+login_inner_on_reply(struct session *s, struct sp_msg *msg, void *arg)
+{
+	const Sallyport__MfaReply *m = msg != NULL ? (const Sallyport__MfaReply *)msg->body : NULL;
+
+	(void)arg;
+	if (m != NULL && m->verdict == SALLYPORT__MFA_REPLY__VERDICT__CHECK && !s->ending)
+		return login_send_code(s, m->check_id);
+	sp_buf_release(&s->login.password);
+	if (s->ending)
+		return 0;
+	if (m == NULL)
+		session_end(s, "Sallyport cannot log you in at the moment");
+	else if (m->verdict == SALLYPORT__MFA_REPLY__VERDICT__FAIL)
+		login_refuse(s);
+	else {
+		s->login.wants_code = m->verdict == SALLYPORT__MFA_REPLY__VERDICT__NEEDED ? 1 : -1;
+		login_inner_go(s);
+	}
+	return 0;
+}
+
+static void
+login_inner_ask(struct session *s, int probe)
+{
+	Sallyport__MfaAsk q = SALLYPORT__MFA_ASK__INIT;
+	struct sp_target t;
+
+	front_login_target(s, &t);
+	q.probe = probe;
+	q.account = t.account;
+	q.asset = t.asset;
+	session_ask(s, SP_PROC_CONTROL, SP_MSG_MFA_ASK, &q, -1, s->conf->control_wait, login_inner_on_reply, &s->login);
+}
+
+static void
+login_inner(struct session *s, const struct sp_leg_auth *a)
+{
+	if (s->login.text.user[0] == '\0')
+		(void)sp_strlcpy(s->login.text.user, a->login, sizeof(s->login.text.user));
+	if (!s->welcomed)
+		return;
+	if (a->method == SP_LEG_ANSWER) {
+		s->login.code_open = 0;
+		sp_buf_init(&s->login.password, 256);
+		if (a->password.len == 0 || a->password.len > 64 ||
+		    sp_buf_append(&s->login.password, a->password.p, a->password.len) != SP_OK)
+			login_refuse(s);
+		else
+			login_inner_ask(s, 0);
+		return;
+	}
+	/* "Would this key do?" has no half answer. */
+	s->login.tried = a->method == SP_LEG_PUBLICKEY && !a->is_signed ? SP_LEG_NONE : a->method;
+	if (s->login.wants_code == 0)
+		login_inner_ask(s, 1);
+	else
+		login_inner_go(s);
+}
+
 /* With the answer to the first request: before its login begins, a client takes no banner. */
 static void
 login_banner(struct session *s)
@@ -171,16 +309,20 @@ login_on_auth(void *arg, const struct sp_leg_auth *a)
 	login_banner(s);
 	if (s->inner) {
 		/* Whoever could open this stream is logged in already. */
-		if (s->login.text.user[0] == '\0')
-			(void)sp_strlcpy(s->login.text.user, a->login, sizeof(s->login.text.user));
-		if (s->welcomed)
-			login_done(s);
+		login_inner(s, a);
 		return;
 	}
 	if (a->method != SP_LEG_ANSWER && login_name(s, a->login) != SP_OK) {
 		char shown[128];
 
 		sp_debug("refused login name %s", sp_escape(a->login, strlen(a->login), shown, sizeof(shown)));
+		if (a->method == SP_LEG_NONE)
+			sp_leg_answer(s->leg, SP_LEG_FAIL, login_methods(s), NULL);
+		else
+			login_refuse(s);
+		return;
+	}
+	if (s->login.wants_code > 0 && a->method != SP_LEG_KBDINT && a->method != SP_LEG_ANSWER) {
 		if (a->method == SP_LEG_NONE)
 			sp_leg_answer(s->leg, SP_LEG_FAIL, login_methods(s), NULL);
 		else
@@ -198,13 +340,20 @@ login_on_auth(void *arg, const struct sp_leg_auth *a)
 			login_ask(s, a, "publickey");
 		break;
 	case SP_LEG_KBDINT:
-		if (s->conf->password_login)
+		if (s->login.wants_code > 0)
+			login_ask_code(s);
+		else if (s->conf->password_login)
 			sp_leg_answer(s->leg, SP_LEG_ASK, NULL, "Password: ");
 		else
 			login_refuse(s);
 		break;
-	case SP_LEG_PASSWORD:
 	case SP_LEG_ANSWER:
+		if (s->login.code_open)
+			login_code(s, a);
+		else
+			login_password(s, a);
+		break;
+	case SP_LEG_PASSWORD:
 		login_password(s, a);
 		break;
 	}
@@ -344,6 +493,8 @@ login_welcome(struct session *s, const Sallyport__Welcome *w)
 		return;
 	}
 	s->inner = 1;
+	if (s->control != NULL)
+		sp_chan_set_state(s->control, SP_ST_AUTHED);	/* control knows who it is; the leg asks for a code, if at all */
 	s->login.epoch = w->epoch;
 	(void)sp_strlcpy(s->login.user, w->login, sizeof(s->login.user));
 	(void)sp_strlcpy(s->inner_asset, w->asset, sizeof(s->inner_asset));

@@ -338,6 +338,7 @@ relay_done(struct relay *r)
 	if (r->state == RL_DONE)
 		return;
 	r->state = RL_DONE;
+	sp_code_cancel(r);
 	sp_ask_cancel(r);
 	slot_flush(r);
 	queue_drop(r);
@@ -378,6 +379,7 @@ relay_to_menu(struct relay *r, const char *message)
 {
 	if (r->menu == NULL || r->s->ending)
 		return 0;
+	sp_code_cancel(r);
 	sp_ask_cancel(r);
 	slot_flush(r);
 	queue_drop(r);
@@ -624,6 +626,19 @@ relay_resolve(struct relay *r, const struct sp_target *want, const char *form, c
 		relay_bind(r, t);
 }
 
+static void
+relay_on_code(struct relay *r, const char *failed, void *arg)
+{
+	(void)arg;
+	if (failed != NULL) {
+		relay_fail(r, failed);
+		return;
+	}
+	r->state = RL_WAIT;		/* ask for the channel once more */
+	r->asked = 0;
+	relay_target_up(r);
+}
+
 static int
 relay_on_allowed(struct session *s, struct sp_msg *m, void *arg)
 {
@@ -632,6 +647,8 @@ relay_on_allowed(struct session *s, struct sp_msg *m, void *arg)
 	struct sp_buf *x = &r->open_extra;
 
 	(void)s;
+	if (a != NULL && a->err != SP_OK && a->mfa && sp_code_start(r, target_name(r->target), relay_on_code, NULL) == SP_OK)
+		return 0;
 	if (a == NULL || a->err != SP_OK) {
 		relay_fail(r, a == NULL ? "Sallyport did not answer in time: try again" :
 		    a->text[0] != '\0' ? a->text : "not allowed");

@@ -256,7 +256,7 @@ peer_attach(struct session *s, enum sp_proc kind, int fd)
 	}
 	sp_chan_free(*slot);
 	*slot = c;
-	if (kind == SP_PROC_CONTROL && !s->login.authed)
+	if (kind == SP_PROC_CONTROL && !s->login.authed && !s->inner)
 		sp_chan_set_state(c, SP_ST_PREAUTH);
 	return SP_OK;
 }

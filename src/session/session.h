@@ -22,6 +22,7 @@
 #include "ipc/recdata.h"
 #include "sallyport.pb-c.h"
 #include "session/ask.h"
+#include "session/code.h"
 #include "session/conn.h"
 #include "session/leg.h"
 #include "wire/target.h"
@@ -70,7 +71,11 @@ struct login {
 	unsigned	 failures;
 	struct sp_target text;				/* of the login name */
 	int		 named;				/* text is set */
-	struct sp_buf	 password;			/* while the vault is asked */
+	struct sp_buf	 password;			/* or code, while the vault is asked */
+	int		 wants_code;			/* 1: a one-time code is wanted, too; -1: not, as control said */
+	int		 code_open;			/* the question that is open is for it */
+	int		 code_told;			/* the line before the first question was shown */
+	enum sp_leg_method tried;			/* inner: waits for what control says */
 	char		 notice[4096];			/* to show once */
 };
 struct session {
@@ -109,6 +114,7 @@ struct target {
 	enum target_state	 state;
 	int			 lasting;	/* named by the login: lives as long as the connection */
 	struct sp_target	 want;
+	char			 form[16], protocol[32];	/* of TargetAsk */
 	struct sp_uuid		 id;
 	char			 asset[256], account[256], login[256];
 	Sallyport__TargetReply	*reply;
@@ -150,6 +156,7 @@ void		 target_kill(struct target *t, const char *by, const char *reason);
 void		 target_relay_gone(struct target *t);
 void		 target_typed(struct target *t, struct relay *r, const uint8_t *p, size_t n);
 struct target	*target_find(struct session *s, const uint8_t *id, size_t n);
+const char	*target_name(const struct target *t);	/* its asset, for a line to the user */
 int		 target_allows(const struct target *t, const char *protocol);
 void		 target_busy(struct target *t);
 /* Bytes to the scribe: how many it took (all, when they are only counted). */
@@ -214,6 +221,7 @@ struct relay {
 	struct sp_target	 chosen;
 	/* a question on the terminal (ask.h); NULL: none */
 	struct sp_ask		*question;
+	struct sp_code		*code;		/* a one-time code is asked for; NULL: none */
 };
 struct relay	*relay_new(struct session *s, enum relay_kind kind, struct sp_channel *near);
 void		 relay_open(struct session *s, struct sp_channel *ch);	/* a session channel */

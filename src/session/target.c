@@ -19,6 +19,7 @@
 static void target_fail(struct target *t, const char *text, const char *detail);
 static void target_go_on(struct target *t);
 static void target_next_method(struct target *t);
+static void target_ask(struct target *t);
 static void target_no_lease(struct target *t, const char *text);
 static void target_refused_lease(struct target *t, uint32_t err, const char *text);
 
@@ -48,7 +49,7 @@ target_id(struct target *t)
 }
 
 /* What messages name the target, before and after control has answered. */
-static const char *
+const char *
 target_name(const struct target *t)
 {
 	return t->asset[0] != '\0' ? t->asset : t->want.asset;
@@ -984,6 +985,34 @@ target_choices(struct target *t, const Sallyport__TargetReply *r)
 	sp_buf_release(&b);
 }
 
+static void
+target_on_code(struct relay *r, const char *failed, void *arg)
+{
+	struct target *t = arg;
+
+	(void)r;
+	if (failed != NULL)
+		target_fail(t, failed, "no one-time code");
+	else
+		target_ask(t);
+}
+
+/* A terminal among those that wait for this target, for a one-time code. */
+static int
+target_ask_code(struct target *t)
+{
+	char what[sizeof(t->want.account) + sizeof(t->want.asset) + 2];
+
+	(void)sp_snprintf(what, sizeof(what), "%s%s%s", t->want.account, t->want.account[0] != '\0' ? "@" : "", t->want.asset);
+	sp_list_each(it, &t->s->relays) {
+		struct relay *r = sp_container(it, struct relay, link);
+
+		if (r->target == t && sp_code_start(r, what, target_on_code, t) == SP_OK)
+			return 1;
+	}
+	return 0;
+}
+
 static int
 target_on_reply(struct session *s, struct sp_msg *m, void *arg)
 {
@@ -1003,7 +1032,9 @@ target_on_reply(struct session *s, struct sp_msg *m, void *arg)
 			}
 		}
 		target_choices(t, r);
-	} else if (r->err != SP_OK)
+	} else if (r->err != SP_OK && r->mfa && target_ask_code(t))
+		return 0;
+	else if (r->err != SP_OK)
 		target_fail(t, r->text[0] != '\0' ? r->text : sp_err_text((enum sp_err)r->err), NULL);
 	else if (!target_take_reply(t, m))
 		target_fail(t, "Sallyport gave an answer that makes no sense", NULL);
@@ -1089,10 +1120,21 @@ target_on_control(struct session *s, struct sp_msg *m)
 	}
 }
 
+static void
+target_ask(struct target *t)
+{
+	Sallyport__TargetAsk q = SALLYPORT__TARGET_ASK__INIT;
+
+	q.account = t->want.account;
+	q.asset = t->want.asset;
+	q.form = t->form;
+	q.protocol = t->protocol;
+	session_ask(t->s, SP_PROC_CONTROL, SP_MSG_TARGET_ASK, &q, -1, t->s->conf->control_wait, target_on_reply, t);
+}
+
 struct target *
 target_get(struct session *s, const struct sp_target *want, const char *form, const char *protocol, int lasting)
 {
-	Sallyport__TargetAsk q = SALLYPORT__TARGET_ASK__INIT;
 	struct target *t;
 
 	sp_list_each(it, &s->targets) {
@@ -1118,10 +1160,8 @@ target_get(struct session *s, const struct sp_target *want, const char *form, co
 	sp_list_init(&t->link);
 	sp_list_add_tail(&s->targets, &t->link);
 	s->n_targets++;
-	q.account = t->want.account;
-	q.asset = t->want.asset;
-	q.form = (char *)(uintptr_t)form;
-	q.protocol = (char *)(uintptr_t)protocol;
-	session_ask(s, SP_PROC_CONTROL, SP_MSG_TARGET_ASK, &q, -1, s->conf->control_wait, target_on_reply, t);
+	(void)sp_strlcpy(t->form, form, sizeof(t->form));
+	(void)sp_strlcpy(t->protocol, protocol, sizeof(t->protocol));
+	target_ask(t);
 	return t;
 }

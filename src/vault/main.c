@@ -23,6 +23,7 @@ static const struct {
 	void		(*fn)(struct session *, struct sp_msg *);
 } session_handlers[] = {
 	{ SP_MSG_PASSWORD_CHECK,	pwcheck_on_check },
+	{ SP_MSG_CODE_CHECK,	totp_on_check },
 	{ SP_MSG_SIGN_ASK,		spend_on_sign },
 	{ SP_MSG_CERT_ASK,		spend_on_cert },
 	{ SP_MSG_PASSWORD_ASK,		spend_on_password },
@@ -161,6 +162,8 @@ static const struct {
 	{ SP_MSG_SECRET_REVEAL,	secrets_on_reveal },
 	{ SP_MSG_SECRET_REWRAP,	secrets_on_rewrap },
 	{ SP_MSG_HASH_PASSWORD,	pwcheck_on_hash },
+	{ SP_MSG_TOTP_NEW,	totp_on_new },
+	{ SP_MSG_CODE_PUT,	totp_on_put },
 };
 
 static void
@@ -234,6 +237,7 @@ on_sweep(struct sp_timer *t, void *arg)
 	lease_sweep(&v->leases, now);
 	agent_sweep(v, now);
 	pwcheck_sweep(v, now);
+	totp_sweep(v, now);
 	shares_sweep(&v->shares, now);
 	sp_timer_in(t, VAULT_SWEEP_US);
 }
@@ -321,6 +325,7 @@ finish(struct vault *v)
 	sp_pool_free(v->hash_pool);
 	sp_pool_free(v->slow_pool);
 	pwcheck_clear(v);
+	totp_clear(v);
 	sp_secret_release(&v->transport_sk);
 }
 

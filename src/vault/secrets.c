@@ -87,7 +87,7 @@ secret_kind_parse(const char *name)
 	return 0;
 }
 
-static enum sp_err
+enum sp_err
 secret_ref_parse(const ProtobufCBinaryData *id, uint32_t version, struct secret_ref *ret)
 {
 	ret->version = version;
@@ -102,19 +102,20 @@ secret_ad(const struct secret_ref *ref)
 
 /* ---- the form inside the envelope */
 
-static enum sp_err
-secret_seal(const struct vault *v, const struct putting *p, struct sp_buf *ret)
+enum sp_err
+secret_seal(const struct vault *v, const struct secret_ref *ref, enum secret_kind kind, enum secret_origin origin,
+    struct sp_view bytes, struct sp_buf *ret)
 {
-	struct sp_envelope_ad ad = secret_ad(&p->ref);
+	struct sp_envelope_ad ad = secret_ad(ref);
 	sp_auto_secret plain = { 0 };
-	enum sp_err r = sp_secret_alloc(SECRET_HEAD + p->made.len, &plain);
+	enum sp_err r = sp_secret_alloc(SECRET_HEAD + bytes.len, &plain);
 
 	if (r != SP_OK)
 		return r;
 	plain.p[0] = SECRET_FORMAT;
-	plain.p[1] = (uint8_t)p->kind;
-	plain.p[2] = (uint8_t)p->origin;
-	memcpy(plain.p + SECRET_HEAD, p->made.p, p->made.len);
+	plain.p[1] = (uint8_t)kind;
+	plain.p[2] = (uint8_t)origin;
+	memcpy(plain.p + SECRET_HEAD, bytes.p, bytes.len);
 	return sp_envelope_seal(&v->keys, &ad, sp_secret_view(&plain), ret);
 }
 
@@ -183,7 +184,7 @@ putting_finish(struct putting *p)
 			return r;
 		sp_sshkey_fingerprint((struct sp_view){ pub.p, pub.len }, sp_sha256, fp);
 	}
-	if ((r = secret_seal(p->v, p, &env)) != SP_OK)
+	if ((r = secret_seal(p->v, &p->ref, p->kind, p->origin, sp_secret_view(&p->made), &env)) != SP_OK)
 		return r;
 	m.envelope = vault_bytes(env.p, env.len);
 	m.public_key = vault_bytes(pub.p, pub.len);

@@ -21,6 +21,7 @@ vault_state_init(struct vault *v)
 	sp_buf_init(&v->text, SP_SLOTS_TEXT_MAX);
 	sp_list_init(&v->agents);
 	if ((r = sp_htab_init(&v->sessions)) != SP_OK || (r = sp_htab_init(&v->checks)) != SP_OK ||
+	    (r = sp_htab_init(&v->codes)) != SP_OK ||
 	    (r = lease_table_init(&v->leases)) != SP_OK)
 		return r;
 	return sp_sealbox_keypair(v->transport_pk, &v->transport_sk);

@@ -57,6 +57,7 @@ struct vault {
 	struct sp_list		 agents;	/* struct agent */
 	unsigned		 agents_n;
 	struct sp_htab		 checks;	/* struct pwcheck by id */
+	struct sp_htab		 codes;		/* struct codecheck by id */
 	struct sp_timer		*sweep;
 };
 
@@ -119,7 +120,7 @@ void		secrets_on_put(struct vault *v, struct sp_msg *m);
 void		secrets_on_reveal(struct vault *v, struct sp_msg *m);
 void		secrets_on_rewrap(struct vault *v, struct sp_msg *m);
 
-enum secret_kind { SECRET_PASSWORD = 1, SECRET_SSH_KEY, SECRET_SSH_CA };
+enum secret_kind { SECRET_PASSWORD = 1, SECRET_SSH_KEY, SECRET_SSH_CA, SECRET_TOTP };	/* TOTP: totp.c only, no messages for it here */
 enum secret_origin { SECRET_GIVEN = 1, SECRET_GENERATED };
 struct secret_ref {
 	struct sp_uuid	id;
@@ -129,6 +130,11 @@ struct secret_ref {
  * errors of sp_envelope_open. ret_origin may be NULL. */
 enum sp_err	secret_open(const struct vault *v, const struct secret_ref *ref, enum secret_kind kind,
 		    struct sp_view envelope, enum secret_origin *ret_origin, struct sp_secret *ret) SP_MUST_USE;
+
+/* Append a record that holds `plain` with its kind and origin. The vault is unsealed. */
+enum sp_err	secret_seal(const struct vault *v, const struct secret_ref *ref, enum secret_kind kind,
+		    enum secret_origin origin, struct sp_view plain, struct sp_buf *ret) SP_MUST_USE;
+enum sp_err	secret_ref_parse(const ProtobufCBinaryData *id, uint32_t version, struct secret_ref *ret) SP_MUST_USE;
 
 /* spend.c */
 void		spend_on_sign(struct session *s, struct sp_msg *m);
@@ -154,5 +160,12 @@ void		pwcheck_on_check(struct session *s, struct sp_msg *m);
 void		pwcheck_on_hash(struct vault *v, struct sp_msg *m);
 void		pwcheck_sweep(struct vault *v, uint64_t now_us);
 void		pwcheck_clear(struct vault *v);
+
+/* totp.c */
+void		totp_on_new(struct vault *v, struct sp_msg *m);
+void		totp_on_put(struct vault *v, struct sp_msg *m);
+void		totp_on_check(struct session *s, struct sp_msg *m);
+void		totp_sweep(struct vault *v, uint64_t now_us);
+void		totp_clear(struct vault *v);
 
 #endif

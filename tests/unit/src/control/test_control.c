@@ -1149,6 +1149,27 @@ alarms_leave_through_the_outbox_once_whatever_dies(void **state)
 }
 
 static void
+wrong_password(struct rig *r, struct peer *s)
+{
+	char method[] = "password", login[] = "alice";
+	Sallyport__AuthAsk q = SALLYPORT__AUTH_ASK__INIT;
+	Sallyport__PasswordCheckResult res = SALLYPORT__PASSWORD_CHECK_RESULT__INIT;
+	struct sp_uuid check;
+	uint32_t corr;
+
+	q.method = method;
+	q.login = login;
+	corr = peer_send(s, SP_MSG_AUTH_ASK, 0, &q);
+	check = uuid_of(&((Sallyport__PasswordCheckPut *)peer_wait(&r->vault, SP_MSG_PWCHECK_PUT, 0))->check_id);
+	res.check_id = id_bytes(&check);
+	res.err = SP_EAUTH;
+	assert_int_equal(sp_chan_send(r->vault.chan, SP_MSG_PWCHECK_RESULT, 0, &res, NULL, 0), SP_OK);
+	(void)peer_wait(s, SP_MSG_AUTH_REPLY, corr);
+	assert_int_equal(((Sallyport__AuthReply *)peer_wait(s, SP_MSG_AUTH_REPLY, corr))->verdict,
+	    SALLYPORT__AUTH_REPLY__VERDICT__FAIL);
+}
+
+static void
 what_operators_must_hear_is_an_alarm(void **state)
 {
 	struct rig r;
@@ -1177,12 +1198,13 @@ what_operators_must_hear_is_an_alarm(void **state)
 
 		courier_confirm(&r, &id, SP_OK);
 	}
-	/* Two penalties of one source. */
+	/* Two penalties of one source, for passwords; keys that do not fit count towards none. */
 	memcpy(other, r.user_key, sizeof(other));
 	other[50] ^= 1;
 	for (int i = 0; i < 20; i++) {
 		session_born(&r, &s);
 		(void)session_auth(&s, "alice", other, sizeof(other), 1);
+		wrong_password(&r, &s);
 		peer_close(&s);
 		session_gone(&r, &s.conn);
 	}

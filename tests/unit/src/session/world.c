@@ -349,6 +349,13 @@ on_control(struct sp_chan *ch, struct sp_msg *m, void *arg)
 		say("TARGET_STATE %d text=%s detail=%s", (int)s->state, s->text, s->detail);
 		break;
 	}
+	case SP_MSG_MFA_ASK: {		/* nothing here wants a one-time code */
+		Sallyport__MfaReply r = SALLYPORT__MFA_REPLY__INIT;
+
+		r.verdict = SALLYPORT__MFA_REPLY__VERDICT__OK;
+		send_to(ch, SP_MSG_MFA_REPLY, m->corr, &r, -1);
+		break;
+	}
 	case SP_MSG_INNER_ASK: {
 		Sallyport__InnerAsk *a = (Sallyport__InnerAsk *)m->body;
 		Sallyport__Result r = SALLYPORT__RESULT__INIT;

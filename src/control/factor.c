@@ -1,0 +1,286 @@
+/* src/control/factor.c - see factor.h. Process: control. */
+#include "control/factor.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/netaddr.h"
+
+#define WAIT_FIRST_US	(10 * SP_US_PER_S)
+#define WAIT_MAX_US	(900 * SP_US_PER_S)
+#define WINDOW_US	(3600 * SP_US_PER_S)
+
+struct key {			/* user and source, or user alone, or user and connection */
+	uint8_t	b[SP_UUID_LEN + SP_NETADDR_SIZE + 1];
+	size_t	len;
+};
+struct proof {
+	struct sp_hnode	node;
+	struct key	key;
+	uint64_t	at_us;
+};
+struct guess {
+	struct sp_hnode	node;
+	struct key	key;
+	uint64_t	since_us, last_us, until_us;
+	unsigned	n, shared;	/* shared: how many of them the user's entry counts, too */
+};
+
+static struct key
+key_source(const struct sp_uuid *user, const char *source)
+{
+	struct key k = { .len = SP_UUID_LEN + 1 };
+	size_t n = strlen(source);
+
+	memcpy(k.b, user->b, SP_UUID_LEN);
+	k.b[SP_UUID_LEN] = 's';
+	n = n < SP_NETADDR_SIZE ? n : SP_NETADDR_SIZE;
+	memcpy(k.b + k.len, source, n);
+	k.len += n;
+	return k;
+}
+
+static struct key
+key_conn(const struct sp_uuid *user, const struct sp_uuid *conn)
+{
+	struct key k = { .len = 2 * SP_UUID_LEN + 1 };
+
+	memcpy(k.b, user->b, SP_UUID_LEN);
+	k.b[SP_UUID_LEN] = 'c';
+	memcpy(k.b + SP_UUID_LEN + 1, conn->b, SP_UUID_LEN);
+	return k;
+}
+
+/* ---- proofs */
+
+enum sp_err
+factors_init(struct factors *f)
+{
+	enum sp_err r = sp_htab_init(&f->proofs);
+
+	return r == SP_OK ? sp_htab_init(&f->guesses) : r;
+}
+
+static void
+proof_set(struct factors *f, const struct key *k, uint64_t now_us)
+{
+	struct sp_hnode *n = sp_htab_find(&f->proofs, k->b, k->len);
+	struct proof *p;
+
+	if (n != NULL) {
+		sp_container(n, struct proof, node)->at_us = now_us;
+		return;
+	}
+	if (f->proofs.n >= FACTOR_PROOFS_MAX || (p = calloc(1, sizeof(*p))) == NULL)
+		return;			/* asked again */
+	p->key = *k;
+	p->at_us = now_us;
+	if (sp_htab_insert(&f->proofs, &p->node, p->key.b, p->key.len) != SP_OK)
+		free(p);
+}
+
+void
+factors_proved(struct factors *f, const struct sp_uuid *user, const char *source, const struct sp_uuid *conn, uint64_t now_us)
+{
+	struct key s = key_source(user, source), c = key_conn(user, conn);
+
+	proof_set(f, &s, now_us);
+	proof_set(f, &c, now_us);
+}
+
+static int
+proof_within(const struct factors *f, const struct key *k, int64_t seconds, uint64_t now_us)
+{
+	struct sp_hnode *n = sp_htab_find(&f->proofs, k->b, k->len);
+	const struct proof *p = n != NULL ? sp_container(n, struct proof, node) : NULL;
+
+	return p != NULL && now_us >= p->at_us && now_us - p->at_us < (uint64_t)seconds * SP_US_PER_S;
+}
+
+int
+factors_fresh(const struct factors *f, const struct sp_uuid *user, const char *source, const struct sp_uuid *conn,
+    int64_t interval_s, uint64_t now_us)
+{
+	struct key s = key_source(user, source), c = key_conn(user, conn);
+
+	if (interval_s == FACTOR_NEVER)
+		return 1;
+	if (interval_s == 0)
+		return proof_within(f, &c, FACTOR_LONGEST_S, now_us);
+	return proof_within(f, &s, interval_s, now_us) || proof_within(f, &c, interval_s, now_us);
+}
+
+struct forget {
+	struct factors		*f;
+	const struct sp_uuid	*user;
+};
+
+static void
+forget_one(struct sp_hnode *n, void *arg)
+{
+	const struct forget *w = arg;
+	struct proof *p = sp_container(n, struct proof, node);
+
+	if (memcmp(p->key.b, w->user->b, SP_UUID_LEN) != 0)
+		return;
+	sp_htab_remove(&w->f->proofs, n);
+	free(p);
+}
+
+void
+factors_forget(struct factors *f, const struct sp_uuid *user)
+{
+	struct forget w = { f, user };
+
+	sp_htab_each(&f->proofs, forget_one, &w);
+}
+
+/* ---- guesses */
+
+/* The entry of a key, made if need be; its window starts anew when it is over. NULL: no room. */
+static struct guess *
+guess_get(struct factors *f, const struct key *k, uint64_t now_us)
+{
+	struct sp_hnode *n = sp_htab_find(&f->guesses, k->b, k->len);
+	struct guess *g = n != NULL ? sp_container(n, struct guess, node) : NULL;
+
+	if (g == NULL) {
+		if (f->guesses.n >= FACTOR_GUESSES_MAX || (g = calloc(1, sizeof(*g))) == NULL)
+			return NULL;
+		g->key = *k;
+		g->since_us = g->last_us = now_us;
+		if (sp_htab_insert(&f->guesses, &g->node, g->key.b, g->key.len) != SP_OK) {
+			free(g);
+			return NULL;
+		}
+	}
+	return g;
+}
+
+static void
+guess_restart(struct guess *g, uint64_t from_us, uint64_t now_us)
+{
+	if (now_us - from_us < WINDOW_US)
+		return;
+	g->since_us = now_us;
+	g->n = g->shared = 0;
+	g->until_us = 0;
+}
+
+static uint64_t
+guess_wait(unsigned n)
+{
+	unsigned over = n - FACTOR_FREE;
+	uint64_t us = WAIT_FIRST_US << (over < 10 ? over : 10);
+
+	return us < WAIT_MAX_US ? us : WAIT_MAX_US;
+}
+
+enum sp_err
+factors_try(struct factors *f, const struct sp_uuid *user, const char *source, uint64_t now_us)
+{
+	struct key s = key_source(user, source), u = key_source(user, "");
+	struct guess *here = guess_get(f, &s, now_us), *all = guess_get(f, &u, now_us);
+	int known = proof_within(f, &s, FACTOR_KNOWN_S, now_us);
+
+	if (here == NULL || all == NULL)
+		return SP_EFULL;
+	guess_restart(here, here->last_us, now_us);
+	guess_restart(all, all->since_us, now_us);
+	if (now_us < here->until_us)
+		return SP_EBUSY;
+	if (!known && all->n >= FACTOR_USER_MAX)
+		return SP_EFULL;
+	here->last_us = all->last_us = now_us;
+	if (++here->n >= FACTOR_FREE)
+		here->until_us = now_us + guess_wait(here->n);
+	all->n += !known;
+	here->shared += !known;
+	return SP_OK;
+}
+
+void
+factors_untry(struct factors *f, const struct sp_uuid *user, const char *source, int right)
+{
+	struct key s = key_source(user, source), u = key_source(user, "");
+	struct sp_hnode *a = sp_htab_find(&f->guesses, s.b, s.len), *b = sp_htab_find(&f->guesses, u.b, u.len);
+	struct guess *here = a != NULL ? sp_container(a, struct guess, node) : NULL;
+	struct guess *all = b != NULL ? sp_container(b, struct guess, node) : NULL;
+	unsigned back, shared;
+
+	if (here == NULL)
+		return;
+	back = right ? here->n : here->n > 0;
+	shared = right ? here->shared : here->shared > 0;
+	if (all != NULL)
+		all->n -= all->n < shared ? all->n : shared;
+	here->n -= back;
+	here->shared -= shared;
+	here->until_us = 0;
+}
+
+struct sweep {
+	struct factors	*f;
+	uint64_t	 now_us;
+};
+
+static void
+sweep_proof(struct sp_hnode *n, void *arg)
+{
+	const struct sweep *w = arg;
+	struct proof *p = sp_container(n, struct proof, node);
+
+	if (w->now_us - p->at_us < FACTOR_KNOWN_S * SP_US_PER_S)
+		return;
+	sp_htab_remove(&w->f->proofs, n);
+	free(p);
+}
+
+static void
+sweep_guess(struct sp_hnode *n, void *arg)
+{
+	const struct sweep *w = arg;
+	struct guess *g = sp_container(n, struct guess, node);
+
+	if (w->now_us - g->last_us < WINDOW_US || w->now_us < g->until_us)
+		return;
+	sp_htab_remove(&w->f->guesses, n);
+	free(g);
+}
+
+void
+factors_sweep(struct factors *f, uint64_t now_us)
+{
+	struct sweep w = { f, now_us };
+
+	sp_htab_each(&f->proofs, sweep_proof, &w);
+	sp_htab_each(&f->guesses, sweep_guess, &w);
+}
+
+static void
+free_proof(struct sp_hnode *n, void *arg)
+{
+	struct factors *f = arg;
+
+	sp_htab_remove(&f->proofs, n);
+	free(sp_container(n, struct proof, node));
+}
+
+static void
+free_guess(struct sp_hnode *n, void *arg)
+{
+	struct factors *f = arg;
+
+	sp_htab_remove(&f->guesses, n);
+	free(sp_container(n, struct guess, node));
+}
+
+void
+factors_release(struct factors *f)
+{
+	sp_htab_each(&f->proofs, free_proof, f);
+	sp_htab_each(&f->guesses, free_guess, f);
+	sp_htab_release(&f->proofs);
+	sp_htab_release(&f->guesses);
+}
