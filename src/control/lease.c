@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/judge.h"
+#include "control/wall.h"
 #include "wire/sshcert.h"
 
 #define LEASE_ID_LEN	32
@@ -143,6 +144,7 @@ leasing_put(struct leasing *l)
 		p.n_source_addresses = leasing_sources(l, list, sizeof(list), sources, SP_NELEMS(sources));
 		p.serial = l->serial;
 		p.valid_s = CTL_CERT_S;
+		p.wall_us = ctl_wall_dating_us();
 	}
 	if (ctl_link_tell(c->vault, SP_MSG_LEASE_PUT, &p) != SP_OK) {
 		leasing_refuse(l, SP_EUNAVAIL, "The vault is not available just now; try again.");
