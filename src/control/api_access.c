@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "control/judge.h"
 #include "control/methods.h"
-#include "control/wall.h"
+#include "control/zone.h"
 
 #define REASONS_MAX	64
 
@@ -25,6 +25,23 @@ reasons_json(const struct sp_policy_input *in, const struct sp_policy_reason *r,
 		sp_buf_release(&b);
 	}
 	return a;
+}
+
+/* The way there, or why there is none. */
+static void
+explain_path(struct api_call *c, struct sp_store *s, const struct sp_store_asset *a)
+{
+	struct zone_path *p = NULL;
+	char text[1200] = "";
+
+	if (zone_path_load(s, &a->zone_id, &p, text, sizeof(text)) != SP_OK) {
+		json_array_append_new(json_object_get(c->out, "reasons"), json_string(text));
+		json_object_set_new(c->out, "allowed", json_false());
+	} else if (p != NULL) {
+		zone_text(p, text, sizeof(text));
+		json_object_set_new(c->out, "path", json_string(text));
+		free(p);
+	}
 }
 
 static void
@@ -46,7 +63,7 @@ explain(struct api_call *c, struct sp_store *s, const struct sp_store_user *u, c
 		free(d);
 		return;
 	}
-	judge_input(u, a, NULL, u->epoch, ctl_wall_us(), &g, &in);
+	judge_input(u, a, NULL, u->epoch, sp_wall_us(), &g, &in);
 	if (c->conn != NULL)
 		in.source = c->conn->source;
 	in.account = account;
@@ -68,6 +85,7 @@ explain(struct api_call *c, struct sp_store *s, const struct sp_store_user *u, c
 		    "the asset has no account of that name" : "the account is disabled"));
 	if (d->until_us != 0)
 		json_object_set_new(c->out, "until", api_at(d->until_us));
+	explain_path(c, s, a);
 	free(d);
 }
 
@@ -101,7 +119,7 @@ access_explain(struct api_call *c, struct sp_store *s)
 			(void)api_fail(c, SP_ENOENT, "no such asset, or you have no access to it");
 			return;
 		}
-		judge_input(&u, &a, NULL, u.epoch, ctl_wall_us(), &g, &in);
+		judge_input(&u, &a, NULL, u.epoch, sp_wall_us(), &g, &in);
 		if (!judge_may_see(&in)) {
 			(void)api_fail(c, SP_ENOENT, "no such asset, or you have no access to it");
 			return;
@@ -331,7 +349,7 @@ who_load(struct who *w, const struct sp_uuid *asset)
 void
 access_who(struct api_call *c, struct sp_store *s)
 {
-	sp_auto(who_release) struct who w = { .c = c, .s = s, .now_us = ctl_wall_us() };
+	sp_auto(who_release) struct who w = { .c = c, .s = s, .now_us = sp_wall_us() };
 	char only[SP_STORE_NAME_MAX + 1] = "";
 	struct sp_store_asset a;
 	enum sp_err r;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "control/methods.h"
+#include "control/zone.h"
 #include "crypto/hash.h"
 #include "wire/sshkey.h"
 
@@ -39,12 +40,15 @@ asset_json(struct sp_store *s, const struct sp_store_asset *a, int whole)
 	json_t *o = json_pack("{s:o, s:s, s:s, s:I, s:s, s:s, s:s, s:o}", "id", api_id(&a->id), "name", a->name, "address",
 	    a->address, "port", (json_int_t)a->port, "platform", a->platform, "remark", a->remark, "state",
 	    states[a->state & 3], "created", api_at(a->created_us));
+	struct sp_store_zone z;
 	json_t *tags, *groups;
 	struct sp_store_user owner;
 
 	api_department_name(s, &a->department_id, o);
 	if (!sp_uuid_is_null(&a->owner_id) && sp_store_user_get(s, &a->owner_id, &owner) == SP_OK)
 		json_object_set_new(o, "owner", json_string(owner.login));
+	if (!sp_uuid_is_null(&a->zone_id) && sp_store_zone_get(s, &a->zone_id, &z) == SP_OK)
+		json_object_set_new(o, "zone", json_string(z.name));
 	if (!whole)
 		return o;
 	tags = json_array();
@@ -65,6 +69,30 @@ asset_row(const struct sp_store_asset *a, void *arg)
 
 	json_array_append_new(r->out, asset_json(r->s, a, 0));
 	return 0;
+}
+
+/* Whoever names an address in a zone reaches it with the credential of that zone's jump server. */
+static enum sp_err
+asset_zone(struct api_call *c, struct sp_store *s, const struct sp_store_asset *a)
+{
+	struct sp_store_zone z;
+	struct sp_store_asset by;
+	char why[600] = "";
+	enum sp_err r;
+
+	if (sp_uuid_is_null(&a->zone_id) || (json_object_get(c->params, "zone") == NULL &&
+	    json_object_get(c->params, "address") == NULL && json_object_get(c->params, "port") == NULL))
+		return SP_OK;
+	if ((r = sp_store_zone_get(s, &a->zone_id, &z)) != SP_OK)
+		return api_store(c, r, "the zone");
+	if (sp_uuid_is_null(&z.jump_asset_id))
+		return SP_OK;
+	if ((r = sp_store_asset_get(s, &z.jump_asset_id, &by)) != SP_OK)
+		return api_store(c, r, "the jump server of the zone");
+	if (!api_in_scope(c, s, &by.department_id))
+		return api_fail(c, SP_EACCES, "the jump server of zone %s belongs to another department than the one that you administer", z.name);
+	r = zone_check_asset(s, &z.id, &a->id, why, sizeof(why));
+	return r == SP_OK ? r : api_fail(c, r, "%s", *why ? why : sp_err_text(r));
 }
 
 enum sp_err
@@ -105,7 +133,7 @@ asset_fields(struct api_call *c, struct sp_store *s, struct sp_store_asset *a)
 	} else if (json_object_get(c->params, "zone") != NULL) {
 		a->zone_id = (struct sp_uuid){ 0 };
 	}
-	return SP_OK;
+	return asset_zone(c, s, a);
 }
 
 /* Tags and groups of the call, after the row is there. */
@@ -195,10 +223,16 @@ void
 asset_update(struct api_call *c, struct sp_store *s)
 {
 	struct sp_store_asset a;
+	char why[600] = "";
+	enum sp_err r;
 
 	if (api_asset(c, s, "name", &a) != SP_OK || asset_fields(c, s, &a) != SP_OK ||
 	    api_store(c, sp_store_asset_update(s, &a), a.name) != SP_OK || asset_extras(c, s, &a) != SP_OK)
 		return;
+	if (json_object_get(c->params, "zone") != NULL && (r = zone_check_all(s, why, sizeof(why))) != SP_OK) {
+		(void)api_fail(c, r, "%s", *why ? why : sp_err_text(r));
+		return;
+	}
 	c->rejudge = 1;
 	(void)sp_strlcpy(c->what, a.name, sizeof(c->what));
 	c->out = asset_json(s, &a, 1);

@@ -8,7 +8,7 @@
 #include "control/methods.h"
 #include "control/rowkey.h"
 #include "control/servers.h"
-#include "control/wall.h"
+#include "control/zone.h"
 #include "wire/sshkey.h"
 
 struct sys_state {
@@ -77,6 +77,8 @@ sys_doctor(struct api_call *c, struct sp_store *s)
 	st->ping = sp_store_ping(s);
 	if (st->ping != SP_OK)
 		(void)sp_strlcpy(st->detail, sp_store_detail(s), sizeof(st->detail));
+	else
+		c->out = zone_doctor(s);
 }
 
 static void
@@ -94,8 +96,8 @@ sys_doctor_loop(struct api_call *c)
 {
 	const struct sys_state *st = c->state;
 	const struct vault_view *v = &c->ctl->vault_view;
-	char text[400];
-	int agrees;
+	json_t *zones = c->out;
+	char text[256];
 
 	c->out = json_array();
 	check(c->out, "store", st->ping == SP_OK, st->ping == SP_OK ? "answers" : sp_err_text(st->ping));
@@ -108,9 +110,10 @@ sys_doctor_loop(struct api_call *c)
 	check(c->out, "gate", c->ctl->gate != NULL, c->ctl->gate != NULL ? "there" : "not there: nobody can connect");
 	check(c->out, "disk space", !audit_space_low(c->ctl->audit),
 	    audit_space_low(c->ctl->audit) ? "nearly full: new sessions are refused; make room in state_dir" : "enough");
-	agrees = wall_agrees(text, sizeof(text));
-	check(c->out, "wall clock", agrees, text);
 	rowkey_each(check_row, c->out);
+	if (zones != NULL)
+		json_array_extend(c->out, zones);
+	json_decref(zones);
 	sp_snprintf(text, sizeof(text), c->ctl->child.conf.trust_first_use ?
 	    "unknown host keys of targets are pinned at first use" : "host keys of targets are pinned by administrators only");
 	check(c->out, "host keys", 1, text);
@@ -146,8 +149,8 @@ sys_settings_set(struct api_call *c, struct sp_store *s)
 		(void)api_fail(c, SP_EINVAL, "a key has letters, digits, '.', '_' and '-'");
 		return;
 	}
-	if (strncmp(key, "internal.", 9) == 0 || strncmp(key, "clock.", 6) == 0) {
-		(void)api_fail(c, SP_EACCES, "internal... and clock... are what control itself remembers");
+	if (strncmp(key, "internal.", 9) == 0) {
+		(void)api_fail(c, SP_EACCES, "internal... is what control itself remembers");
 		return;
 	}
 	if (strncmp(key, "may_", 4) == 0 && !c->owner) {

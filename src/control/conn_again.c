@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/judge.h"
-#include "control/wall.h"
+#include "control/zone.h"
 
 #define AGAIN_TARGETS_MAX	64
 
@@ -19,6 +19,7 @@ struct again_target {
 	struct sp_uuid		session_id, account_id;
 	struct sp_store_session	row;
 	struct judge_facts	facts;
+	struct zone_path	*path;
 	int64_t			last_seq;
 	int			good;
 };
@@ -37,6 +38,8 @@ struct again {
 static void
 again_target_load(struct again *a, struct sp_store *s, struct again_target *t)
 {
+	char why[800];
+
 	if (sp_store_session_get(s, &t->session_id, &t->row) != SP_OK || t->row.state != SP_STORE_LIVE ||
 	    !sp_uuid_equal(&t->row.conn_id, &a->conn->id) || !sp_uuid_equal(&t->row.user_id, &a->user_id))
 		return;
@@ -46,6 +49,8 @@ again_target_load(struct again *a, struct sp_store *s, struct again_target *t)
 	    strcmp(t->facts.account, t->row.account) != 0 ||
 	    sp_store_event_last(s, &t->session_id, &t->last_seq) != SP_OK)
 		return;
+	if (zone_path_load(s, &t->facts.zone_id, &t->path, why, sizeof(why)) != SP_OK)
+		sp_warn("the way to a live target is no longer what it was: %s", why);	/* it needs it no more */
 	t->good = 1;
 }
 
@@ -59,14 +64,14 @@ again_work(struct ctl_job *j, struct sp_store *s)
 		a->refused = "the user was deleted";
 	else if (r != SP_OK)
 		j->err = r;
-	else if (judge_user_refused(&a->user, ctl_wall_us()) != NULL || a->user.epoch != a->epoch)
+	else if (judge_user_refused(&a->user, sp_wall_us()) != NULL || a->user.epoch != a->epoch)
 		a->refused = "the user was disabled or changed";
 	for (size_t i = 0; i < a->n && a->refused == NULL && r == SP_OK; i++)
 		again_target_load(a, s, &a->t[i]);
 }
 
 static void
-again_target_bind(struct conn *cn, const struct again_target *at)
+again_target_bind(struct conn *cn, struct again_target *at)
 {
 	struct target *t = target_find(cn->ctl, &at->session_id);
 	int64_t tail = boot_last_seq(cn->ctl, &at->session_id);
@@ -77,6 +82,9 @@ again_target_bind(struct conn *cn, const struct again_target *at)
 		return;
 	t->row = at->row;
 	judge_facts_apply(&at->facts, t);
+	free(t->path);
+	t->path = at->path;
+	at->path = NULL;
 	if (t->seq_seen < at->last_seq)
 		t->seq_seen = t->seq_durable = at->last_seq;
 	if (t->seq_seen < tail)
@@ -115,6 +123,8 @@ again_done(struct ctl_job *j)
 		conn_release_held(cn);
 		target_rejudge(cn->ctl);
 	}
+	for (size_t i = 0; i < a->n; i++)
+		free(a->t[i].path);
 	conn_unref(cn);
 	free(a);
 }

@@ -37,6 +37,7 @@ struct alarms;
 struct servers;
 struct bulk;
 struct mfa;
+struct zone_path;
 
 struct vault_view {			/* what the vault said last */
 	int		known, initialised, sealed;
@@ -184,12 +185,12 @@ struct target {
 	char			 principals[SP_STORE_TEXT_MAX + 1];	/* of its certificate; "": the login */
 	struct sp_uuid		 secret_id;
 	struct sp_netaddr	 database;	/* never a target; port 0: none */
+	struct zone_path	*path;		/* owned: jump servers on the way; NULL: directly */
 	char			 local_ip[SP_NETADDR_SIZE];	/* of the dialled socket: certificates are bound to it */
 	int			 trust_first, pins_n;
 	int64_t			 recheck_us;	/* wall; 0: none */
 	uint32_t		 protocols;
 	uint64_t		 policy_sum;	/* what the session was told, to notice a change */
-	uint64_t		 policy_end_us;	/* boottime; so too */
 	int			 dialing, up, ended, killed, scribe_gone, scribe_seen, loading;
 	int64_t			 seq_seen, seq_durable;
 	uint64_t		 lost_at_us;	/* boottime: END is written for it then, unless it came; 0: no */

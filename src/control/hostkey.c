@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "control/zone.h"
 #include "crypto/hash.h"
 #include "wire/sshkey.h"
 
@@ -19,6 +20,8 @@ struct showing {
 	size_t				 looked;	/* at so many rows */
 	char				 fingerprint[SP_FINGERPRINT_SIZE];
 	char				 user[SP_STORE_LOGIN_MAX + 1];
+	char				 name[SP_STORE_NAME_MAX + 1];		/* of the asset: the target or a jump server */
+	char				 shown[2 * SP_STORE_NAME_MAX + 32];
 	struct sp_uuid			 asset_id;
 	struct sp_store_host_key	 key;
 };
@@ -107,8 +110,8 @@ static void
 showing_unknown(struct showing *h)
 {
 	struct sp_buf line;
-	char text[400], why[SP_SSHKEY_LINE_MAX + 256] = "no key is pinned and first use is not trusted";
-	const char *name = h->target->row.asset_name;
+	char text[500], why[SP_SSHKEY_LINE_MAX + 256] = "no key is pinned and first use is not trusted";
+	const char *name = h->name;
 
 	sp_buf_init(&line, SP_SSHKEY_LINE_MAX);
 	if (sp_sshkey_line_print(NULL, (struct sp_view){ h->key.blob.b, h->key.blob.len }, NULL, &line) == SP_OK)
@@ -116,9 +119,9 @@ showing_unknown(struct showing *h)
 		    sp_buf_cstr(&line));
 	showing_log(h, "hostkey.unknown", "refused", why, NULL);
 	if (line.len == 0 || sp_snprintf(text, sizeof(text), "The host key of %s (%s) is not known; an administrator pins it with: "
-	    "sallyport asset hostkey set %s '%s'", name, h->fingerprint, name, sp_buf_cstr(&line)) != 0)
+	    "sallyport asset hostkey set %s '%s'", h->shown, h->fingerprint, name, sp_buf_cstr(&line)) != 0)
 		sp_snprintf(text, sizeof(text), "The host key of %s (%s) is not known; ask an administrator to pin it with the command in "
-		    "the audit log.", name, h->fingerprint);
+		    "the audit log.", h->shown, h->fingerprint);
 	showing_reply(h, 0, text);
 	sp_buf_release(&line);
 }
@@ -127,10 +130,10 @@ static void
 showing_done(struct ctl_job *j)
 {
 	struct showing *h = sp_container(j, struct showing, job);
-	char text[400];
+	char text[800];
 
 	if (j->err != SP_OK) {
-		sp_snprintf(text, sizeof(text), "The host key of %s cannot be checked just now (%s).", h->target->row.asset_name,
+		sp_snprintf(text, sizeof(text), "The host key of %s cannot be checked just now (%s).", h->shown,
 		    sp_err_text(j->err));
 		showing_reply(h, 0, text);
 	} else if (h->same) {
@@ -140,12 +143,12 @@ showing_done(struct ctl_job *j)
 	} else if (h->disabled) {
 		showing_log(h, "hostkey.refused", "refused", "the key is disabled", NULL);
 		sp_snprintf(text, sizeof(text), "The host key of %s (%s) was disabled by an administrator.",
-		    h->target->row.asset_name, h->fingerprint);
+		    h->shown, h->fingerprint);
 		showing_reply(h, 0, text);
 	} else if (h->pins > 0) {
 		showing_log(h, "hostkey.mismatch", "refused", "the target shows another key than the pinned one", NULL);
 		sp_snprintf(text, sizeof(text), "The host key of %s has changed (now %s): refused. Ask an administrator.",
-		    h->target->row.asset_name, h->fingerprint);
+		    h->shown, h->fingerprint);
 		showing_reply(h, 0, text);
 	} else {
 		showing_unknown(h);
@@ -157,11 +160,13 @@ hostkey_ask(struct conn *cn, uint32_t corr, const Sallyport__HostKeyAsk *q)
 {
 	struct target *t = target_of(cn, &q->session_id);
 	struct sp_view blob = { q->blob.data, q->blob.len };
+	const struct zone_hop *jump;
 	struct sp_sshkey key;
 	struct showing *h;
 
 	if (t == NULL)
 		return;
+	jump = zone_hop(t, q->hop);
 	if ((h = calloc(1, sizeof(*h))) == NULL) {
 		conn_kill(cn, NULL, "out of memory", "system");
 		return;
@@ -169,11 +174,19 @@ hostkey_ask(struct conn *cn, uint32_t corr, const Sallyport__HostKeyAsk *q)
 	h->conn = conn_ref(cn);
 	h->target = target_ref(t);
 	h->corr = corr;
+	if (q->hop != 0 && jump == NULL) {
+		showing_reply(h, 0, "The way to this target has changed; connect again.");
+		return;
+	}
 	if (blob.len > sizeof(h->key.blob.b) || sp_sshkey_decode(blob, &key) != SP_OK) {
 		showing_reply(h, 0, "The target's host key is of a kind that is not accepted.");
 		return;
 	}
-	h->asset_id = t->row.asset_id;
+	h->asset_id = jump != NULL ? jump->asset_id : t->row.asset_id;
+	(void)sp_strlcpy(h->name, jump != NULL ? jump->asset : t->row.asset_name, sizeof(h->name));
+	(void)sp_strlcpy(h->shown, h->name, sizeof(h->shown));
+	if (jump != NULL)
+		(void)zone_hop_name(jump, h->shown, sizeof(h->shown));
 	h->trust_first = cn->ctl->child.conf.trust_first_use != 0 && !q->mismatch;
 	(void)sp_strlcpy(h->user, cn->login, sizeof(h->user));
 	(void)sp_strlcpy(h->key.type, sp_sshkey_type_name(key.type), sizeof(h->key.type));

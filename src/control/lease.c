@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/judge.h"
-#include "control/wall.h"
+#include "control/zone.h"
 #include "wire/sshcert.h"
 
 #define LEASE_ID_LEN	32
@@ -22,7 +22,8 @@ struct leasing {
 	struct sp_list			 wait;		/* for an unsealed vault */
 	struct conn			*conn;
 	struct target			*target;
-	uint32_t			 corr;
+	const struct zone_hop		*jump;		/* whose credential, in target->path; NULL: the target's own */
+	uint32_t			 corr, hop;
 	uint64_t			 asked_us, serial;
 	char				 op[16];
 	struct sp_uuid			 user_id, asset_id, zone_id;
@@ -74,13 +75,17 @@ leasing_op(const struct leasing *l)
 	return -1;
 }
 
-/* Which addresses the certificate is good from: the zone's, else the one that this session's socket leaves from. */
+/* Which addresses the certificate is good from: the zone's, else the one that this session's socket (or its jump server) leaves
+ * from. 0: nobody knows. */
 static size_t
 leasing_sources(struct leasing *l, char *list, size_t size, char **ret, size_t cap)
 {
 	size_t n = 0;
 
-	(void)sp_strlcpy(list, *l->zone.source_address ? l->zone.source_address : l->target->local_ip, size);
+	if (l->target->path != NULL)
+		zone_seen_from(l->target, l->hop, list, size);
+	else
+		(void)sp_strlcpy(list, *l->zone.source_address ? l->zone.source_address : l->target->local_ip, size);
 	for (char *s = list, *next; s != NULL && *s && n < cap; s = next) {
 		if ((next = strchr(s, ',')) != NULL)
 			*next++ = '\0';
@@ -93,11 +98,11 @@ leasing_sources(struct leasing *l, char *list, size_t size, char **ret, size_t c
 
 /* Whom the certificate names: the account's principals, else the login, which is what a stock sshd accepts. */
 static size_t
-leasing_principals(const struct target *t, char *list, size_t size, char **ret, size_t cap)
+leasing_principals(const char *principals, const char *login, char *list, size_t size, char **ret, size_t cap)
 {
 	size_t n = 0;
 
-	(void)sp_strlcpy(list, *t->principals ? t->principals : t->login, size);
+	(void)sp_strlcpy(list, *principals ? principals : login, size);
 	for (char *s = list, *next; s != NULL && n < cap; s = next) {
 		if ((next = strchr(s, ',')) != NULL)
 			*next++ = '\0';
@@ -116,6 +121,7 @@ leasing_put(struct leasing *l)
 	uint8_t id[LEASE_ID_LEN];
 	char key_id[SP_UUID_SIZE + SP_STORE_LOGIN_MAX + 16], sid[SP_UUID_SIZE], list[SP_STORE_TEXT_MAX + 1];
 	char *principal[SP_SSHCERT_PRINCIPALS_MAX], names[SP_STORE_TEXT_MAX + 1], *sources[16];
+	const char *login = l->jump != NULL ? l->jump->login : t->login;
 	int op = leasing_op(l);
 
 	if (getrandom(id, sizeof(id), 0) != (ssize_t)sizeof(id)) {
@@ -133,18 +139,22 @@ leasing_put(struct leasing *l)
 	p.secret_version = (uint32_t)l->secret.secret_version;
 	p.secret_kind = ctl_str(ops[op].secret_kind);
 	p.sealed = ctl_bytes(l->secret.ciphertext.b, l->secret.ciphertext.len);
-	p.login = l->target->login;
+	p.login = ctl_str(login);
 	p.vault_boot = ctl_bytes(c->vault_view.boot, c->vault_view.boot_len);
 	if (strcmp(l->op, "certificate") == 0) {
 		p.principals = principal;
-		p.n_principals = leasing_principals(t, names, sizeof(names), principal, SP_NELEMS(principal));
+		p.n_principals = leasing_principals(l->jump != NULL ? l->jump->principals : t->principals, login, names, sizeof(names),
+		    principal, SP_NELEMS(principal));
 		sp_snprintf(key_id, sizeof(key_id), "sallyport:%s:%s", sp_uuid_text(&t->row.id, sid), t->row.user_login);
 		p.key_id = key_id;
 		p.source_addresses = sources;
-		p.n_source_addresses = leasing_sources(l, list, sizeof(list), sources, SP_NELEMS(sources));
+		if ((p.n_source_addresses = leasing_sources(l, list, sizeof(list), sources, SP_NELEMS(sources))) == 0 && t->path != NULL) {
+			leasing_refuse(l, SP_ESTATE, "Its zone has no source address for certificates; an administrator sets it with: "
+			    "sallyport zone update NAME --source-address ADDRESS");
+			return;
+		}
 		p.serial = l->serial;
 		p.valid_s = CTL_CERT_S;
-		p.wall_us = ctl_wall_dating_us();
 	}
 	if (ctl_link_tell(c->vault, SP_MSG_LEASE_PUT, &p) != SP_OK) {
 		leasing_refuse(l, SP_EUNAVAIL, "The vault is not available just now; try again.");
@@ -227,7 +237,7 @@ leasing_work(struct ctl_job *j, struct sp_store *s)
 
 	if (r == SP_OK && l->d.allowed)
 		r = sp_store_secret_get(s, &l->secret.id, &l->secret);
-	if (r == SP_OK && l->d.allowed && !sp_uuid_is_null(&l->zone_id))
+	if (r == SP_OK && l->d.allowed && l->target->path == NULL && !sp_uuid_is_null(&l->zone_id))
 		r = sp_store_zone_get(s, &l->zone_id, &l->zone);
 	j->err = r;
 }
@@ -236,12 +246,18 @@ static void
 leasing_log(struct leasing *l, const char *result, audit_fn *durable)
 {
 	const struct target *t = l->target;
-	json_t *more = json_pack("{s:s, s:s, s:I}", "op", l->op, "login", t->login, "secret_version",
+	const struct zone_hop *h = l->jump;
+	json_t *more = json_pack("{s:s, s:s, s:I}", "op", l->op, "login", h != NULL ? h->login : t->login, "secret_version",
 	    (json_int_t)l->secret.secret_version);
 	struct audit_entry e = { .kind = "credential.use", .actor = l->conn->login, .result = result,
 	    .source = l->conn->source_text, .conn = &l->conn->id, .session = &t->row.id, .user = &l->user_id,
-	    .asset = &l->asset_id, .account = &t->account_id, .object = &l->secret.id, .text = l->why, .more = more };
+	    .asset = h != NULL ? &h->asset_id : &l->asset_id, .account = h != NULL ? &h->account_id : &t->account_id,
+	    .object = &l->secret.id, .text = l->why, .more = more };
 
+	if (h != NULL) {
+		json_object_set_new(more, "jump", json_string(h->asset));
+		json_object_set_new(more, "zone", json_string(h->zone));
+	}
 	audit_append(l->conn->ctl->audit, &e, durable, durable != NULL ? l : NULL);
 	json_decref(more);
 }
@@ -286,7 +302,13 @@ lease_ask(struct conn *cn, uint32_t corr, const Sallyport__LeaseAsk *q)
 	l->asked_us = sp_now_us();
 	(void)sp_strlcpy(l->op, q->op, sizeof(l->op));
 	op = leasing_op(l);
-	if (op < 0 || strcmp(ops[op].method, t->method) != 0) {
+	l->hop = q->hop;
+	l->jump = zone_hop(t, q->hop);
+	if (q->hop != 0 && l->jump == NULL) {		/* after a restart of control, another way than before */
+		leasing_refuse(l, SP_ESTATE, "The way to this target has changed; connect again.");
+		return;
+	}
+	if (op < 0 || strcmp(ops[op].method, l->jump != NULL ? l->jump->method : t->method) != 0) {
 		leasing_refuse(l, SP_EDENIED, "This target has no credential of that kind.");
 		conn_misbehaved(cn, "it asked for a credential that the target does not have");
 		return;
@@ -301,7 +323,7 @@ lease_ask(struct conn *cn, uint32_t corr, const Sallyport__LeaseAsk *q)
 	l->asset_id = t->row.asset_id;
 	l->zone_id = t->zone_id;
 	(void)sp_strlcpy(l->account, t->row.account, sizeof(l->account));
-	l->secret.id = t->secret_id;
+	l->secret.id = l->jump != NULL ? l->jump->secret_id : t->secret_id;
 	l->job.work = leasing_work;
 	l->job.done = leasing_done;
 	ctl_job_run(cn->ctl, CTL_READ, &l->job);

@@ -17,7 +17,8 @@ api_fn		access_explain, access_who, account_create, account_delete, account_list
 		user_disable, user_enable, user_key_add, user_key_list, user_key_remove, user_list, user_password,
 		user_show, user_totp_confirm, user_totp_enrol, user_totp_remove, user_totp_show, user_update,
 		vault_init, vault_rekey, vault_rotate, vault_seal, vault_slot_add,
-		vault_slot_remove, vault_unseal;
+		vault_slot_remove, vault_unseal,
+		zone_create, zone_delete, zone_list, zone_show, zone_update;
 api_loop_fn	import_commit_loop, rows_check_loop, rows_mended_loop, session_kill_loop, session_list_loop, session_message_loop, session_show_loop, session_watch_loop,
 		sys_doctor_loop, sys_status_loop, user_totp_changed, vault_rotated_loop, vault_status_loop;
 

@@ -16,6 +16,7 @@
 #include "control/judge.h"
 #include "control/mfa.h"
 #include "control/policy_msg.h"
+#include "control/zone.h"
 
 #define TARGETS_PER_CONN	32
 
@@ -27,6 +28,7 @@ struct asking {
 	char		 protocol[32], form[16], reason[256];
 	struct sp_netaddr database;
 	int		 enrolled, mfa;	/* mfa: a one-time code would do */
+	struct zone_path *path;		/* NULL: reached directly */
 	struct judge	 j;
 };
 
@@ -35,6 +37,7 @@ asking_free(struct asking *a)
 {
 	target_unref(a->target);
 	conn_unref(a->conn);
+	free(a->path);
 	free(a);
 }
 
@@ -78,6 +81,7 @@ asking_log(struct asking *a, const char *kind, const char *result, audit_fn *dur
 		json_object_set_new(more, "grant", json_string(sp_uuid_text(&j->grant_id, grant)));
 	if (*a->reason)
 		json_object_set_new(more, "reason", json_string(a->reason));
+	zone_json(more, a->target != NULL ? a->target->path : a->path);
 	audit_append(a->conn->ctl->audit, &e, durable, durable != NULL ? a : NULL);
 	json_decref(more);
 }
@@ -93,6 +97,8 @@ asking_work(struct ctl_job *cj, struct sp_store *s)
 	if (a->j.err == SP_OK && a->j.decision.mfa_interval_s != SP_POLICY_MFA_NEVER)
 		cj->err = mfa_enrolled(s, &a->j.user_id, &a->enrolled);
 	(void)sp_store_server(s, &a->database);
+	if (a->j.err == SP_OK)
+		a->j.err = zone_path_load(s, &a->j.facts.zone_id, &a->path, a->j.text, sizeof(a->j.text));
 }
 
 /* An address that is known before anybody dials; a name is looked at again once it is connected. */
@@ -102,7 +108,8 @@ asking_is_own(const struct asking *a)
 	const struct judge *j = &a->j;
 	struct sp_netaddr at;
 
-	return inner_is_bastion(&a->conn->ctl->child.conf, j->facts.asset_address, j->facts.port) ||
+	return zone_is_own(a->conn->ctl, a->path, &a->database) ||
+	    inner_is_bastion(&a->conn->ctl->child.conf, j->facts.asset_address, j->facts.port) ||
 	    (sp_netaddr_parse(j->facts.asset_address, &at) == SP_OK &&
 	    own_is_ours(a->conn->ctl, &at, j->facts.port, &a->database));
 }
@@ -147,13 +154,15 @@ asking_wants_code(struct asking *a)
 }
 
 static void
-target_fill(struct target *t, const struct asking *a)
+target_fill(struct target *t, struct asking *a)
 {
 	const struct judge *j = &a->j;
 	struct sp_store_session *r = &t->row;
 
 	judge_facts_apply(&j->facts, t);
 	t->database = a->database;
+	t->path = a->path;
+	a->path = NULL;
 	r->user_id = a->conn->user_id;
 	r->asset_id = j->facts.asset_id;
 	(void)sp_strlcpy(r->user_login, a->conn->login, sizeof(r->user_login));
@@ -176,11 +185,14 @@ target_header(const struct target *t)
 	char a[SP_UUID_SIZE], b[SP_UUID_SIZE], u[SP_UUID_SIZE], at[SP_RFC3339_SIZE], cn[SP_UUID_SIZE];
 	const struct sp_store_session *r = &t->row;
 
-	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "version", 1,
+	json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "version", 1,
 	    "session", sp_uuid_text(&r->id, a), "conn", sp_uuid_text(&r->conn_id, cn), "user", r->user_login, "user_id",
 	    sp_uuid_text(&r->user_id, u), "asset", r->asset_name, "asset_id", sp_uuid_text(&r->asset_id, b), "account",
 	    r->account, "login", t->login, "source", r->source, "started", sp_rfc3339(r->started_us, at, sizeof(at)),
 	    "bastion", t->ctl->child.conf.bastion_name);
+
+	zone_json(o, t->path);
+	return o;
 }
 
 static void
@@ -189,13 +201,13 @@ asking_reply(struct asking *a)
 	Sallyport__TargetReply r = SALLYPORT__TARGET_REPLY__INIT;
 	Sallyport__Method method = SALLYPORT__METHOD__INIT, *methods[1] = { &method };
 	Sallyport__HostKey key[JUDGE_PINS_MAX], *keys[JUDGE_PINS_MAX];
+	Sallyport__Hop hop[ZONE_DEPTH_MAX], *hops[ZONE_DEPTH_MAX];
 	struct target *t = a->target;
 	struct policy_msg p;
 	json_t *header = target_header(t);
 	char *text = json_dumps(header, JSON_COMPACT | JSON_SORT_KEYS);
 
 	policy_msg_init(&p, &a->conn->ctl->child.conf, &a->j.decision);
-	t->policy_end_us = p.msg.end_us;
 	r.session_id = ctl_uuid_bytes(&t->row.id);
 	r.asset_id = ctl_uuid_bytes(&t->row.asset_id);
 	r.account_id = ctl_uuid_bytes(&t->account_id);
@@ -208,6 +220,8 @@ asking_reply(struct asking *a)
 		key[i].blob = ctl_bytes(a->j.pin[i].blob.b, a->j.pin[i].blob.len);
 		keys[i] = &key[i];
 	}
+	r.n_hops = zone_hops(t->path, hop, hops);
+	r.hops = hops;
 	r.pins = keys;
 	r.n_pins = a->j.pin_n;
 	r.trust_first = t->trust_first != 0;
@@ -262,8 +276,11 @@ dial_is_own(struct target *t, int fd)
 		return 0;
 	sp_netaddr_text(&local, t->local_ip);
 	n = sizeof(ss);
-	return getpeername(fd, sa, &n) == 0 && sp_netaddr_from_sockaddr(sa, &peer) == SP_OK &&
-	    own_is_ours(t->ctl, &peer, peer.port, &t->database);
+	if (getpeername(fd, sa, &n) == -1 || sp_netaddr_from_sockaddr(sa, &peer) != SP_OK)
+		return 0;
+	if (t->path != NULL)
+		sp_netaddr_text(&peer, t->path->dialled);
+	return own_is_ours(t->ctl, &peer, peer.port, &t->database);
 }
 
 static void
@@ -272,13 +289,16 @@ dial_result(void *arg, enum sp_err err, struct sp_msg *m)
 	struct dialing *d = arg;
 	struct target *t = d->target;
 	const Sallyport__DialResult *r = m != NULL && m->id == SP_MSG_DIAL_RESULT ? (Sallyport__DialResult *)m->body : NULL;
-	char text[400];
+	char text[800];
 
 	t->dialing = 0;
 	if (err != SP_OK || r == NULL) {
 		dial_reply(t, err == SP_OK ? SP_EINTERNAL : err, "The target cannot be reached just now: the dialer did not answer.", "", NULL);
 	} else if (r->err != SP_OK || m->nfds != 1) {
-		sp_snprintf(text, sizeof(text), "Cannot connect to %s: %s.", t->row.asset_name,
+		const struct zone_hop *jump = zone_hop(t, 1);
+
+		sp_snprintf(text, sizeof(text), jump != NULL ? "Jump server %s of zone %s cannot be reached: %s." : "Cannot connect to %s%s: %s.",
+		    jump != NULL ? jump->asset : t->row.asset_name, jump != NULL ? jump->zone : "",
 		    *r->text ? r->text : sp_err_text((enum sp_err)r->err));
 		dial_reply(t, r->err != SP_OK ? (enum sp_err)r->err : SP_EUNREACH, text, r->address, NULL);
 	} else if (dial_is_own(t, m->fds[0])) {
@@ -303,8 +323,8 @@ target_dial(struct target *t)
 	}
 	*d = (struct dialing){ t->ctl, target_ref(t) };
 	q.session_id = ctl_uuid_bytes(&t->row.id);
-	q.host = t->asset_address;
-	q.port = t->port;
+	q.host = t->path != NULL ? t->path->hop[0].address : t->asset_address;
+	q.port = t->path != NULL ? t->path->hop[0].port : t->port;
 	q.timeout_us = conf->dial_timeout;
 	q.purpose = ctl_str("target");
 	t->dialing = 1;

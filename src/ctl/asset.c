@@ -9,6 +9,7 @@ static const struct ctl_col asset_cols[] = {
 	{ "platform", "PLATFORM", .flags = CTL_COL_EXTRA },
 	{ "department", "DEPARTMENT", .flags = CTL_COL_EXTRA },
 	{ "owner", "OWNER", .flags = CTL_COL_EXTRA },
+	{ "zone", "ZONE", .flags = CTL_COL_EXTRA },
 	{ "groups", "GROUPS", .flags = CTL_COL_EXTRA },
 	{ "tags", "TAGS", .flags = CTL_COL_EXTRA },
 	{ "remark", "REMARK", .flags = CTL_COL_EXTRA },
@@ -40,7 +41,7 @@ static const struct ctl_opt asset_arg[] = {
 	{ "remark", CTL_STR, .value = "TEXT", .help = "shown in the menu" }, \
 	{ "group", CTL_LIST, "groups", "NAME,...", .complete = "asset-group", .help = "asset groups that it belongs to" }, \
 	{ "owner", CTL_STR, .value = "LOGIN", .complete = "user", .help = "whose it is" }, \
-	{ "zone", CTL_STR, .value = "NAME", .help = "network zone" }, \
+	{ "zone", CTL_STR, .value = "NAME", .complete = "zone", .help = "network zone; \"\": none" }, \
 	{ "tag", CTL_LIST, "tags", "TAG,...", .help = "tags, for people and searches" }
 static const struct ctl_opt asset_create_opts[] = {
 	{ "address", CTL_STR, .value = "HOST", .help = "the same as an option" },

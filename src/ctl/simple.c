@@ -10,6 +10,7 @@
 static const struct ctl_col access_cols[] = {
 	{ "allowed", "Allowed" },
 	{ "grant", "Grant" },
+	{ "path", "Path" },
 	{ "reasons", "Reasons" },
 	{ NULL }
 };

@@ -125,6 +125,7 @@ struct target {
 	int			 scribe_fd;	/* duplicate for scribe_room */
 	int			 rec_asked, recording, rec_ended;
 	/* connection */
+	struct jump		*jump;		/* jump servers on the way (jump.h); NULL: none */
 	int			 dial_fd, dialed;
 	struct sp_leg		*leg;
 	struct sp_conn		*conn;

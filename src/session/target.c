@@ -3,6 +3,7 @@
  * and lease), what must not does not: no lease is used before the recording is open and the host key is right.
  * Process: session. */
 #include "session/session.h"
+#include "session/jump.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -289,6 +290,7 @@ target_end(struct target *t, const char *reason, const char *by, const char *sho
 	}
 	if (t->leg != NULL)
 		sp_leg_close(t->leg, "session ended");
+	jump_close(t);
 	session_sweep_soon(t->s);
 }
 
@@ -328,6 +330,7 @@ target_free(struct target *t)
 	sp_closep(&t->dial_fd);
 	sp_conn_free(t->conn);
 	sp_leg_free(t->leg);
+	jump_free(t);
 	sp_timer_free(t->deadline);
 	sp_timer_free(t->clock);
 	sp_buf_release(&t->lease);
@@ -397,7 +400,8 @@ target_on_deadline(struct sp_timer *timer, void *arg)
 	char line[SESSION_TEXT];
 
 	(void)timer;
-	(void)sp_snprintf(line, sizeof(line), "%s did not answer in time", target_name(t));
+	if (!jump_late(t, line, sizeof(line)))
+		(void)sp_snprintf(line, sizeof(line), "%s did not answer in time", target_name(t));
 	target_fail(t, line, "time out while connecting");
 }
 
@@ -662,7 +666,17 @@ static const struct sp_leg_ops target_leg_ops = {
 	.drained = target_on_drained, .closed = target_on_closed
 };
 
-/* Only key types that are pinned are negotiated: another one could not be compared. RSA keys sign with SHA-2. */
+/* RSA keys sign with SHA-2. A list that is full goes without. */
+void
+target_alg_add(struct sp_buf *b, const char *type)
+{
+	const char *a = strcmp(type, "ssh-rsa") == 0 ? "rsa-sha2-512,rsa-sha2-256" : type;
+
+	if (strstr(sp_buf_cstr(b), a) == NULL)
+		(void)!sp_buf_printf(b, "%s%s", b->len > 0 ? "," : "", a);
+}
+
+/* Only key types that are pinned are negotiated: another one could not be compared. */
 static const char *
 target_host_algs(const struct target *t, char dst[HOSTALGS_MAX])
 {
@@ -671,15 +685,8 @@ target_host_algs(const struct target *t, char dst[HOSTALGS_MAX])
 	if (t->reply->n_pins == 0)
 		return NULL;
 	sp_buf_init(&b, HOSTALGS_MAX - 1);
-	for (size_t i = 0; i < t->reply->n_pins; i++) {
-		const char *a = t->reply->pins[i]->alg;
-
-		a = strcmp(a, "ssh-rsa") == 0 ? "rsa-sha2-512,rsa-sha2-256" : a;
-		if (strstr(sp_buf_cstr(&b), a) != NULL)
-			continue;
-		if (sp_buf_printf(&b, "%s%s", b.len > 0 ? "," : "", a) != SP_OK)
-			break;
-	}
+	for (size_t i = 0; i < t->reply->n_pins; i++)
+		target_alg_add(&b, t->reply->pins[i]->alg);
 	(void)sp_strlcpy(dst, sp_buf_cstr(&b), HOSTALGS_MAX);
 	sp_buf_release(&b);
 	return dst[0] != '\0' ? dst : NULL;
@@ -918,6 +925,7 @@ target_go_on(struct target *t)
 	char algs[HOSTALGS_MAX];
 	char line[SESSION_TEXT];
 
+	jump_go_on(t);
 	if (t->state == TG_PREPARING && t->dialed) {
 		t->state = TG_KEX;
 		if (sp_conn_new(&target_conn_ops, t, target_send, t, &t->conn) != SP_OK ||
@@ -1040,10 +1048,27 @@ target_on_reply(struct session *s, struct sp_msg *m, void *arg)
 		target_fail(t, "Sallyport gave an answer that makes no sense", NULL);
 	else {
 		t->state = TG_PREPARING;
-		sp_timer_in(t->deadline, t->s->conf->dial_timeout + TARGET_SLACK_US);
+		sp_timer_in(t->deadline, t->s->conf->dial_timeout * (1 + t->reply->n_hops) + TARGET_SLACK_US);
 		target_take_early(t);
 	}
 	return 0;
+}
+
+void
+target_connected(struct target *t, int fd)
+{
+	t->dial_fd = fd;
+	t->dialed = 1;
+	target_go_on(t);
+}
+
+void
+target_lost(struct target *t, const char *line, const char *detail)
+{
+	if (t->state == TG_UP)
+		target_end(t, line, "", t->n_relays > 0 ? line : NULL);
+	else
+		target_fail(t, line, detail);
 }
 
 static void
@@ -1062,9 +1087,10 @@ target_on_dial(struct target *t, const Sallyport__DialReply *d, struct sp_msg *m
 		target_fail(t, line, d->text);
 		return;
 	}
-	t->dial_fd = sp_steal_fd(&m->fds[0]);
-	t->dialed = 1;
-	target_go_on(t);
+	if (t->reply->n_hops == 0)
+		target_connected(t, sp_steal_fd(&m->fds[0]));
+	else if (t->jump == NULL)
+		jump_start(t, sp_steal_fd(&m->fds[0]));
 }
 
 static void

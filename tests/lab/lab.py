@@ -223,15 +223,27 @@ class Lab:
     def account_names(self):
         return [n for n, _ in LAB_USERS] if ROOT else [pwd.getpwuid(os.geteuid()).pw_name]
 
-    def openssh(self, name, ca_pub=None, authorized=None, extra="", password=False):
-        """A real sshd that trusts a certificate authority, or one key for every account. Returns its port."""
-        port = free_port()
+    def serve(self, name, argv, port, space):
+        """Start a server, on loopback or in a network namespace, and wait until it listens."""
+        p = self.spawn(name, [*(["ip", "netns", "exec", space] if space else []), *argv])
+        if space is None:
+            wait_for(name + " answers", lambda: port_open(port))
+        else:       # every step to the server is an exec: its network is that of the process
+            there = ":%04X 00000000:0000 0A" % port
+            wait_for(name + " listens", lambda: p.poll() is None and there in pathlib.Path("/proc/%d/net/tcp" % p.pid).read_text())
+        self.targets[name] = port
+        return port
+
+    def openssh(self, name, ca_pub=None, authorized=None, extra="", password=False, space=None, port=None):
+        """A real sshd that trusts a certificate authority, or one key for every account. Returns its port. space: the network
+        namespace in which it serves every address."""
+        port = port or free_port()
         d = self.data / name
         d.mkdir(exist_ok=True)
         hk = d / "hostkey"
         if not hk.exists():
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", hk], check=True)
-        conf = ["Port %d" % port, "ListenAddress 127.0.0.1", "HostKey %s" % hk, "PidFile %s/pid" % d, "UsePAM no",
+        conf = ["Port %d" % port, "ListenAddress %s" % ("0.0.0.0" if space else "127.0.0.1"), "HostKey %s" % hk, "PidFile %s/pid" % d, "UsePAM no",
                 "PasswordAuthentication %s" % ("yes" if password else "no"), "KbdInteractiveAuthentication no",
                 "StrictModes no", "PrintMotd no", "PrintLastLog no", "Subsystem sftp internal-sftp",
                 "MaxStartups 1000", "MaxSessions 100", "LogLevel VERBOSE", "AcceptEnv LANG LC_* SALLYTEST_*",
@@ -246,12 +258,9 @@ class Lab:
         else:
             conf.append("AuthorizedKeysFile none")
         (d / "sshd_config").write_text("\n".join(conf) + "\n" + extra)
-        self.spawn(name, ["/usr/sbin/sshd", "-D", "-e", "-f", d / "sshd_config"])
-        wait_for(name + " answers", lambda: port_open(port))
-        self.targets[name] = port
-        return port
+        return self.serve(name, ["/usr/sbin/sshd", "-D", "-e", "-f", d / "sshd_config"], port, space)
 
-    def dropbear(self, name):
+    def dropbear(self, name, space=None):
         """A real Dropbear that takes the password PASSWORD for the account "app" (as root only). Returns its port."""
         port = free_port()
         d = self.data / name
@@ -259,10 +268,8 @@ class Lab:
         hk = d / "hostkey"
         if not hk.exists():
             subprocess.run(["dropbearkey", "-t", "ed25519", "-f", hk], check=True, capture_output=True)
-        self.spawn(name, ["/usr/sbin/dropbear", "-F", "-E", "-p", "127.0.0.1:%d" % port, "-r", hk, "-P", d / "pid"])
-        wait_for(name + " answers", lambda: port_open(port))
-        self.targets[name] = port
-        return port
+        at = "%s:%d" % ("0.0.0.0" if space else "127.0.0.1", port)
+        return self.serve(name, ["/usr/sbin/dropbear", "-F", "-E", "-p", at, "-r", hk, "-P", d / "pid"], port, space)
 
     # -- clients
     def trust(self):

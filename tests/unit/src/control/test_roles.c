@@ -94,6 +94,11 @@ static const struct {
 	{ "asset_group.member.add", "{'name':'h@','asset':'new-@'}", CHANGE },
 	{ "asset_group.member.add", "{'name':'hA','asset':'a@'}", CHANGE },
 	{ "asset_group.member.remove", "{'name':'h@','asset':'new-@'}", CHANGE },
+	{ "zone.create", "{'name':'z-@'}", ALL },
+	{ "zone.list", "{}", LOOK_ANY },
+	{ "zone.show", "{'name':'z-@'}", LOOK_ANY },
+	{ "zone.update", "{'name':'z-@','remark':'x'}", ALL },
+	{ "zone.delete", "{'name':'z-@'}", ALL },
 	{ "account.create", "{'asset':'a@','name':'new','kind':'typed'}", CHANGE },
 	/* An authority that no account of the department uses yet is not its administrator's to bring in. */
 	{ "account.create", "{'asset':'a@','name':'x','secret':{'kind':'ssh-ca','ca':'ca'}}", ALL },
