@@ -41,6 +41,9 @@ static const struct {
 	{ "vault.sealed", NULL, NULL, "vault-sealed", "The vault is sealed" },
 	{ "vault.unsealed", NULL, NULL, "vault-unsealed", "The vault is unsealed" },
 	{ "row.tampered", NULL, NULL, "row-tampered", "A row of the database was changed behind Sallyport's back" },
+	{ "clock.behind", NULL, NULL, "clock-behind", "The machine's clock was set back" },
+	{ "clock.ahead", NULL, NULL, "clock-ahead", "The machine's clock jumped far ahead and is not followed" },
+	{ "clock.agrees", NULL, NULL, "clock-agrees", "The machine's clock is right again" },
 	{ "audit.reserve", NULL, NULL, "disk-full", "The disk is full: the reserve is in use, new sessions are refused" },
 	{ "audit.reserve_back", NULL, NULL, "disk-free", "There is room on the disk again" },
 };

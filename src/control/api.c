@@ -14,6 +14,7 @@
 #include "control/api_bulk.h"
 #include "control/api_tree.h"
 #include "control/methods.h"
+#include "control/wall.h"
 
 #define CLIENTS_MAX	256
 #define CALLS_MAX	64		/* under way for one caller */
@@ -258,7 +259,7 @@ call_identify(struct api_call *c, struct sp_store *s)
 	}
 	c->role = c->local_root ? SP_STORE_ROLE_ADMIN : c->caller.role;
 	if (!c->local_root && (c->caller.state != SP_STORE_ACTIVE ||
-	    (c->caller.valid_until_us != 0 && sp_wall_us() >= c->caller.valid_until_us) ||
+	    (c->caller.valid_until_us != 0 && ctl_wall_us() >= c->caller.valid_until_us) ||
 	    (c->conn != NULL && c->caller.epoch != c->conn->epoch)))
 		return api_fail(c, SP_EACCES, "the user is not active");
 	if (c->conn != NULL)

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "control/judge.h"
 #include "control/methods.h"
+#include "control/wall.h"
 #include "control/zone.h"
 
 #define REASONS_MAX	64
@@ -63,7 +64,7 @@ explain(struct api_call *c, struct sp_store *s, const struct sp_store_user *u, c
 		free(d);
 		return;
 	}
-	judge_input(u, a, NULL, u->epoch, sp_wall_us(), &g, &in);
+	judge_input(u, a, NULL, u->epoch, ctl_wall_us(), &g, &in);
 	if (c->conn != NULL)
 		in.source = c->conn->source;
 	in.account = account;
@@ -119,7 +120,7 @@ access_explain(struct api_call *c, struct sp_store *s)
 			(void)api_fail(c, SP_ENOENT, "no such asset, or you have no access to it");
 			return;
 		}
-		judge_input(&u, &a, NULL, u.epoch, sp_wall_us(), &g, &in);
+		judge_input(&u, &a, NULL, u.epoch, ctl_wall_us(), &g, &in);
 		if (!judge_may_see(&in)) {
 			(void)api_fail(c, SP_ENOENT, "no such asset, or you have no access to it");
 			return;
@@ -349,7 +350,7 @@ who_load(struct who *w, const struct sp_uuid *asset)
 void
 access_who(struct api_call *c, struct sp_store *s)
 {
-	sp_auto(who_release) struct who w = { .c = c, .s = s, .now_us = sp_wall_us() };
+	sp_auto(who_release) struct who w = { .c = c, .s = s, .now_us = ctl_wall_us() };
 	char only[SP_STORE_NAME_MAX + 1] = "";
 	struct sp_store_asset a;
 	enum sp_err r;

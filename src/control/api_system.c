@@ -8,6 +8,7 @@
 #include "control/methods.h"
 #include "control/rowkey.h"
 #include "control/servers.h"
+#include "control/wall.h"
 #include "control/zone.h"
 #include "wire/sshkey.h"
 
@@ -97,7 +98,8 @@ sys_doctor_loop(struct api_call *c)
 	const struct sys_state *st = c->state;
 	const struct vault_view *v = &c->ctl->vault_view;
 	json_t *zones = c->out;
-	char text[256];
+	char text[400];
+	int agrees;
 
 	c->out = json_array();
 	check(c->out, "store", st->ping == SP_OK, st->ping == SP_OK ? "answers" : sp_err_text(st->ping));
@@ -110,6 +112,8 @@ sys_doctor_loop(struct api_call *c)
 	check(c->out, "gate", c->ctl->gate != NULL, c->ctl->gate != NULL ? "there" : "not there: nobody can connect");
 	check(c->out, "disk space", !audit_space_low(c->ctl->audit),
 	    audit_space_low(c->ctl->audit) ? "nearly full: new sessions are refused; make room in state_dir" : "enough");
+	agrees = wall_agrees(text, sizeof(text));
+	check(c->out, "wall clock", agrees, text);
 	rowkey_each(check_row, c->out);
 	if (zones != NULL)
 		json_array_extend(c->out, zones);
@@ -149,8 +153,8 @@ sys_settings_set(struct api_call *c, struct sp_store *s)
 		(void)api_fail(c, SP_EINVAL, "a key has letters, digits, '.', '_' and '-'");
 		return;
 	}
-	if (strncmp(key, "internal.", 9) == 0) {
-		(void)api_fail(c, SP_EACCES, "internal... is what control itself remembers");
+	if (strncmp(key, "internal.", 9) == 0 || strncmp(key, "clock.", 6) == 0) {
+		(void)api_fail(c, SP_EACCES, "internal... and clock... are what control itself remembers");
 		return;
 	}
 	if (strncmp(key, "may_", 4) == 0 && !c->owner) {

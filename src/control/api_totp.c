@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "control/methods.h"
 #include "control/mfa.h"
+#include "control/wall.h"
 
 #define SEALED_MAX	1024	/* bytes of a sealed code */
 #define CLIENT_KEY_MAX	64
@@ -210,6 +211,7 @@ code_ask(struct api_call *c, struct sp_store *s, const struct sp_store_user *u, 
 			m.secret_version = (uint32_t)k->secret_version;
 			m.envelope = ctl_bytes(k->ciphertext.b, k->ciphertext.len);
 			m.sealed = ctl_bytes(sealed.p, sealed.len);
+			m.wall_us = ctl_wall_dating_us();
 			api_ask(c, SP_MSG_CODE_PUT, &m, 0, next);
 		}
 	}

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/judge.h"
+#include "control/wall.h"
 #include "control/zone.h"
 
 #define AGAIN_TARGETS_MAX	64
@@ -64,7 +65,7 @@ again_work(struct ctl_job *j, struct sp_store *s)
 		a->refused = "the user was deleted";
 	else if (r != SP_OK)
 		j->err = r;
-	else if (judge_user_refused(&a->user, sp_wall_us()) != NULL || a->user.epoch != a->epoch)
+	else if (judge_user_refused(&a->user, ctl_wall_us()) != NULL || a->user.epoch != a->epoch)
 		a->refused = "the user was disabled or changed";
 	for (size_t i = 0; i < a->n && a->refused == NULL && r == SP_OK; i++)
 		again_target_load(a, s, &a->t[i]);

@@ -191,6 +191,7 @@ struct target {
 	int64_t			 recheck_us;	/* wall; 0: none */
 	uint32_t		 protocols;
 	uint64_t		 policy_sum;	/* what the session was told, to notice a change */
+	uint64_t		 policy_end_us;	/* boottime; so too */
 	int			 dialing, up, ended, killed, scribe_gone, scribe_seen, loading;
 	int64_t			 seq_seen, seq_durable;
 	uint64_t		 lost_at_us;	/* boottime: END is written for it then, unless it came; 0: no */

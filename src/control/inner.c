@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/judge.h"
+#include "control/wall.h"
 #include "crypto/kdf.h"
 #include "crypto/sign.h"
 
@@ -321,8 +322,8 @@ jumping_work(struct ctl_job *j, struct sp_store *s)
 	if ((r = judge_asset(s, q->text, &q->asset)) == SP_OK &&
 	    (r = sp_store_user_get(s, &q->user_id, &u)) == SP_OK &&
 	    (r = judge_grants_load(s, &q->user_id, &q->asset.id, &g)) == SP_OK) {
-		judge_input(&u, &q->asset, &q->source, q->epoch, sp_wall_us(), &g, &in);
-		q->may = judge_may_see(&in) && judge_user_refused(&u, sp_wall_us()) == NULL && u.epoch == q->epoch;
+		judge_input(&u, &q->asset, &q->source, q->epoch, ctl_wall_us(), &g, &in);
+		q->may = judge_may_see(&in) && judge_user_refused(&u, ctl_wall_us()) == NULL && u.epoch == q->epoch;
 	}
 	j->err = r == SP_ENOENT || r == SP_ECONFLICT ? SP_OK : r;
 }

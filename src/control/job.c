@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/rowkey.h"
+#include "control/wall.h"
 
 #define LANE_READERS	2
 #define LANE_QUEUE	4096
@@ -73,7 +74,7 @@ lane_work(struct sp_job *sj)
 	struct ctl_job *j = sp_container(sj, struct ctl_job, job);
 	struct lane *ln = j->lane;
 
-	if ((j->err = lane_open(ln)) != SP_OK)
+	if ((j->err = lane_open(ln)) != SP_OK || (j->err = wall_load(ln->store)) != SP_OK)
 		return;
 	if (j->kind == CTL_WRITE)
 		pthread_mutex_lock(&ln->of->turn);

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "control/wall.h"
 
 static const struct {
 	uint32_t	 bit;
@@ -509,7 +510,7 @@ judge_body(struct sp_store *s, const struct sp_config *conf, struct judge *j)
 
 	if ((r = sp_store_user_get(s, &j->user_id, &j->user)) != SP_OK && r != SP_ENOENT)
 		return r;
-	if (r == SP_ENOENT || (gone = judge_user_refused(&j->user, sp_wall_us())) != NULL || j->user.epoch != j->epoch) {
+	if (r == SP_ENOENT || (gone = judge_user_refused(&j->user, ctl_wall_us())) != NULL || j->user.epoch != j->epoch) {
 		refuse(j, SP_EACCES, "Your access has changed; log in again.");
 		return SP_OK;
 	}
@@ -520,7 +521,7 @@ judge_body(struct sp_store *s, const struct sp_config *conf, struct judge *j)
 	if (r != SP_OK || (r = judge_grants_load(s, &j->user_id, &j->asset.id, &grants)) != SP_OK ||
 	    (r = accounts_of(s, &j->asset.id, &set)) != SP_OK)
 		return r;
-	judge_input(&j->user, &j->asset, &j->source, j->epoch, sp_wall_us(), &grants, &in);
+	judge_input(&j->user, &j->asset, &j->source, j->epoch, ctl_wall_us(), &grants, &in);
 	facts_asset(&j->asset, &j->facts);
 	if (!judge_may_see(&in) || (!sp_uuid_is_null(&j->only_asset) && !sp_uuid_equal(&j->only_asset, &j->asset.id))) {
 		decide(&in, j->account_text, j->wanted, &j->decision, j->why, sizeof(j->why));
@@ -588,7 +589,7 @@ judge_again(struct sp_store *s, const struct sp_uuid *user_id, int64_t epoch, co
 		(void)sp_strlcpy(why, "the account is disabled", why_size);
 		return SP_OK;
 	}
-	judge_input(&user, &asset, source, epoch, sp_wall_us(), &grants, &in);
+	judge_input(&user, &asset, source, epoch, ctl_wall_us(), &grants, &in);
 	decide(&in, account, wanted, ret, why, why_size);
 	if (ret->grant >= 0 && ret_grant != NULL)
 		*ret_grant = grants.g[ret->grant].id;

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/judge.h"
+#include "control/wall.h"
 #include "control/zone.h"
 #include "wire/sshcert.h"
 
@@ -155,6 +156,7 @@ leasing_put(struct leasing *l)
 		}
 		p.serial = l->serial;
 		p.valid_s = CTL_CERT_S;
+		p.wall_us = ctl_wall_dating_us();
 	}
 	if (ctl_link_tell(c->vault, SP_MSG_LEASE_PUT, &p) != SP_OK) {
 		leasing_refuse(l, SP_EUNAVAIL, "The vault is not available just now; try again.");

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "control/judge.h"
 #include "control/mfa.h"
+#include "control/wall.h"
 
 #define CHECK_LIFE_US	(120 * SP_US_PER_S)	/* typing a password */
 #define OFFERED_MAX	32			/* keys of an agent on one connection */
@@ -277,7 +278,7 @@ auth_work(struct ctl_job *j, struct sp_store *s)
 	struct auth *a = sp_container(j, struct auth, job);
 	struct sp_store_user_key *k = calloc(1, sizeof(*k));
 	enum sp_err r = k == NULL ? SP_ENOMEM : sp_store_user_by_login(s, a->login, &a->user), rk = SP_ENOENT;
-	int64_t now = sp_wall_us();
+	int64_t now = ctl_wall_us();
 
 	a->known = r == SP_OK;
 	if (r == SP_ETAMPERED) {

@@ -15,6 +15,7 @@
 #include "control/alarm.h"
 #include "control/rowkey.h"
 #include "control/servers.h"
+#include "control/wall.h"
 #include "crypto/secret.h"
 
 #define FILES_N		32768
@@ -229,6 +230,7 @@ on_tick(struct sp_timer *t, void *arg)
 	rowkey_tick(c, now);
 	alarm_tick(c, now);
 	servers_tick(c, now);
+	wall_tick(c, now);
 	leave_when_idle(c, now);
 	sp_timer_in(t, c->leave_at_us != 0 ? CTL_LEAVE_TICK_US : CTL_TICK_US);
 }

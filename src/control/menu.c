@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "control/judge.h"
 #include "control/menu_list.h"
+#include "control/wall.h"
 
 #define PART_BYTES	60000	/* of a reply */
 #define PART_ROWS	1000
@@ -226,7 +227,7 @@ why_work(struct menu *m, struct sp_store *s)
 		(void)sp_snprintf(m->text, sizeof(m->text), "%s: no grant opens it to you, or there is no server of that name. "
 		    "Ask your administrator for the account that you need there.", name);
 	else {
-		judge_input(&m->user, &a, &m->source, m->epoch, sp_wall_us(), &g, &in);
+		judge_input(&m->user, &a, &m->source, m->epoch, ctl_wall_us(), &g, &in);
 		why_tell(m, s, &a, &in, account);
 	}
 	return SP_OK;
@@ -268,7 +269,7 @@ star_work(struct menu *m, struct sp_store *s)
 static enum sp_err
 list_work(struct menu *m, struct sp_store *s)
 {
-	int64_t now_us = sp_wall_us();
+	int64_t now_us = ctl_wall_us();
 	enum sp_err r;
 
 	if ((m->made = calloc(1, sizeof(*m->made))) == NULL)

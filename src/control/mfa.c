@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "control/factor.h"
 #include "control/judge.h"
+#include "control/wall.h"
 
 #define CHECK_LIFE_US	(30 * SP_US_PER_S)	/* the code is there already when it is asked for */
 #define CHECKS_MAX	10000
@@ -282,6 +283,7 @@ check_put(struct mfa_check *k)
 	p.secret_version = (uint32_t)k->secret_version;
 	p.envelope = ctl_bytes(k->envelope, k->envelope_len);
 	p.deadline_us = k->deadline_us;
+	p.wall_us = ctl_wall_dating_us();
 	ctl_link_ask(k->conn->ctl->vault, SP_MSG_CODE_PUT, &p, 0, CHECK_LIFE_US, NULL, NULL);
 }
 

@@ -10,6 +10,9 @@
 #include "base/log.h"
 #include "control/judge.h"
 #include "control/policy_msg.h"
+#include "control/wall.h"
+
+#define SAME_END_US	(20 * SP_US_PER_S)
 
 static const uint32_t order[] = { SP_POLICY_SHELL, SP_POLICY_EXEC, SP_POLICY_SFTP, SP_POLICY_SCP, SP_POLICY_FWD_LOCAL,
 	SP_POLICY_FWD_REMOTE, SP_POLICY_FWD_DYNAMIC, SP_POLICY_AGENT, SP_POLICY_X11 };
@@ -18,7 +21,7 @@ static const char *const env_always[] = { "LANG", "LC_*", "TERM", "COLORTERM" };
 static uint64_t
 boottime_of(int64_t wall_us)
 {
-	int64_t in = wall_us - sp_wall_us();
+	int64_t in = wall_us - ctl_wall_us();
 
 	return in <= 0 ? sp_now_us() : sp_now_us() + (uint64_t)in;
 }
@@ -106,6 +109,13 @@ pass_work(struct ctl_job *j, struct sp_store *s)
 	}
 }
 
+/* The same moment, read from the two clocks at different times; the judged wall time may have jumped since. */
+static int
+same_end(uint64_t a_us, uint64_t b_us)
+{
+	return (a_us > b_us ? a_us - b_us : b_us - a_us) < SAME_END_US;
+}
+
 static void
 pass_apply(struct ctl *c, const struct one *o)
 {
@@ -125,10 +135,13 @@ pass_apply(struct ctl *c, const struct one *o)
 	}
 	t->recheck_us = o->d.recheck_us;
 	t->protocols = o->d.protocols;
-	if (judge_sum(&o->d) == t->policy_sum)
-		return;
-	t->policy_sum = judge_sum(&o->d);
 	policy_msg_init(&p, &c->child.conf, &o->d);
+	if (judge_sum(&o->d) == t->policy_sum && same_end(p.msg.end_us, t->policy_end_us)) {
+		policy_msg_release(&p);
+		return;
+	}
+	t->policy_sum = judge_sum(&o->d);
+	t->policy_end_us = p.msg.end_us;
 	u.session_id = ctl_uuid_bytes(&t->row.id);
 	u.policy = &p.msg;
 	conn_send(t->conn, SP_MSG_POLICY, 0, &u);

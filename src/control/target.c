@@ -208,6 +208,7 @@ asking_reply(struct asking *a)
 	char *text = json_dumps(header, JSON_COMPACT | JSON_SORT_KEYS);
 
 	policy_msg_init(&p, &a->conn->ctl->child.conf, &a->j.decision);
+	t->policy_end_us = p.msg.end_us;
 	r.session_id = ctl_uuid_bytes(&t->row.id);
 	r.asset_id = ctl_uuid_bytes(&t->row.asset_id);
 	r.account_id = ctl_uuid_bytes(&t->account_id);

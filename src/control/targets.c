@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/wall.h"
 
 struct target *
 target_find(struct ctl *c, const struct sp_uuid *session_id)
@@ -210,7 +211,7 @@ tick_one(struct sp_hnode *n, void *arg)
 void
 target_tick(struct ctl *c, uint64_t now_us)
 {
-	struct target_now k = { c, now_us, sp_wall_us(), 0 };
+	struct target_now k = { c, now_us, ctl_wall_us(), 0 };
 
 	sp_htab_each(&c->targets, tick_one, &k);
 	if (k.rejudge)

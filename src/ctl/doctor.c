@@ -21,7 +21,7 @@ static const struct ctl_opt doctor_opts[] = {
 	{ "config", CTL_STR, .value = "FILE", .complete = "file", .flags = CTL_LOCAL,
 	  .help = "configuration to check (default /etc/sallyport/sallyport.conf)" },
 	{ "rows", CTL_FLAG, .flags = CTL_LOCAL, .help = "look through the whole database for rows that were changed behind Sallyport's back" },
-	{ "accept", CTL_STR, .value = "TABLE", .flags = CTL_LOCAL, .help = "believe the row ID of that table as it stands (root only, audited)" },
+	{ "accept", CTL_STR, .value = "TABLE", .flags = CTL_LOCAL, .help = "believe the row ID of that table as it stands (root only, audited); clock now: the machine's clock is right" },
 	{ "remove", CTL_STR, .value = "TABLE", .flags = CTL_LOCAL, .help = "remove the row ID of that table (root only, audited)" },
 	CTL_END
 };

@@ -87,6 +87,8 @@ lease_fault(const Sallyport__LeasePut *m, enum lease_op op)
 		return "no principal, or a validity above 300 s";
 	if (op == LEASE_CERTIFICATE && m->key_id[0] == 0)
 		return "no key id";
+	if (op == LEASE_CERTIFICATE && (m->wall_us <= LEASE_CERT_BACK_S * INT64_C(1000000) || m->wall_us > LEASE_WALL_MAX_US))
+		return "no time to date the certificate by";
 	return NULL;
 }
 
@@ -118,7 +120,11 @@ lease_check(const Sallyport__LeasePut *m, const uint8_t boot[16], uint64_t now_u
 	if (m->deadline_us - now_us > LEASE_LIFE_MAX_US)
 		return SP_EINVAL;
 	l->op = lease_op_of(m);
-	return (*why = lease_fault(m, l->op)) == NULL ? SP_OK : SP_EINVAL;
+	if ((*why = lease_fault(m, l->op)) != NULL)
+		return SP_EINVAL;
+	if (l->op == LEASE_CERTIFICATE)
+		l->wall_us = m->wall_us - (int64_t)now_us;
+	return SP_OK;
 }
 
 enum sp_err

@@ -17,6 +17,8 @@
 #define LEASE_ID_MAX		64
 #define LEASE_USES_MAX		4
 #define LEASE_LIFE_MAX_US	(UINT64_C(600) * 1000000)
+#define LEASE_WALL_MAX_US	INT64_C(253402300799000000)	/* the end of year 9999 */
+#define LEASE_CERT_BACK_S	60	/* a certificate is valid since then: clocks differ */
 #define LEASE_CERT_MAX_S	300	/* validity of a certificate, seconds */
 
 enum lease_op { LEASE_SIGN = 1, LEASE_CERTIFICATE, LEASE_PASSWORD };
@@ -27,6 +29,7 @@ struct lease {
 	enum lease_op		 op;
 	unsigned		 uses;		/* left */
 	uint64_t		 deadline_us;
+	int64_t			 wall_us;	/* wall time at boottime 0, by the word of control: dates certificates */
 	size_t			 bytes;		/* what it counts for */
 	struct sp_uuid		 conn, session, secret;
 	Sallyport__LeasePut	*terms;		/* owned */

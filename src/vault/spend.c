@@ -15,7 +15,6 @@
 #include "wire/sshsig.h"
 #include "wire/userauth.h"
 
-#define CERT_BACK_S	60	/* valid since: clocks differ */
 #define CERT_REPLY_MAX	((size_t)15 * 1024)
 #define SIG_REPLY_MAX	((size_t)3 * 1024)
 
@@ -178,15 +177,16 @@ cert_sources(const Sallyport__LeasePut *t, struct sp_buf *dst)
 
 /* What the lease fixes. Views borrow from t and sources. */
 static enum sp_err
-cert_fill(const Sallyport__LeasePut *t, struct sp_buf *sources, struct sp_sshcert *c, const char **why)
+cert_fill(const struct lease *l, struct sp_buf *sources, struct sp_sshcert *c, const char **why)
 {
-	int64_t now_s = sp_wall_us() / (int64_t)SP_US_PER_S;
+	const Sallyport__LeasePut *t = l->terms;
+	int64_t now_s = (l->wall_us + (int64_t)sp_now_us()) / (int64_t)SP_US_PER_S;
 	enum sp_err r = SP_OK;
 
 	*why = "the lease has an unusable principal, key id or source address";
 	c->serial = t->serial;
 	c->key_id = (struct sp_view){ (const uint8_t *)t->key_id, strlen(t->key_id) };
-	c->valid_after = (uint64_t)(now_s - CERT_BACK_S);
+	c->valid_after = (uint64_t)(now_s - LEASE_CERT_BACK_S);
 	c->valid_before = (uint64_t)now_s + t->valid_s;
 	for (size_t i = 0; i < t->n_principals && r == SP_OK; i++)
 		r = sp_sshcert_add_principal(c, t->principals[i]);
@@ -222,7 +222,7 @@ cert_issue(const struct vault *v, const struct lease *l, struct sp_view subject,
 	sp_auto_secret key = { 0 };
 	enum sp_err r;
 
-	if ((r = cert_subject(subject, &c.key, why)) != SP_OK || (r = cert_fill(l->terms, &sources, &c, why)) != SP_OK ||
+	if ((r = cert_subject(subject, &c.key, why)) != SP_OK || (r = cert_fill(l, &sources, &c, why)) != SP_OK ||
 	    (r = spend_secret(v, l, SECRET_SSH_CA, &key)) != SP_OK || (r = sp_privkey_public(&key, &ca)) != SP_OK)
 		return r;
 	randombytes_buf(nonce, sizeof(nonce));

@@ -23,6 +23,7 @@ struct codecheck {		/* waiting for the code */
 	struct sp_uuid		id, conn, user;
 	uint64_t		deadline_us;
 	struct secret_ref	ref;
+	int64_t			wall_us;	/* wall time at boottime 0, by the word of control */
 	size_t			envelope_len;
 	uint8_t			envelope[CODE_ENVELOPE];
 };
@@ -70,7 +71,7 @@ code_verify(struct vault *v, uint32_t corr, const struct codecheck *c, struct sp
 		code_result(v, corr, &c->id, r == SP_EAUTH ? SP_ECORRUPT : r, 0, NULL);
 		return;
 	}
-	r = otp_verify(secret.p, kind == OTP_CODE ? plain : "xxxxxx", sp_wall_us() / (int64_t)SP_US_PER_S, &step);
+	r = otp_verify(secret.p, kind == OTP_CODE ? plain : "xxxxxx", (c->wall_us + (int64_t)sp_now_us()) / (int64_t)SP_US_PER_S, &step);
 	if (kind == OTP_RECOVERY_CODE) {
 		otp_recovery_hash(&c->user, plain, hash);
 		code_result(v, corr, &c->id, SP_OK, 0, hash);
@@ -86,12 +87,14 @@ code_parse(const Sallyport__CodePut *b, struct codecheck *c)
 	if (sp_uuid_from(b->check_id.data, b->check_id.len, &c->id) != SP_OK ||
 	    sp_uuid_from(b->user_id.data, b->user_id.len, &c->user) != SP_OK ||
 	    (b->sealed.len == 0 && sp_uuid_from(b->conn_id.data, b->conn_id.len, &c->conn) != SP_OK) ||
-	    secret_ref_parse(&b->secret_id, b->secret_version, &c->ref) != SP_OK || b->envelope.len == 0)
+	    secret_ref_parse(&b->secret_id, b->secret_version, &c->ref) != SP_OK || b->envelope.len == 0 ||
+	    b->wall_us <= 0 || b->wall_us > LEASE_WALL_MAX_US)
 		return SP_EINVAL;
 	if (b->envelope.len > sizeof(c->envelope))
 		return SP_ESIZE;
 	memcpy(c->envelope, b->envelope.data, c->envelope_len = b->envelope.len);
 	c->deadline_us = b->deadline_us;
+	c->wall_us = b->wall_us - (int64_t)sp_now_us();
 	return SP_OK;
 }
 

@@ -458,6 +458,7 @@ lease_make(struct rig *r, const struct peer *session, const struct stored *s, st
 		m->n_principals = m->n_source_addresses = 1;
 		m->key_id = key_id;
 		m->valid_s = 300;
+		m->wall_us = sp_wall_us();
 		m->serial = 4711;
 	}
 }

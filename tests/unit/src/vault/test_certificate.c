@@ -111,6 +111,22 @@ every_field_comes_from_the_lease(void **state)
 	assert_null(strstr(sp_buf_cstr(&said), "permit-X11-forwarding"));
 }
 
+static void
+is_dated_by_the_word_of_control_and_not_by_the_machines_clock(void **state)
+{
+	sp_auto(sp_buf_release) struct sp_buf cert = { .max = 65536 };
+	struct sp_sshcert c;
+	struct lease_msg l;
+
+	(void)state;
+	lease_make(&r, &session, &ca, &l);
+	l.m.wall_us = INT64_C(4102444800) * (int64_t)SP_US_PER_S;
+	assert_int_equal(ask_subject(&l, &cert), SP_OK);
+	assert_int_equal(sp_sshcert_decode((struct sp_view){ cert.p, cert.len }, &c), SP_OK);
+	assert_true(c.valid_after >= UINT64_C(4102444800) - 60 && c.valid_after < UINT64_C(4102444800) + 60);
+	assert_int_equal(c.valid_before - c.valid_after, 360);
+}
+
 static char bad_text[160];
 static void principal(struct lease_msg *l) { l->principal[0] = bad_text; }
 static void source(struct lease_msg *l) { l->source[0] = bad_text; }
@@ -118,6 +134,9 @@ static void key_id(struct lease_msg *l) { l->m.key_id = bad_text; }
 static void no_principal(struct lease_msg *l) { l->m.n_principals = 0; }
 static void too_long(struct lease_msg *l) { l->m.valid_s = 301; }
 static void no_time(struct lease_msg *l) { l->m.valid_s = 0; }
+static void no_date(struct lease_msg *l) { l->m.wall_us = 0; }
+static void before_dates(struct lease_msg *l) { l->m.wall_us = 60 * (int64_t)SP_US_PER_S; }
+static void beyond_dates(struct lease_msg *l) { l->m.wall_us = INT64_MAX; }
 
 static void
 issues_nothing_with_a_doubtful_field(void **state)
@@ -128,6 +147,7 @@ issues_nothing_with_a_doubtful_field(void **state)
 		{ source, "0.0.0.0/33", SP_EINVAL }, { source, "10.0.0.1,10.0.0.2", SP_EINVAL }, { source, "host", SP_EINVAL },
 		{ source, "", SP_EINVAL }, { key_id, "a\033[2J", SP_EINVAL },
 		{ key_id, "", SP_ENOENT }, { no_principal, "", SP_ENOENT }, { too_long, "", SP_ENOENT }, { no_time, "", SP_ENOENT },
+		{ no_date, "", SP_ENOENT }, { before_dates, "", SP_ENOENT }, { beyond_dates, "", SP_ENOENT },
 	};
 
 	(void)state;
@@ -205,6 +225,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(openssh_accepts_what_is_issued_by_each_kind_of_authority),
 		cmocka_unit_test(every_field_comes_from_the_lease),
+		cmocka_unit_test(is_dated_by_the_word_of_control_and_not_by_the_machines_clock),
 		cmocka_unit_test(issues_nothing_with_a_doubtful_field),
 		cmocka_unit_test(certifies_plain_session_keys_only),
 		cmocka_unit_test(issues_one_for_one_lease),

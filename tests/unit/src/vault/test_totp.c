@@ -72,6 +72,8 @@ enrols_with_a_secret_that_only_the_caller_can_open(void **state)
 	sp_secret_release(&plain);
 }
 
+static int64_t wall_off_us;	/* of control's time from the machine's */
+
 static void
 put(const struct sp_uuid *id, const struct sp_uuid *secret, uint64_t deadline_us)
 {
@@ -84,6 +86,7 @@ put(const struct sp_uuid *id, const struct sp_uuid *secret, uint64_t deadline_us
 	m.secret_version = 1;
 	m.envelope = bytes_of(kept.envelope, kept.len);
 	m.deadline_us = deadline_us;
+	m.wall_us = sp_wall_us() + wall_off_us;
 	peer_send(&r.control, SP_MSG_CODE_PUT, &m, -1);
 }
 
@@ -141,6 +144,24 @@ names_the_step_of_a_right_code_and_nothing_of_a_wrong_one(void **state)
 	assert_int_equal(m->step, 0);
 	assert_int_equal(check("hello")->err, SP_EAUTH);
 	assert_int_equal(check("")->err, SP_EAUTH);
+}
+
+/* Of the moment when the machine's clock was an hour ahead. */
+static void
+a_code_is_judged_by_the_word_of_control_and_not_by_the_machines_clock(void **state)
+{
+	char code[OTP_DIGITS + 1];
+	int64_t step = right(code), later = step + 3600 / OTP_STEP_S;
+	const Sallyport__CodeResult *m;
+
+	(void)state;
+	assert_int_equal(otp_code(kept.secret, (uint64_t)later, code), SP_OK);
+	assert_int_equal(check(code)->err, SP_EAUTH);
+	wall_off_us = INT64_C(3600) * (int64_t)SP_US_PER_S;
+	m = check(code);
+	assert_int_equal(m->err, SP_OK);
+	assert_int_equal(m->step, later);
+	wall_off_us = 0;
 }
 
 static void
@@ -213,6 +234,7 @@ a_secret_of_another_row_or_kind_is_none(void **state)
 	m.secret_version = 1;
 	m.envelope = bytes_of(key.envelope.p, key.envelope.len);
 	m.deadline_us = sp_now_us() + 60 * SP_US_PER_S;
+	m.wall_us = sp_wall_us();
 	peer_send(&r.control, SP_MSG_CODE_PUT, &m, -1);
 	give(&session, &id, "123456");
 	a = peer_wait(&r.control, SP_MSG_CODE_RESULT, 0);
@@ -238,6 +260,10 @@ a_code_may_come_sealed_by_a_client(void **state)
 	m.secret_version = 1;
 	m.envelope = bytes_of(kept.envelope, kept.len);
 	m.sealed = bytes_of(box.p, box.len);
+	m.wall_us = 0;
+	a = peer_ask(&r.control, SP_MSG_CODE_PUT, &m, SP_MSG_CODE_RESULT);
+	assert_int_equal(a->err, SP_EINVAL);	/* without a time there is no right code */
+	m.wall_us = sp_wall_us();
 	a = peer_ask(&r.control, SP_MSG_CODE_PUT, &m, SP_MSG_CODE_RESULT);
 	assert_int_equal(a->err, SP_OK);
 	assert_int_equal(a->step, step);
@@ -280,6 +306,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(enrols_with_a_secret_that_only_the_caller_can_open),
 		cmocka_unit_test(names_the_step_of_a_right_code_and_nothing_of_a_wrong_one),
+		cmocka_unit_test(a_code_is_judged_by_the_word_of_control_and_not_by_the_machines_clock),
 		cmocka_unit_test(hashes_a_recovery_code_as_it_was_listed),
 		cmocka_unit_test(a_check_is_for_one_code_within_its_time_and_of_its_connection),
 		cmocka_unit_test(a_secret_of_another_row_or_kind_is_none),
