@@ -34,7 +34,7 @@ const char *
 sp_proc_name(enum sp_proc p)
 {
 	static const char *const lower[SP_PROC_N] = { "monitor", "vault", "control", "gate", "zygote", "session", "scribe",
-	    "dialer", "courier", "ctl" };
+	    "dialer", "courier", "ctl", "shell" };
 
 	return (unsigned)p < SP_PROC_N ? lower[p] : "unknown";
 }

@@ -13,7 +13,9 @@
 #include "base/log.h"
 #include "control/api_bulk.h"
 #include "control/api_tree.h"
+#include "control/mfa.h"
 #include "control/methods.h"
+#include "control/shell.h"
 #include "control/wall.h"
 
 #define CLIENTS_MAX	256
@@ -67,6 +69,9 @@ call_free(struct api_call *c)
 		c->client->calls--;
 		client_unref(c->client);
 	}
+	if (c->shell != NULL)
+		shell_call_done(c->shell);
+	shell_unref(c->shell);
 	conn_unref(c->conn);
 	json_decref(c->params);
 	json_decref(c->out);
@@ -90,6 +95,12 @@ api_actor(const struct api_call *c)
 	return *c->caller.login ? c->caller.login : c->local_root ? "root" : "";
 }
 
+const void *
+api_line(const struct api_call *c)
+{
+	return c->client != NULL ? (const void *)c->client : (const void *)c->shell;
+}
+
 /* ---- the answer ---- */
 
 static struct sp_chan *
@@ -97,6 +108,8 @@ call_chan(const struct api_call *c)
 {
 	if (c->client != NULL)
 		return c->client->chan;
+	if (c->shell != NULL)
+		return shell_chan(c->shell);
 	return conn_alive(c->conn) ? c->conn->chan : NULL;
 }
 
@@ -111,6 +124,7 @@ call_send(struct api_call *c, const char *text, size_t n, int more)
 	r.err = c->err;
 	r.text = c->text;
 	r.more = more;
+	r.mfa = c->mfa;
 	r.body = ctl_bytes(text, n);
 	return sp_chan_send(chan, SP_MSG_CALL_REPLY, c->corr, &r, &c->fd, !more && c->fd >= 0 ? 1 : 0);
 }
@@ -262,8 +276,8 @@ call_identify(struct api_call *c, struct sp_store *s)
 	    (c->caller.valid_until_us != 0 && ctl_wall_us() >= c->caller.valid_until_us) ||
 	    (c->conn != NULL && c->caller.epoch != c->conn->epoch)))
 		return api_fail(c, SP_EACCES, "the user is not active");
-	if (c->conn != NULL)
-		c->role = SP_STORE_ROLE_USER;	/* a session process does not carry an administrator's power */
+	if (c->conn != NULL && c->shell == NULL)
+		c->role = SP_STORE_ROLE_USER;	/* a session process by itself does not carry an administrator's power */
 	return SP_OK;
 }
 
@@ -279,6 +293,32 @@ call_permit(struct api_call *c)
 	    (c->m->who != API_ALL || c->local_root || sp_uuid_is_null(&c->caller.role_department_id)))
 		return SP_OK;
 	return api_fail(c, SP_EACCES, "%s needs %s", c->m->name, need[c->m->who]);
+}
+
+/* Over SSH, what changes something may want a one-time code of late. Who has none yet looks after his own keys, password and
+ * codes without; more than that he does with a second factor only. */
+static enum sp_err
+call_second_factor(struct api_call *c, struct sp_store *s)
+{
+	char value[SP_STORE_VALUE_MAX + 1] = "";
+	int enrolled = 0;
+	int64_t interval_s;
+	enum sp_err r;
+
+	/* Taking one's own codes away is checked with a code by itself; it could not be the same one. */
+	if (c->shell == NULL || c->m->audit == NULL || (c->role == SP_STORE_ROLE_USER && strcmp(c->m->name, "user.totp.remove") == 0))
+		return SP_OK;
+	if ((r = sp_store_setting_get(s, API_ADMIN_MFA, value, sizeof(value))) == SP_ENOENT)
+		return SP_OK;
+	if (r != SP_OK || (r = mfa_enrolled(s, &c->caller.id, &enrolled)) != SP_OK)
+		return api_store(c, r, "the second factor");
+	if ((interval_s = strtoll(value, NULL, 10)) <= 0 || (!enrolled && c->m->who == API_SELF) ||
+	    !mfa_wanted(c->conn, &c->caller.id, interval_s))
+		return SP_OK;
+	c->mfa = enrolled;
+	return api_fail(c, SP_EACCES, enrolled ? "that wants a one-time code: use a terminal (ssh -t)" :
+	    "that wants a one-time code and you have no second factor yet: set one up with 'ssh -t %s totp enrol'",
+	    c->ctl->child.conf.bastion_name);
 }
 
 static void
@@ -324,7 +364,7 @@ call_work(struct ctl_job *j, struct sp_store *s)
 		call_run(c, s, fn, CTL_WRITE);
 		return;
 	}
-	if (call_identify(c, s) == SP_OK && call_permit(c) == SP_OK) {
+	if (call_identify(c, s) == SP_OK && call_permit(c) == SP_OK && call_second_factor(c, s) == SP_OK) {
 		c->is_authorised = 1;
 		call_run(c, s, c->m->work, c->m->lane);
 	}
@@ -479,8 +519,8 @@ call_start(struct api_call *c, const Sallyport__CallAsk *q)
 	ctl_job_run(c->ctl, c->m->lane, &c->job);
 }
 
-void
-api_session_call(struct conn *cn, uint32_t corr, const Sallyport__CallAsk *q)
+static void
+call_of_conn(struct shell *sh, struct conn *cn, uint32_t corr, const Sallyport__CallAsk *q)
 {
 	struct api_call *c = calloc(1, sizeof(*c));
 
@@ -488,6 +528,7 @@ api_session_call(struct conn *cn, uint32_t corr, const Sallyport__CallAsk *q)
 		conn_kill(cn, NULL, "out of memory", "system");
 		return;
 	}
+	c->shell = sh != NULL ? shell_ref(sh) : NULL;
 	c->ctl = cn->ctl;
 	c->conn = conn_ref(cn);
 	c->corr = corr;
@@ -495,6 +536,18 @@ api_session_call(struct conn *cn, uint32_t corr, const Sallyport__CallAsk *q)
 	c->caller.id = cn->user_id;
 	(void)sp_strlcpy(c->source, cn->source_text, sizeof(c->source));
 	call_start(c, q);
+}
+
+void
+api_session_call(struct conn *cn, uint32_t corr, const Sallyport__CallAsk *q)
+{
+	call_of_conn(NULL, cn, corr, q);
+}
+
+void
+api_shell_call(struct shell *sh, struct conn *cn, uint32_t corr, const Sallyport__CallAsk *q)
+{
+	call_of_conn(sh, cn, corr, q);
 }
 
 /* ---- the socket ---- */

@@ -43,11 +43,13 @@ struct api_call {
 	struct ctl		*ctl;
 	struct api_client	*client;	/* one of client and conn */
 	struct conn		*conn;
+	struct shell		*shell;		/* of conn: a command line over SSH; NULL: the session itself */
 	uint32_t		 corr;
 	const struct api_method	*m;
 	/* who calls: filled by the first step */
 	int64_t			 uid;		/* -1: over SSH */
 	int			 local_root;	/* uid 0 or our own, not bound to a user */
+	int			 mfa;		/* refused, but a one-time code and the same call again would do */
 	int			 owner;		/* uid 0 or our own, bound or not, acting as nobody else */
 	char			 as_user[SP_STORE_LOGIN_MAX + 1];
 	struct sp_store_user	 caller;
@@ -122,6 +124,9 @@ json_t		*api_pubkey(const void *blob, size_t n, const char *comment);	/* "ssh-ed
 void		 api_department_name(struct sp_store *s, const struct sp_uuid *id, json_t *o);	/* o.department */
 void		 api_epoch(struct api_call *c, const struct sp_store_user *u, const char *reason);
 const char	*api_actor(const struct api_call *c);
+/* The command line that calls, to be compared only; NULL: a session itself. */
+const void	*api_line(const struct api_call *c);
+#define API_ADMIN_MFA	"admin_mfa_s"	/* setting: over SSH, seconds that a one-time code counts for changes; 0: none is asked */
 
 /* Used by several nouns. */
 /* The user that `login` names, or the caller: looking needs an auditor's role, changing an administrator's; oneself may always. */

@@ -120,7 +120,7 @@ import_of(struct api_call *c)
 		sp_list_each(it, &c->ctl->bulk->imports) {
 			struct bulk_import *im = sp_container(it, struct bulk_import, link);
 
-			if (im->owner == c->client && sp_uuid_equal(&im->id, &id))
+			if (im->owner == api_line(c) && sp_uuid_equal(&im->id, &id))
 				return im;
 		}
 	(void)api_fail(c, SP_ENOENT, "there is no import of that id on this connection: begin again");
@@ -163,8 +163,8 @@ import_begin(struct api_call *c, struct sp_store *s)
 	char id[SP_UUID_SIZE];
 
 	(void)s;
-	if (c->client == NULL) {
-		(void)api_fail(c, SP_ESTATE, "rows are staged over the local socket only");
+	if (api_line(c) == NULL) {
+		(void)api_fail(c, SP_ESTATE, "rows are staged by a command line only");
 		return;
 	}
 	if (begin_options(c, &o) != SP_OK)
@@ -173,7 +173,7 @@ import_begin(struct api_call *c, struct sp_store *s)
 	if (b->n >= IMPORTS_MAX || (im = calloc(1, sizeof(*im))) == NULL) {
 		(void)api_fail(c, SP_EBUSY, "%d imports are under way: wait for one to end", IMPORTS_MAX);
 	} else {
-		im->owner = c->client;
+		im->owner = api_line(c);
 		im->o = o;
 		im->rows.max = SP_BULK_BYTES_MAX;
 		sp_list_init(&im->secrets);

@@ -161,6 +161,10 @@ sys_settings_set(struct api_call *c, struct sp_store *s)
 		(void)api_fail(c, SP_EACCES, "permissions (may_...) are given by root of this machine only: run this as root, without --as");
 		return;
 	}
+	if (strcmp(key, API_ADMIN_MFA) == 0 && (strspn(value, "0123456789") != strlen(value) || *value == '\0' || strtoll(value, NULL, 10) > 43200)) {
+		(void)api_fail(c, SP_EINVAL, API_ADMIN_MFA " is a number of seconds up to 43200 (12 h); 0: no code is asked for");
+		return;
+	}
 	if (api_store(c, sp_store_setting_set(s, key, value), key) != SP_OK)
 		return;
 	(void)sp_strlcpy(c->what, key, sizeof(c->what));

@@ -480,11 +480,11 @@ key_match(const struct sp_store_user_key *k, void *arg)
 	struct key_find *f = arg;
 
 	f->seen++;
-	if (strcmp(k->fingerprint, f->fingerprint) != 0)
-		return 0;
-	f->id = k->id;
-	f->found = 1;
-	return 1;
+	if (strcmp(k->fingerprint, f->fingerprint) == 0) {
+		f->id = k->id;
+		f->found = 1;
+	}
+	return 0;
 }
 
 void
@@ -505,6 +505,11 @@ user_key_remove(struct api_call *c, struct sp_store *s)
 		return;
 	if (!f.found) {
 		(void)api_fail(c, SP_ENOENT, "%s has no key %s", u.login, fingerprint);
+		return;
+	}
+	if (f.seen == 1 && api_is_self(c, &u.id) && *u.password_hash == '\0') {
+		(void)api_fail(c, SP_ECONFLICT, "that is your only key and you have no password, so you could not log in again: "
+		    "add another key first");
 		return;
 	}
 	if (api_store(c, sp_store_user_key_delete(s, &f.id, SP_STORE_ANY_VERSION), "the key") != SP_OK)

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "control/conn_again.h"
 #include "control/mfa.h"
+#include "control/shell.h"
 
 #define CONN_WORK_MAX	512u	/* questions of one connection under way: a session has 64 channels, 16 targets, 256 forwards */
 
@@ -213,7 +214,7 @@ conn_kill(struct conn *cn, struct target *t, const char *reason, const char *by)
 		k.session_id = ctl_uuid_bytes(&t->row.id);
 		t->killed = 1;
 	} else {
-		cn->dying = 1;
+		cn->dying = 1;	/* its command lines get no answer any more, and end with it (shell.c) */
 	}
 	k.reason = ctl_str(reason);
 	k.by = ctl_str(by);
@@ -353,6 +354,9 @@ conn_dispatch(struct conn *cn, struct sp_msg *m)
 	case SP_MSG_MFA_ASK:
 		mfa_ask(cn, m->corr, (Sallyport__MfaAsk *)m->body);
 		break;
+	case SP_MSG_SHELL_ASK:
+		shell_ask(cn, m);
+		break;
 	case SP_MSG_CALL_ASK:
 		api_session_call(cn, m->corr, (Sallyport__CallAsk *)m->body);
 		break;
@@ -441,6 +445,7 @@ conn_new(struct ctl *c, const Sallyport__Attach *a, int *pidfd, struct conn **re
 	cn->source_port = (uint16_t)a->source_port;
 	sp_list_init(&cn->targets);
 	sp_list_init(&cn->held);
+	sp_list_init(&cn->shells);
 	if (sp_netaddr_parse(a->source_ip, &cn->source) == SP_OK)
 		sp_netaddr_text(&cn->source, cn->source_text);
 	else
@@ -467,6 +472,7 @@ conn_remove(struct conn *cn)
 	sp_chan_free(cn->chan);
 	cn->chan = NULL;
 	cn->dying = 1;
+	shell_conn_gone(cn);
 	conn_unref(cn);
 }
 

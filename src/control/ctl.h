@@ -67,6 +67,7 @@ struct ctl {
 	struct mfa		*mfa;
 	struct inners		*inners;
 	struct api		*api;
+	unsigned		 shells_n;		/* command lines over SSH (shell.c) */
 	struct leftover		*leftover;		/* NULL before the scribe parent was there */
 	struct boot		*boot;
 	struct alarms		*alarms;
@@ -136,6 +137,10 @@ struct conn {
 	/* menu.c */
 	struct conn_menu	*menu;		/* a list that the session is fetching; NULL: none */
 	int			 menu_busy;	/* a menu job runs */
+	/* shell.c: command lines of this user */
+	struct sp_list		 shells;
+	unsigned		 shells_n, shells_minute;
+	uint64_t		 shells_since_us;	/* of shells_minute */
 };
 
 struct conn	*conn_find(struct ctl *c, const struct sp_uuid *id);
@@ -297,6 +302,8 @@ void		 boot_carry(struct ctl *c);	/* a new audit segment begins: repeat who is l
 enum sp_err	 api_new(struct ctl *c, int listen_fd) SP_MUST_USE;
 void		 api_free(struct ctl *c);
 void		 api_session_call(struct conn *cn, uint32_t corr, const Sallyport__CallAsk *q);
+struct shell;
+void		 api_shell_call(struct shell *sh, struct conn *cn, uint32_t corr, const Sallyport__CallAsk *q);	/* its connection */
 
 /* The settings in force, for worker threads: a reload replaces child.conf under their feet. */
 void		 ctl_conf_copy(const struct ctl *c, struct sp_config *ret);

@@ -67,10 +67,11 @@ call_on_msg(struct sp_chan *chan, struct sp_msg *m, void *arg)
 	Sallyport__CallReply *r = (Sallyport__CallReply *)m->body;
 
 	(void)chan;
-	if (k->done || m->id != SP_MSG_CALL_REPLY || m->corr != k->corr)
+	if (k == NULL || k->done || m->id != SP_MSG_CALL_REPLY || m->corr != k->corr)
 		return;
 	k->a->reached = 1;
 	if (r->err != SP_OK) {
+		k->a->mfa = r->mfa;
 		answer_fail(k->a, r->err < SP_ERR_N ? (enum sp_err)r->err : SP_EINTERNAL, r->text);
 		k->done = 1;
 		return;
@@ -92,7 +93,7 @@ call_on_close(struct sp_chan *chan, enum sp_err why, const char *what, void *arg
 
 	(void)chan;
 	(void)what;
-	if (k->done)
+	if (k == NULL || k->done)
 		return;
 	k->done = 1;
 	if (why == SP_EVERSION)
@@ -176,6 +177,41 @@ call_wait(struct sp_chan *chan, struct call *k, int timeout_ms)
 	return k->a->err;
 }
 
+static enum sp_err
+call_run(struct ctl *c, struct sp_chan *chan, struct call *k, const char *method, const json_t *params, int timeout_ms)
+{
+	k->corr = sp_chan_corr(chan);
+	return call_send(c, chan, k, method, params) != SP_OK ? k->a->err : call_wait(chan, k, timeout_ms);
+}
+
+/* Over SSH there is one channel for the whole command, made for it by control. */
+static enum sp_err
+call_in_place(struct ctl *c, enum sp_proc peer, struct call *k, const char *method, const json_t *params, int timeout_ms)
+{
+	struct sp_chan *chan = c->place->chan;
+
+	if (peer != SP_PROC_CONTROL)
+		return answer_fail(k->a, SP_EUNAVAIL, "control does not answer, and over SSH nobody else does: use the command line on "
+		    "the bastion");
+	sp_chan_set_arg(chan, k);
+	(void)call_run(c, chan, k, method, params, timeout_ms);
+	if (k->a->mfa && c->is_tty && c->place->code(c) == SP_OK) {
+		struct ctl_answer *a = k->a;
+
+		*a = (struct ctl_answer){ .fd = -1 };
+		*k = (struct call){ .a = a };
+		(void)call_run(c, chan, k, method, params, timeout_ms);
+	}
+	sp_chan_set_arg(chan, NULL);
+	return k->a->err;
+}
+
+enum sp_err
+ctl_place_chan(int fd, struct sp_chan **ret)
+{
+	return sp_chan_new(fd, SP_PROC_SHELL, SP_PROC_CONTROL, call_on_msg, call_on_close, NULL, ret);
+}
+
 enum sp_err
 ctl_ask(struct ctl *c, enum sp_proc peer, const char *method, const json_t *params, int timeout_ms, struct ctl_answer *ret)
 {
@@ -184,18 +220,29 @@ ctl_ask(struct ctl *c, enum sp_proc peer, const char *method, const json_t *para
 	int fd = -1;
 
 	*ret = (struct ctl_answer){ .fd = -1 };
+	if (c->place != NULL)
+		return call_in_place(c, peer, &k, method, params, timeout_ms);
 	if (call_connect(peer == SP_PROC_MONITOR ? c->monitor_socket : c->socket, ret, &fd) != SP_OK)
 		return ret->err;
 	if (sp_chan_new(fd, SP_PROC_CTL, peer, call_on_msg, call_on_close, &k, &chan) != SP_OK)
 		return answer_fail(ret, SP_ENOMEM, "out of memory");
-	k.corr = sp_chan_corr(chan);
-	if (call_send(c, chan, &k, method, params) != SP_OK)
-		return ret->err;
-	return call_wait(chan, &k, timeout_ms);
+	return call_run(c, chan, &k, method, params, timeout_ms);
+}
+
+static enum sp_err
+ctl_call_within(struct ctl *c, const char *method, const json_t *params, int timeout_ms, json_t **ret_body)
+{
+	ctl_auto_answer a = { .fd = -1 };
+
+	if (ctl_ask(c, SP_PROC_CONTROL, method, params, timeout_ms, &a) != SP_OK)
+		return ctl_answer_fail(c, &a);
+	*ret_body = a.body != NULL ? sp_steal(&a.body) : json_object();
+	return *ret_body != NULL ? SP_OK : ctl_fail(c, SP_ENOMEM, "out of memory");
 }
 
 struct ctl_line {
 	struct sp_chan	*chan;
+	int		 shared;	/* the one of c->place */
 	struct call	 k;
 };
 
@@ -208,6 +255,12 @@ ctl_line_open(struct ctl *c, struct ctl_line **ret)
 
 	if (l == NULL)
 		return ctl_fail(c, SP_ENOMEM, "out of memory");
+	*ret = l;
+	if (c->place != NULL) {
+		l->shared = 1;
+		return SP_OK;
+	}
+	*ret = NULL;
 	if (call_connect(c->socket, &a, &fd) != SP_OK) {
 		free(l);
 		return ctl_answer_fail(c, &a);
@@ -226,6 +279,8 @@ ctl_line_call(struct ctl *c, struct ctl_line *l, const char *method, const json_
 {
 	ctl_auto_answer a = { .fd = -1 };
 
+	if (l->shared)
+		return ctl_call_within(c, method, params, timeout_ms, ret_body);
 	l->k = (struct call){ .a = &a, .corr = sp_chan_corr(l->chan) };
 	if (call_send(c, l->chan, &l->k, method, params) == SP_OK)
 		(void)!call_wait(l->chan, &l->k, timeout_ms);
@@ -242,7 +297,8 @@ ctl_line_free(struct ctl_line *l)
 {
 	if (l == NULL)
 		return;
-	sp_chan_free(l->chan);
+	if (!l->shared)
+		sp_chan_free(l->chan);
 	free(l);
 }
 
@@ -314,10 +370,5 @@ ctl_answer_fail(struct ctl *c, const struct ctl_answer *a)
 enum sp_err
 ctl_call(struct ctl *c, const char *method, const json_t *params, json_t **ret_body)
 {
-	ctl_auto_answer a = { .fd = -1 };
-
-	if (ctl_ask(c, SP_PROC_CONTROL, method, params, c->timeout_ms, &a) != SP_OK)
-		return ctl_answer_fail(c, &a);
-	*ret_body = a.body != NULL ? sp_steal(&a.body) : json_object();
-	return *ret_body != NULL ? SP_OK : ctl_fail(c, SP_ENOMEM, "out of memory");
+	return ctl_call_within(c, method, params, c->timeout_ms, ret_body);
 }

@@ -9,6 +9,7 @@
 
 struct ctl_answer {
 	enum sp_err	 err;
+	int		 mfa;		/* refused, but a one-time code and the same question again would do */
 	int		 reached;	/* somebody answered: err and text are theirs */
 	char		 text[1024];	/* plain or not: escape before showing */
 	json_t		*body;		/* owned; NULL if there was none */
@@ -31,5 +32,8 @@ void		ctl_line_free(struct ctl_line *l);
 static inline void ctl_line_freep(struct ctl_line **l) { ctl_line_free(*l); *l = NULL; }
 /* Show the error of an answer as "what went wrong: what to do"; returns its err. */
 enum sp_err	ctl_answer_fail(struct ctl *c, const struct ctl_answer *a);
+
+/* The channel of a struct ctl_place, on this descriptor (taken). */
+enum sp_err	ctl_place_chan(int fd, struct sp_chan **ret) SP_MUST_USE;
 
 #endif

@@ -46,6 +46,15 @@ enum ctl_show {
 	CTL_TEXT,	/* lines to be printed as they are, once they are known to be plain */
 };
 struct ctl;
+struct sp_secret;
+/* Where a command runs that is not on its caller's machine (src/shell): no files, no sockets, no terminal of its own. */
+struct ctl_place {
+	struct sp_chan	*chan;		/* to control */
+	/* One line from the person, without echo. Shows its own errors. */
+	enum sp_err	(*prompt)(struct ctl *c, const char *prompt, struct sp_secret *ret);
+	/* A one-time code was asked for, and was right. Shows nothing on failure. */
+	enum sp_err	(*code)(struct ctl *c);
+};
 struct ctl_cmd {
 	const char		*verb;		/* "create", "member add"; "" for a noun that is its own verb */
 	const char		*help;		/* one line */
@@ -73,6 +82,7 @@ struct ctl {
 	char			 monitor_socket[108];
 	char			 run_dir[96];
 	const char		*as_user;	/* NULL: who calls */
+	const struct ctl_place	*place;		/* NULL: on the caller's machine */
 	int			 json;
 	int			 timeout_ms;
 	FILE			*out, *err;
@@ -101,8 +111,11 @@ const struct ctl_noun *ctl_noun_find(const char *name);
 const struct ctl_cmd *ctl_cmd_find(const struct ctl_noun *n, int argc, char **argv, int *ret_words);
 
 /* parse.c */
+/* Over SSH a file of the caller is not here: only "-" is, standard input, and not on a terminal. name: for the message. */
+enum sp_err	 ctl_check_file(struct ctl *c, const char *name, const char *path) SP_MUST_USE;
 enum sp_err	 ctl_parse_globals(struct ctl *c, int *argc, char **argv) SP_MUST_USE;	/* removes them from argv */
 enum sp_err	 ctl_parse(struct ctl *c, int argc, char **argv) SP_MUST_USE;
+enum sp_err	 ctl_parse_arg(struct ctl *c, const struct ctl_opt *o, const char *value) SP_MUST_USE;	/* as if it had been given */
 const char	*ctl_local_str(const struct ctl *c, const char *name);		/* NULL if not given */
 int64_t		 ctl_local_int(const struct ctl *c, const char *name, int64_t def);
 int		 ctl_local_flag(const struct ctl *c, const char *name);

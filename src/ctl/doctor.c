@@ -324,12 +324,14 @@ doctor_run(struct ctl *c)
 		return ctl_local_str(c, "accept") != NULL ? doctor_mend(c, "rows.accept", ctl_local_str(c, "accept")) :
 		    ctl_local_str(c, "remove") != NULL ? doctor_mend(c, "rows.remove", ctl_local_str(c, "remove")) : doctor_rows(c);
 	}
-	doctor_config(&d);
-	doctor_clock(&d);
-	doctor_disk(&d);
-	doctor_files(&d);
-	doctor_run_dir(&d);
-	doctor_monitor(&d);
+	if (c->place == NULL) {		/* over SSH control's own checks are all */
+		doctor_config(&d);
+		doctor_clock(&d);
+		doctor_disk(&d);
+		doctor_files(&d);
+		doctor_run_dir(&d);
+		doctor_monitor(&d);
+	}
 	doctor_control(&d);
 	r = c->json ? ctl_print_json(c, d.rows) : doctor_print(&d);
 	json_decref(d.rows);

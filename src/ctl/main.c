@@ -15,6 +15,7 @@
 #define CTL_WORDS_MAX	4		/* words of a verb */
 
 const struct ctl_noun *const ctl_nouns[] = {
+	&ctl_noun_key, &ctl_noun_totp, &ctl_noun_passwd, &ctl_noun_whoami,
 	&ctl_noun_user, &ctl_noun_group, &ctl_noun_department, &ctl_noun_asset, &ctl_noun_asset_group, &ctl_noun_zone, &ctl_noun_account,
 	&ctl_noun_ca, &ctl_noun_grant, &ctl_noun_import, &ctl_noun_export, &ctl_noun_sweep, &ctl_noun_session, &ctl_noun_vault, &ctl_noun_access, &ctl_noun_audit,
 	&ctl_noun_settings, &ctl_noun_outbox, &ctl_noun_known_hosts, &ctl_noun_doctor, &ctl_noun_status,
@@ -311,7 +312,9 @@ main_command(struct ctl *c, int argc, char **argv)
 		ctl_help(ctl_local_flag(c, "help") ? c->out : c->err, NULL, NULL);
 		return ctl_local_flag(c, "help") ? SP_OK : SP_EUSAGE;
 	}
-	if ((c->noun = ctl_noun_find(argv[1])) == NULL)
+	if ((c->noun = ctl_noun_find(argv[1])) == NULL && c->place != NULL)
+		return ctl_fail(c, SP_EUSAGE, "there is no command \"%s\": see 'help'. A target is named ACCOUNT@ASSET", argv[1]);
+	if (c->noun == NULL)
 		return ctl_fail(c, SP_EUSAGE, "there is no command \"%s\": see 'sallyport help'", argv[1]);
 	c->cmd = ctl_cmd_find(c->noun, argc - 2, argv + 2, &words);
 	if (ctl_local_flag(c, "help")) {

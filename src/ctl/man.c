@@ -141,6 +141,8 @@ static const char man_head[] =
 	"administrator; any other account must be bound to a user with\n"
 	".Cm user update Fl \\-os\\-uid .\n"
 	"Objects are named by name or by id.\n"
+	"The same commands are given over SSH, see\n"
+	".Xr sallyport 7 .\n"
 	".Pp\n"
 	"Secrets are never arguments: they come from the terminal, a file or a descriptor, and are sealed to the vault's\n"
 	"public key before they leave this program.\n"

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/str.h"
@@ -134,10 +135,23 @@ parse_time(struct ctl *c, const struct ctl_opt *o, const char *s)
 	return parse_set(c, o, json_string(sp_rfc3339(at_us, text, sizeof(text))));
 }
 
+enum sp_err
+ctl_check_file(struct ctl *c, const char *name, const char *path)
+{
+	if (c->place == NULL)
+		return SP_OK;
+	if (strcmp(path, "-") != 0)
+		return ctl_fail(c, SP_EUSAGE, "%s: your files are not on this machine: give - and send it on standard input (ssh ... < FILE), "
+		    "or use the command line there", name);
+	if (c->is_tty)
+		return ctl_fail(c, SP_EUSAGE, "%s: a terminal has no standard input to send: leave out -t", name);
+	return SP_OK;
+}
+
 static enum sp_err
 parse_read(struct ctl *c, const char *path, struct sp_buf *b)
 {
-	FILE *f = fopen(path, "re");
+	FILE *f = strcmp(path, "-") == 0 ? fdopen(dup(STDIN_FILENO), "re") : fopen(path, "re");
 	char chunk[4096];
 	size_t n;
 	enum sp_err r = SP_OK;
@@ -229,6 +243,10 @@ parse_words(struct ctl *c, const struct ctl_opt *o, const char *s)
 static enum sp_err
 parse_value(struct ctl *c, const struct ctl_opt *o, const char *s)
 {
+	if (o->complete != NULL && strcmp(o->complete, "file") == 0)
+		CTL_TRY(ctl_check_file(c, o->name, s));
+	if (c->place != NULL && o->type == CTL_INT && strlen(o->name) > 3 && strcmp(o->name + strlen(o->name) - 3, "-fd") == 0)
+		return ctl_fail(c, SP_EUSAGE, "--%s: there are no open descriptors over SSH: use standard input", o->name);
 	if (strlen(s) > PARSE_VALUE_MAX)
 		return ctl_fail(c, SP_ESIZE, "%s%s: longer than %d bytes: shorten it", parse_dashes(o), o->name, PARSE_VALUE_MAX);
 	switch (o->type) {
@@ -253,6 +271,12 @@ parse_value(struct ctl *c, const struct ctl_opt *o, const char *s)
 		return parse_target(c, o, s);
 	}
 	return SP_EINTERNAL;
+}
+
+enum sp_err
+ctl_parse_arg(struct ctl *c, const struct ctl_opt *o, const char *value)
+{
+	return parse_value(c, o, value);
 }
 
 static const struct ctl_opt *

@@ -77,10 +77,12 @@ prompt_quiet(int tty, const char *prompt, struct sp_secret *line)
 enum sp_err
 ctl_prompt(struct ctl *c, const char *prompt, struct sp_secret *ret)
 {
-	sp_auto(sp_closep) int tty = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	sp_auto(sp_closep) int tty = c->place == NULL ? open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC) : -1;
 	sp_auto_secret line = { 0 };
 	enum sp_err r;
 
+	if (c->place != NULL)
+		return c->place->prompt(c, prompt, ret);
 	if (tty == -1)
 		return ctl_fail(c, SP_EUSAGE, "there is no terminal to ask \"%s\" on: use the option that names a file or descriptor",
 		    prompt);
@@ -125,7 +127,7 @@ ctl_secret_fd(struct ctl *c, int taken, const char *name, size_t max, struct sp_
 enum sp_err
 ctl_secret_file(struct ctl *c, const char *path, size_t max, struct sp_secret *ret)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	int fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 
 	if (fd == -1)
 		return ctl_fail(c, errno == EACCES ? SP_EACCES : SP_ENOENT, "%s: %s: name a readable file", path, strerror(errno));
@@ -176,6 +178,8 @@ ctl_secret_read(struct ctl *c, const char *name, const char *prompt, int twice, 
 		r = ctl_secret_file(c, ctl_local_str(c, file), CTL_PASSPHRASE_MAX, &s);
 	else if (ctl_local_int(c, fd, -1) >= 0)
 		r = ctl_secret_fd(c, dup((int)ctl_local_int(c, fd, -1)), fd, CTL_PASSPHRASE_MAX, &s);
+	else if (ctl_local_flag(c, in) && c->place != NULL && c->is_tty)
+		return ctl_check_file(c, in, "-");
 	else if (ctl_local_flag(c, in))
 		r = ctl_secret_fd(c, dup(STDIN_FILENO), "standard input", CTL_PASSPHRASE_MAX, &s);
 	else

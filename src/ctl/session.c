@@ -118,6 +118,8 @@ session_run_watch(struct ctl *c)
 
 	if (c->json)
 		return ctl_fail(c, SP_EUSAGE, "session watch shows a screen: leave out --json");
+	if (c->place != NULL)
+		return ctl_fail(c, SP_EUSAGE, "session watch is for the command line on the bastion itself, not for SSH");
 	if (ctl_ask(c, SP_PROC_CONTROL, "session.watch", c->params, c->timeout_ms, &a) != SP_OK)
 		return ctl_answer_fail(c, &a);
 	if (a.fd < 0)

@@ -2,10 +2,11 @@
 #include "common/sealkind.h"
 #include "ctl/call.h"
 #include "ctl/nouns.h"
+#include "ctl/own.h"
 #include "ctl/secret.h"
 #include "ctl/user_totp.h"
 
-static const struct ctl_col user_cols[] = {
+const struct ctl_col ctl_user_cols[] = {
 	{ "login", "LOGIN" },
 	{ "full_name", "NAME" },
 	{ "role", "ROLE" },
@@ -18,7 +19,7 @@ static const struct ctl_col user_cols[] = {
 	{ "created", "CREATED", CTL_FMT_TIME, CTL_COL_CARD },
 	{ NULL }
 };
-static const struct ctl_col key_cols[] = {
+const struct ctl_col ctl_key_cols[] = {
 	{ "fingerprint", "FINGERPRINT", .flags = CTL_COL_WHOLE },
 	{ "type", "TYPE" },
 	{ "comment", "COMMENT" },
@@ -50,7 +51,7 @@ static const struct ctl_opt user_update_opts[] = {
 	USER_OPTS,
 	CTL_END
 };
-static const struct ctl_opt user_password_opts[] = {
+const struct ctl_opt ctl_password_opts[] = {
 	{ "password-stdin", CTL_FLAG, .flags = CTL_LOCAL, .help = "read the new password from standard input" },
 	{ "password-file", CTL_STR, .value = "FILE", .complete = "file", .flags = CTL_LOCAL, .help = "read it from a file" },
 	{ "must-change", CTL_FLAG, .help = "it opens nothing before its user has changed it" },
@@ -68,8 +69,8 @@ static const struct ctl_opt user_key_remove_args[] = {
 	CTL_END
 };
 
-static enum sp_err
-user_fill_password(struct ctl *c)
+enum sp_err
+ctl_fill_password(struct ctl *c)
 {
 	sp_auto_secret password = { 0 };
 	json_t *sealed = NULL;
@@ -80,8 +81,8 @@ user_fill_password(struct ctl *c)
 }
 
 /* control takes one key at a time; a file may hold several. */
-static enum sp_err
-user_run_key_add(struct ctl *c)
+enum sp_err
+ctl_run_key_add(struct ctl *c)
 {
 	const json_t *lines = json_object_get(c->local, "FILE");
 	ctl_auto_json *last = NULL;
@@ -101,20 +102,20 @@ user_run_key_add(struct ctl *c)
 	{ "code-stdin", CTL_FLAG, .flags = CTL_LOCAL, .help = "read the code from standard input" }, \
 	{ "code-file", CTL_STR, .value = "FILE", .complete = "file", .flags = CTL_LOCAL, .help = "read it from a file" }, \
 	{ "code-fd", CTL_INT, .value = "N", .flags = CTL_LOCAL, .help = "read it from an open descriptor" }
-static const struct ctl_opt totp_enrol_opts[] = {
+const struct ctl_opt ctl_totp_enrol_opts[] = {
 	{ "text", CTL_FLAG, .flags = CTL_LOCAL, .help = "no QR code: the key and its address as text" },
 	CTL_END
 };
-static const struct ctl_opt totp_confirm_opts[] = {
+const struct ctl_opt ctl_totp_confirm_opts[] = {
 	CODE_OPTS,
 	CTL_END
 };
-static const struct ctl_opt totp_remove_opts[] = {
+const struct ctl_opt ctl_totp_remove_opts[] = {
 	{ "code", CTL_FLAG, .flags = CTL_LOCAL, .help = "one's own: ask for a one-time code or a recovery code" },
 	CODE_OPTS,
 	CTL_END
 };
-static const struct ctl_col totp_cols[] = {
+const struct ctl_col ctl_totp_cols[] = {
 	{ "login", "User" },
 	{ "state", "State" },
 	{ "since", "Since", CTL_FMT_TIME },
@@ -126,8 +127,8 @@ static const struct ctl_cmd user_cmds[] = {
 	{ "create", "make a user", .args = user_new_arg, .opts = user_create_opts, .method = "user.create",
 	  .show = CTL_NONE, .done = "User {login} created.",
 	  .more = "A user without keys gets in with a password; set it with 'sallyport user password'." },
-	{ "list", "list users", .method = "user.list", .show = CTL_ROWS, .cols = user_cols, .empty = "No users." },
-	{ "show", "show a user", .args = user_arg, .method = "user.show", .show = CTL_OBJECT, .cols = user_cols },
+	{ "list", "list users", .method = "user.list", .show = CTL_ROWS, .cols = ctl_user_cols, .empty = "No users." },
+	{ "show", "show a user", .args = user_arg, .method = "user.show", .show = CTL_OBJECT, .cols = ctl_user_cols },
 	{ "update", "change a user", .args = user_arg, .opts = user_update_opts, .method = "user.update",
 	  .done = "User {login} changed.", .more = "An empty value (--email '') takes a property away." },
 	{ "disable", "end a user's sessions and refuse new ones", .args = user_arg, .method = "user.disable",
@@ -135,22 +136,22 @@ static const struct ctl_cmd user_cmds[] = {
 	{ "enable", "let a disabled user in again", .args = user_arg, .method = "user.enable", .done = "User {login} enabled." },
 	{ "delete", "delete a user with keys, grants and sessions", .args = user_arg, .method = "user.delete",
 	  .done = "User {login} deleted; open sessions are ended." },
-	{ "password", "set a user's password", .args = user_arg, .opts = user_password_opts, .method = "user.password",
-	  .fill = user_fill_password, .done = "Password of {login} set.",
+	{ "password", "set a user's password", .args = user_arg, .opts = ctl_password_opts, .method = "user.password",
+	  .fill = ctl_fill_password, .done = "Password of {login} set.",
 	  .more = "The password is asked for on the terminal and sealed to the vault's public key before it leaves this program." },
 	{ "totp enrol", "set up one-time codes for a user: QR code, key and recovery codes, shown once", .args = user_arg,
-	  .opts = totp_enrol_opts, .method = "user.totp.enrol", .run = user_run_totp_enrol,
+	  .opts = ctl_totp_enrol_opts, .method = "user.totp.enrol", .run = user_run_totp_enrol,
 	  .more = "It is in use once a code confirms it. Who has one-time codes already removes them first." },
-	{ "totp confirm", "take one-time codes into use with the first code", .args = user_arg, .opts = totp_confirm_opts,
+	{ "totp confirm", "take one-time codes into use with the first code", .args = user_arg, .opts = ctl_totp_confirm_opts,
 	  .method = "user.totp.confirm", .fill = user_fill_totp_confirm, .done = "Confirmed: the second factor of {login} is in use." },
-	{ "totp remove", "take a user's one-time codes away", .args = user_arg, .opts = totp_remove_opts, .method = "user.totp.remove",
+	{ "totp remove", "take a user's one-time codes away", .args = user_arg, .opts = ctl_totp_remove_opts, .method = "user.totp.remove",
 	  .run = user_run_totp_remove, .done = "Second factor of {login} removed.",
 	  .more = "One's own goes with a code (--code); that of somebody else is reset by an administrator." },
 	{ "totp show", "say whether a user has one-time codes, and how many recovery codes are left", .args = user_arg,
-	  .method = "user.totp.show", .show = CTL_OBJECT, .cols = totp_cols },
-	{ "key add", "add public keys to a user", .args = user_key_add_args, .method = "user.key.add", .run = user_run_key_add,
+	  .method = "user.totp.show", .show = CTL_OBJECT, .cols = ctl_totp_cols },
+	{ "key add", "add public keys to a user", .args = user_key_add_args, .method = "user.key.add", .run = ctl_run_key_add,
 	  .done = "Key added for {login}." },
-	{ "key list", "list a user's keys", .args = user_arg, .method = "user.key.list", .show = CTL_ROWS, .cols = key_cols,
+	{ "key list", "list a user's keys", .args = user_arg, .method = "user.key.list", .show = CTL_ROWS, .cols = ctl_key_cols,
 	  .empty = "No keys." },
 	{ "key remove", "remove a key of a user", .args = user_key_remove_args, .method = "user.key.remove",
 	  .done = "Key removed from {login}." },

@@ -101,7 +101,7 @@ enrolled_show(struct ctl *c, const struct enrolled *e)
 	struct sp_buf qr;
 
 	sp_buf_init(&qr, 65536);
-	if (c->is_tty && !ctl_local_flag(c, "text")) {
+	if ((c->is_tty || c->place != NULL) && !ctl_local_flag(c, "text")) {	/* over SSH the terminal may be the other one's */
 		if (sp_qr_draw(e->uri, c->width != 0 ? c->width : 80, "\n", &qr) == SP_OK)
 			fprintf(c->out, "Scan this with an authenticator app:\n\n%s\n", sp_buf_cstr(&qr));
 		else

@@ -569,6 +569,7 @@ conn_free(struct conn *c)
 		label_free(c, sp_container(jt, struct label, link));
 	sp_list_each(kt, &c->kills)
 		kill_free(sp_container(kt, struct kill, link));
+	mon_shells_end(m, &c->l.id);
 	sp_htab_remove(&m->conns, &c->l.node);
 	sp_list_remove(&c->link);
 	live_release(&c->l);
@@ -749,6 +750,21 @@ on_inner(struct mon *m, struct sp_msg *msg)
 	return SP_OK;
 }
 
+/* A command line for the user of a connection that is still there. */
+static enum sp_err
+on_shell_spawn(struct mon *m, struct sp_msg *msg)
+{
+	const Sallyport__ShellSpawn *b = (const Sallyport__ShellSpawn *)msg->body;
+	struct sp_uuid id;
+	enum sp_err r;
+
+	if ((r = id_of(&b->conn_id, &id)) != SP_OK)
+		return r;
+	if (conn_find(m, &id) == NULL || m->phase == MON_CUT || m->phase == MON_STOP)
+		return SP_OK;
+	return mon_shell_spawn(m, &id, msg);
+}
+
 /* ---- kill: tell the process, then make sure */
 
 static void
@@ -917,6 +933,7 @@ static const struct {
 	{ SP_MSG_SCRIBE_SPAWN, SP_PROC_CONTROL, on_scribe_spawn },
 	{ SP_MSG_LABEL, SP_PROC_CONTROL, on_label },
 	{ SP_MSG_INNER, SP_PROC_CONTROL, on_inner },
+	{ SP_MSG_SHELL_SPAWN, SP_PROC_CONTROL, on_shell_spawn },
 	{ SP_MSG_KILL, SP_PROC_CONTROL, on_kill },
 };
 
@@ -1030,6 +1047,7 @@ mon_conns_init(struct mon *m)
 	sp_list_init(&m->conn_list);
 	sp_list_init(&m->orphans);
 	sp_list_init(&m->gone);
+	sp_list_init(&m->shells);
 	return r == SP_OK ? sp_htab_init(&m->scribes) : r;
 }
 
@@ -1038,6 +1056,7 @@ mon_conns_release(struct mon *m)
 {
 	sp_list_each(it, &m->conn_list)
 		conn_free(sp_container(it, struct conn, link));
+	mon_shells_release(m);
 	sp_list_each(jt, &m->orphans)
 		scribe_free(sp_container(jt, struct scribe, link));
 	sp_list_each(kt, &m->gone)

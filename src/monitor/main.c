@@ -247,7 +247,7 @@ on_chld(struct mon *m)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		if (!mon_upgrade_reaped(m, pid, status) && !mon_procs_reaped(m, pid, status))
+		if (!mon_upgrade_reaped(m, pid, status) && !mon_procs_reaped(m, pid, status) && !mon_shells_reaped(m, pid, status))
 			(void)mon_conns_reaped(m, pid, status);
 	stop_step(m);
 }

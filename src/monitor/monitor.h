@@ -67,6 +67,8 @@ struct mon {
 	struct sp_list		 conn_list, orphans;	/* orphans: scribes whose connection is gone */
 	struct sp_list		 gone;			/* notices for control, kept until they are surely read */
 	size_t			 n_gone;
+	struct sp_list		 shells;		/* shells.c */
+	size_t			 n_shells;
 	unsigned		 born_n;		/* sessions forked by the present zygote */
 	/* sockets and directories */
 	int			 listen_fd[SP_CONF_LIST];
@@ -96,6 +98,10 @@ void		 mon_proc_shutdown(struct mon *m, enum sp_proc what, uint64_t grace_us);
 void		 mon_procs_kill(struct mon *m);
 /* Sends body to a child; descriptors are taken in any case. SP_ECLOSED while it is away. */
 enum sp_err	 mon_tell(struct mon *m, enum sp_proc what, uint16_t id, const void *body, int *fds, int nfds) SP_MUST_USE;
+/* Where the executable of a process is; nonzero if nowhere. */
+int		 mon_exe_find(const struct mon *m, enum sp_proc what, char *dst, size_t size);
+/* In a forked child: become it, with these descriptors from SP_CHILD_FD on. Does not come back. */
+void		 mon_exec(const char *path, const char *name, const int *fds, int nfds);
 void		 mon_announce(struct mon *m);	/* main.c: called when every child is ready */
 void		 mon_ended(struct mon *m);	/* main.c: called when a connection or scribe is no more */
 const char	*mon_status_text(int wait_status, char *dst, size_t size);
@@ -118,6 +124,13 @@ struct mon_row {	/* one live session, for a listing; texts are borrowed for the 
 	int64_t		 started_wall_us;
 };
 void		 mon_sessions_each(struct mon *m, void (*fn)(const struct mon_row *, void *), void *arg);
+
+/* shells.c: command lines that run for a connection. A new instance of this program does not take them over: they end by
+ * themselves when their descriptors close. */
+enum sp_err	 mon_shell_spawn(struct mon *m, const struct sp_uuid *conn_id, struct sp_msg *msg) SP_MUST_USE;
+void		 mon_shells_end(struct mon *m, const struct sp_uuid *conn_id);	/* NULL: all */
+int		 mon_shells_reaped(struct mon *m, pid_t pid, int status);
+void		 mon_shells_release(struct mon *m);
 
 /* upgrade.c */
 enum sp_err	 mon_upgrade_init(struct mon *m) SP_MUST_USE;

@@ -24,6 +24,7 @@
 #define PROC_PAUSE_US	(100 * SP_US_PER_MS)	/* after the second death in a row; doubles */
 #define PROC_PAUSE_MAX_US (5 * SP_US_PER_S)
 #define PROC_RENEW_US	(5 * SP_US_PER_S)	/* for a child that is replaced, between SHUTDOWN and SIGKILL */
+#define PROC_FDS	4			/* most descriptors that a started program gets */
 #define PROC_DRAIN	64			/* reads of a dead child's last words */
 
 /* Who is started, in this order: a process is up before those that ask it. */
@@ -62,8 +63,8 @@ mon_tell(struct mon *m, enum sp_proc what, uint16_t id, const void *body, int *f
 }
 
 /* Look where it was installed, beside us, and in the folders of a build tree. */
-static int
-proc_find(const struct mon *m, enum sp_proc what, char *dst, size_t size)
+int
+mon_exe_find(const struct mon *m, enum sp_proc what, char *dst, size_t size)
 {
 
 	for (int i = 0; i < m->n_libexec; i++)
@@ -79,9 +80,24 @@ proc_find(const struct mon *m, enum sp_proc what, char *dst, size_t size)
 	return -1;
 }
 
-/* In the child: only the channel, no controlling terminal, a clean environment. */
-static void
-proc_exec(const char *path, const char *name, int fd)
+/* In the child: descriptors to SP_CHILD_FD and on, without treading on one that is still to be moved. */
+static int
+proc_place(const int *fds, int n)
+{
+	int high[PROC_FDS];
+
+	for (int i = 0; i < n; i++)
+		if (n > PROC_FDS || (high[i] = fcntl(fds[i], F_DUPFD, SP_CHILD_FD + PROC_FDS)) == -1)
+			return -1;
+	for (int i = 0; i < n; i++)
+		if (dup2(high[i], SP_CHILD_FD + i) == -1)
+			return -1;
+	return 0;
+}
+
+/* In the child: only these descriptors, no controlling terminal, a clean environment. */
+void
+mon_exec(const char *path, const char *name, const int *fds, int nfds)
 {
 	static const char *const pass[] = { "TZ", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS" };
 	char text[SP_NELEMS(pass)][256], lang[] = "LANG=C.UTF-8", where[] = "PATH=/usr/bin:/bin";
@@ -103,11 +119,11 @@ proc_exec(const char *path, const char *name, int fd)
 	setsid();
 	umask(077);
 	if (sigprocmask(SIG_SETMASK, &none, NULL) == -1 || signal(SIGPIPE, SIG_DFL) == SIG_ERR ||
-	    (fd != SP_CHILD_FD ? dup2(fd, SP_CHILD_FD) : fcntl(fd, F_SETFD, 0)) == -1)
+	    proc_place(fds, nfds) == -1)
 		_exit(126);
 	if ((null = open("/dev/null", O_RDONLY)) != -1 && null != STDIN_FILENO)
 		dup2(null, STDIN_FILENO);
-	close_range(SP_CHILD_FD + 1, ~0u, 0);
+	close_range((unsigned)(SP_CHILD_FD + nfds), ~0u, 0);
 	execve(path, argv, env);
 	_exit(127);
 }
@@ -267,7 +283,7 @@ proc_start(struct mon_proc *p)
 
 	if (p->pid != 0 || p->held || p->m->phase == MON_STOP)
 		return;
-	if (proc_find(p->m, p->what, path, sizeof(path)) != 0) {
+	if (mon_exe_find(p->m, p->what, path, sizeof(path)) != 0) {
 		if (!p->missing)
 			sp_error("%s: no such executable in the directories given with -l", sp_proc_exe(p->what));
 		p->missing = 1;
@@ -279,7 +295,7 @@ proc_start(struct mon_proc *p)
 		return;
 	}
 	if ((p->pid = fork()) == 0)
-		proc_exec(path, sp_proc_exe(p->what), sv[1]);
+		mon_exec(path, sp_proc_exe(p->what), &sv[1], 1);
 	close(sv[1]);
 	if (p->pid == -1) {
 		p->pid = 0;

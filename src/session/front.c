@@ -84,6 +84,16 @@ front_split(struct relay *r, struct sp_view *cmd)
 	return 1;
 }
 
+/* A first word with a separator is meant as a target, a wrong one; commands for Sallyport have none. */
+static int
+front_is_command(struct sp_view cmd)
+{
+	for (size_t i = 0; i < cmd.len && cmd.p[i] != ' ' && cmd.p[i] != '\t'; i++)
+		if (strchr("@#%", cmd.p[i]) != NULL)
+			return 0;
+	return cmd.len > 0;
+}
+
 static void
 front_greet(struct relay *r)
 {
@@ -130,6 +140,9 @@ front_start(struct relay *r, const char *name, struct sp_view data, int slot)
 	} else if (strcmp(name, "shell") == 0 && r->pty) {
 		relay_start(r, "shell", "", 0, slot);
 		front_menu(r);
+		return;
+	} else if (is_exec && front_is_command(detail)) {
+		shell_start(r, detail, slot);
 		return;
 	} else {
 		relay_start(r, name, detail.p, detail.len, slot);

@@ -340,6 +340,7 @@ relay_done(struct relay *r)
 	r->state = RL_DONE;
 	sp_code_cancel(r);
 	sp_ask_cancel(r);
+	shell_free(r);
 	slot_flush(r);
 	queue_drop(r);
 	relay_unbind(r);
@@ -807,7 +808,9 @@ near_data(void *arg, int stream, struct sp_view v)
 			return;
 		}
 	}
-	if (r->state == RL_MENU) {
+	if (r->shell != NULL) {
+		shell_input(r, v);
+	} else if (r->state == RL_MENU) {
 		sp_channel_consumed(r->near, v.len);
 		front_menu_input(r, v);
 	} else if (r->target != NULL && r->target->asking == r) {
@@ -827,7 +830,9 @@ near_eof(void *arg)
 		sp_ask_give_up(r);
 	if (r->state == RL_DONE)
 		return;
-	if (r->state == RL_MENU)
+	if (r->shell != NULL)
+		shell_pump(r);
+	else if (r->state == RL_MENU)
 		relay_finish(r);
 	else if (r->kind == RELAY_INNER)
 		forward_inner_pump(r);
@@ -858,7 +863,9 @@ near_writable(void *arg)
 {
 	struct relay *r = arg;
 
-	if (r->state == RL_MENU)
+	if (r->shell != NULL)
+		shell_pump(r);
+	else if (r->state == RL_MENU)
 		front_menu_pump(r);
 	else
 		relay_pump(r);
@@ -926,7 +933,7 @@ near_window(struct relay *r, struct sp_view data, int slot)
 		z.rows = r->rows;
 		target_scribe(r->target, SP_MSG_REC_RESIZE, &z);
 	}
-	if (r->started && r->state != RL_MENU && r->state != RL_DONE)
+	if (r->started && r->shell == NULL && r->state != RL_MENU && r->state != RL_DONE)
 		request_pass(r, "window-change", -1, 0, data);
 	relay_answer(r, slot, 1);
 }
@@ -935,7 +942,7 @@ near_window(struct relay *r, struct sp_view data, int slot)
 static void
 near_signal(struct relay *r, const char *name, struct sp_view data, int slot)
 {
-	if (!r->started || r->state == RL_MENU || data.len > 256)
+	if (!r->started || r->shell != NULL || r->state == RL_MENU || data.len > 256)
 		relay_answer(r, slot, 0);
 	else
 		request_pass(r, name, slot, 0, data);

@@ -25,6 +25,7 @@
 #include "session/code.h"
 #include "session/conn.h"
 #include "session/leg.h"
+#include "session/shell.h"
 #include "wire/target.h"
 
 #define SESSION_RELAYS		64		/* channels of one user at a time */
@@ -96,7 +97,7 @@ struct session {
 	char			 inner_asset[SP_TARGET_PART_MAX + 1], inner_account[SP_TARGET_PART_MAX + 1];
 	char			 why[SESSION_TEXT];	/* for the disconnect message */
 	struct sp_list		 asks, targets, relays, globals, links;
-	unsigned		 n_relays, n_targets;
+	unsigned		 n_relays, n_targets, n_shells;
 };
 void		 session_end(struct session *s, const char *why);	/* close everything, politely */
 void		 session_sweep_soon(struct session *s);
@@ -223,6 +224,8 @@ struct relay {
 	/* a question on the terminal (ask.h); NULL: none */
 	struct sp_ask		*question;
 	struct sp_code		*code;		/* a one-time code is asked for; NULL: none */
+	/* a command for Sallyport itself (shell.h); NULL: none */
+	struct shell		*shell;
 };
 struct relay	*relay_new(struct session *s, enum relay_kind kind, struct sp_channel *near);
 void		 relay_open(struct session *s, struct sp_channel *ch);	/* a session channel */

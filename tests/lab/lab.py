@@ -19,7 +19,7 @@ import time
 
 ROOT = os.geteuid() == 0
 LAB_USERS = (("deploy", 20001), ("app", 20002), ("alice", 20003), ("bob", 20004))
-OWN_USERS = ("sallyport", "sallyport-vault", "sallyport-net", "sallyport-rec", "sallyport-out")
+OWN_USERS = ("sallyport", "sallyport-vault", "sallyport-net", "sallyport-rec", "sallyport-out", "sallyport-shell")
 PASSWORD = "correct horse 7 battery"        # of the account "app" on the password server
 
 
