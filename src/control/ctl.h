@@ -24,6 +24,7 @@
 #define CTL_CERT_S		300
 #define CTL_COMMAND_MAX		(60 * 1024)		/* bytes of a command kept in full in the audit log */
 #define CTL_HELD_MAX		64			/* messages of a re-attached session kept until it is judged */
+#define CTL_LEFT_US		(60 * SP_US_PER_S)	/* a recorder that left in order: its END is in its spool and comes from there */
 #define CTL_LOST_US		(8 * SP_US_PER_S)	/* after a start: what is not attached by then is lost */
 
 struct ctl_lanes;
@@ -197,7 +198,7 @@ struct target {
 	uint32_t		 protocols;
 	uint64_t		 policy_sum;	/* what the session was told, to notice a change */
 	uint64_t		 policy_end_us;	/* boottime; so too */
-	int			 dialing, up, ended, killed, scribe_gone, scribe_seen, loading;
+	int			 dialing, up, ended, killed, scribe_gone, scribe_well, scribe_seen, loading;
 	int64_t			 seq_seen, seq_durable;
 	uint64_t		 lost_at_us;	/* boottime: END is written for it then, unless it came; 0: no */
 	char			 lost_reason[128];

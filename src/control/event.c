@@ -226,6 +226,20 @@ scribe_on_msg(struct sp_chan *chan, struct sp_msg *m, void *arg)
 	event_take(t, e);
 }
 
+/* END is written in the recorder's place unless it comes in time: one that began and left in order has it in its spool. */
+static void
+event_lost(struct target *t)
+{
+	uint64_t within_us = t->scribe_well && t->seq_seen > 0 ? CTL_LEFT_US : CTL_LOST_US;
+
+	if (t->ended)
+		return;
+	if (t->lost_at_us == 0)
+		(void)sp_strlcpy(t->lost_reason, "recorder died", sizeof(t->lost_reason));
+	if (t->lost_at_us == 0 || within_us == CTL_LEFT_US)
+		t->lost_at_us = sp_now_us() + within_us;
+}
+
 /* Everything that the scribe had sent was read before this. */
 static void
 scribe_on_close(struct sp_chan *chan, enum sp_err why, const char *what, void *arg)
@@ -241,17 +255,10 @@ scribe_on_close(struct sp_chan *chan, enum sp_err why, const char *what, void *a
 	}
 	sp_chan_free(t->scribe);
 	t->scribe = NULL;
-	if (!t->ended && t->seq_seen == t->seq_durable) {
-		if (t->scribe_gone)
-			event_write_end(t, "recorder died", "system");
-		else if (t->lost_at_us == 0) {
-			t->lost_at_us = sp_now_us() + CTL_LOST_US;
-			(void)sp_strlcpy(t->lost_reason, "recorder died", sizeof(t->lost_reason));
-		}
-	} else if (!t->ended && t->lost_at_us == 0) {
-		t->lost_at_us = sp_now_us() + CTL_LOST_US;	/* its END may be among what is being written */
-		(void)sp_strlcpy(t->lost_reason, "recorder died", sizeof(t->lost_reason));
-	}
+	if (t->scribe_gone && !t->scribe_well && !t->ended && t->seq_seen == t->seq_durable)
+		event_write_end(t, "recorder died", "system");
+	else
+		event_lost(t);	/* its END may be on its way */
 	target_forget(t);
 }
 
@@ -358,7 +365,7 @@ event_attach_scribe(struct ctl *c, struct sp_msg *m)
 		t->scribe = NULL;
 		return;
 	}
-	t->scribe_gone = 0;
+	t->scribe_gone = t->scribe_well = 0;
 	t->scribe_pid = a->pid;
 	t->lost_at_us = 0;
 	if (fresh || (a->again && t->conn == NULL))
@@ -416,14 +423,11 @@ event_scribe_gone(struct target *t, const Sallyport__Gone *g)
 		json_decref(more);
 	}
 	t->scribe_gone = 1;
+	t->scribe_well = g->wait_status == 0;
 	t->scribe_pid = 0;
-	if (t->scribe == NULL && !t->ended && t->seq_seen == t->seq_durable && g->wait_status == 0 && t->ctl->leftover != NULL) {
-		/* It ended well, so END is in its spool, and comes from there. */
-		if (t->lost_at_us == 0) {
-			t->lost_at_us = sp_now_us() + CTL_LOST_US;
-			(void)sp_strlcpy(t->lost_reason, "recorder died", sizeof(t->lost_reason));
-		}
-	} else if (t->scribe == NULL && !t->ended && t->seq_seen == t->seq_durable)
+	if (t->scribe == NULL && t->scribe_well)
+		event_lost(t);
+	else if (t->scribe == NULL && !t->ended && t->seq_seen == t->seq_durable)
 		event_write_end(t, g->killed && *g->kill_reason ? g->kill_reason : "recorder died",
 		    g->killed && *g->kill_by ? g->kill_by : "system");
 	target_forget(t);

@@ -180,7 +180,7 @@ def test_data_after_the_end_is_on_record(lab, me, hostkey):
         H.send(t, b"\x5e" + u32(0) + string(b"x"))
 
     assert run(lab, me, hostkey, after).returncode == 255
-    s = lab.ctl("session", "list", "--limit", 1)[0]
+    s = L.wait_for("the end is on record", lambda: (lambda x: x if x["state"] == "ended" else None)(lab.ctl("session", "list", "--limit", 1)[0]))
     assert s["asset"] == "h-%d" % lab.asset_n and "broke the protocol: data beyond the window or after the end" in s["reason"], s
 
 
