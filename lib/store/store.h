@@ -219,12 +219,11 @@ struct sp_store_grant {
 	int64_t		mfa_interval_s;				/* -1: never asked; 0: at every login; else seconds */
 	int64_t		idle_s, max_session_s;			/* 0: no limit */
 	int64_t		concurrent_max;				/* 0: no limit */
-	int64_t		reason_required;			/* 0 none, 1 a text, 2 a ticket */
+	int64_t		reason_required;
 	int64_t		agent_kinds;				/* SP_STORE_AGENT_* */
 	int64_t		file_direction;				/* SP_STORE_FILE_*; both for a plain grant */
 	char		forwards[SP_STORE_LIST_MAX + 1];	/* destinations separated by ','; syntax in policy/forward.h */
 	int64_t		record_mode;				/* enum sp_store_record */
-	char		reason_pattern[SP_STORE_NAME_MAX + 1];	/* of a ticket; "": the usual form */
 };
 
 /* ---- handle ----------------------------------------------------------------------------------------------------- */
@@ -361,8 +360,6 @@ enum sp_err	 sp_store_department_by_name(struct sp_store *s, const char *name, s
 enum sp_err	 sp_store_user_by_login(struct sp_store *s, const char *login, struct sp_store_user *ret) SP_MUST_USE;
 enum sp_err	 sp_store_user_by_os_uid(struct sp_store *s, int64_t os_uid, struct sp_store_user *ret) SP_MUST_USE;
 enum sp_err	 sp_store_user_key_by_blob(struct sp_store *s, const void *blob, size_t n, struct sp_store_user_key *ret) SP_MUST_USE;
-/* Everybody who is known by that host key. */
-enum sp_err	 sp_store_host_keys_by_blob(struct sp_store *s, const void *blob, size_t n, sp_store_host_key_fn fn, void *arg) SP_MUST_USE;
 enum sp_err	 sp_store_group_by_name(struct sp_store *s, const char *name, struct sp_store_group *ret) SP_MUST_USE;
 enum sp_err	 sp_store_zone_by_name(struct sp_store *s, const char *name, struct sp_store_zone *ret) SP_MUST_USE;
 enum sp_err	 sp_store_asset_by_name(struct sp_store *s, const char *name, struct sp_store_asset *ret) SP_MUST_USE;
@@ -424,21 +421,16 @@ enum sp_err	 sp_store_grants_for(struct sp_store *s, const struct sp_uuid *user_
 /* Everything that touches one side: for `access who` and for finding the sessions that a change concerns. */
 enum sp_err	 sp_store_grants_of_user(struct sp_store *s, const struct sp_uuid *user_id, sp_store_grant_fn fn, void *arg) SP_MUST_USE;
 enum sp_err	 sp_store_grants_of_asset(struct sp_store *s, const struct sp_uuid *asset_id, sp_store_grant_fn fn, void *arg) SP_MUST_USE;
-/* Active assets with at least one allow grant of this user that is in its validity window at now_us: what a menu shows.
- * Ordered by name; q->text, limit and offset as in lists. Opening one is still judged by lib/policy (deny grants,
- * accounts and sources are not looked at here). */
-enum sp_err	 sp_store_reach(struct sp_store *s, const struct sp_uuid *user_id, int64_t now_us, const struct sp_store_query *q, sp_store_asset_fn fn, void *arg) SP_MUST_USE;
-enum sp_err	 sp_store_reach_count(struct sp_store *s, const struct sp_uuid *user_id, int64_t now_us, const struct sp_store_query *q, uint64_t *ret) SP_MUST_USE;
-
-/* The same as rows of a list: every active account on every active asset that an allow grant, in its validity window at
- * now_us, is about. No order; an asset with three accounts comes three times. Texts are borrowed for the call. */
+/* What a menu shows: every active account on every active asset that an allow grant of this user, in its validity window at
+ * now_us, is about. Opening one is still judged by lib/policy (deny grants, accounts and sources are not looked at here).
+ * No order; an asset with three accounts comes three times. Texts are borrowed for the call. */
 struct sp_store_reach_row {
 	struct sp_uuid	asset_id;
 	const char	*name, *address, *remark, *account;
 };
 typedef int (*sp_store_reach_fn)(const struct sp_store_reach_row *row, void *arg);
 enum sp_err	 sp_store_reach_rows(struct sp_store *s, const struct sp_uuid *user_id, int64_t now_us, sp_store_reach_fn fn, void *arg) SP_MUST_USE;
-/* The asset groups that assets of sp_store_reach() are in directly. One call for each pair, no order. */
+/* The asset groups that these assets are in directly. One call for each pair, no order. */
 typedef int (*sp_store_pair_fn)(const struct sp_uuid *a, const struct sp_uuid *b, void *arg);
 enum sp_err	 sp_store_reach_places(struct sp_store *s, const struct sp_uuid *user_id, int64_t now_us, sp_store_pair_fn fn, void *arg) SP_MUST_USE;
 /* What a person marked to find it again: of him alone, gives no power, and goes with the user or the asset. Both are
@@ -474,7 +466,6 @@ struct sp_store_session {
 	int64_t		record_state;			/* opaque to the store */
 	int64_t		bytes_in, bytes_out;
 	char		error[SP_STORE_TEXT_MAX + 1];
-	char		purpose[SP_STORE_NAME_MAX + 1];	/* the reason or ticket given at connect */
 };
 typedef int (*sp_store_session_fn)(const struct sp_store_session *row, void *arg);
 struct sp_store_session_query {
