@@ -67,6 +67,7 @@ struct alarms {
 	size_t			 waiting_n, lost_n;
 	int64_t			 seen_seq;
 	int			 is_ready, is_writing, is_loading, is_marking, more, was_low, purged;
+	int			 is_new;	/* the courier: it gets what the last one did not confirm, at once */
 	uint64_t		 write_at_us, send_at_us;	/* 0: not planned */
 	uint64_t		 answer_by_us;			/* of the page; 0: none is out */
 	struct alarm_sent	 sent[ALARM_PAGE];
@@ -325,7 +326,8 @@ mark_done(struct ctl_job *j)
 	a->is_marking = 0;
 	a->purged |= j->err == SP_OK;
 	/* What was not kept, or not marked, is among the next page: sent again, kept once. */
-	a->send_at_us = j->err == SP_OK && kept == a->sent_n ? 1 : sp_now_us() + ALARM_AGAIN_US;
+	a->send_at_us = j->err == SP_OK && (kept == a->sent_n || a->is_new) ? 1 : sp_now_us() + ALARM_AGAIN_US;
+	a->is_new = 0;
 	a->sent_n = 0;
 }
 
@@ -362,6 +364,7 @@ alarm_courier_peer(struct ctl *c)
 {
 	struct alarms *a = c->alarms;
 
+	a->is_new = a->answer_by_us != 0 || a->is_marking;
 	if (a->answer_by_us != 0)
 		alarms_mark(a);		/* what the last one confirmed; then the rest goes to this one */
 	else
