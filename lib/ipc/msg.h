@@ -10,6 +10,9 @@
 #include "base/err.h"
 
 #define SP_IPC_PROTOCOL	1u
+/* Questions that a session may have open at control. It keeps further ones back until one is answered; control ends a
+ * session that asks many more. */
+#define SP_IPC_QUESTIONS 64u
 #define SP_MSG_FDS	16		/* most descriptors in one message */
 #define SP_MSG_MAX	(200u * 1024)	/* most bytes of one message, header included; fits net.core.wmem_default */
 

@@ -12,16 +12,18 @@
 #define BYE_US		(UINT64_C(3) * SP_US_PER_S)	/* for the last words, once the user is gone */
 #define LINGER_US	(UINT64_C(100) * SP_US_PER_MS)	/* below kill_after_ms */
 #define UNHEARD_MAX	3				/* unanswered keep-alives */
+#define ASK_LOST_US	(UINT64_C(60) * SP_US_PER_S)	/* after which an answer that nobody wants any more will not come */
 
 struct ask {
 	struct sp_list	 link;
 	struct session	*s;
 	enum sp_proc	 whom;
 	uint16_t	 id;
-	uint32_t	 corr;
-	struct sp_buf	 packed;	/* to ask control's successor again; empty when it cannot be asked twice */
+	uint32_t	 corr;		/* 0: not sent yet */
+	int		 again;		/* packed is there: it may be asked, once more if control's successor has to be */
+	struct sp_buf	 packed;
 	int		 fd;		/* goes with it, while it could not be sent; -1: none */
-	ask_fn		*fn;
+	ask_fn		*fn;		/* NULL: nobody wants to know */
 	void		*arg;
 	struct sp_timer	*timer;
 };
@@ -36,46 +38,111 @@ ask_free(struct ask *a)
 	free(a);
 }
 
-/* The answer, or none. */
-static void
-ask_done(struct ask *a, struct sp_msg *m)
-{
-	struct session *s = a->s;
-	ask_fn *fn = a->fn;
-	void *arg = a->arg;
-
-	if (m == NULL) {
-		ask_free(a);
-		(void)fn(s, NULL, arg);
-		return;
-	}
-	/* fn may ask again, or forget arg: the entry leaves the list meanwhile. */
-	sp_list_remove(&a->link);
-	if (fn(s, m, arg)) {
-		sp_list_add_tail(&s->asks, &a->link);
-		return;
-	}
-	ask_free(a);
-}
-
-static void
-ask_timeout(struct sp_timer *t, void *arg)
-{
-	(void)t;
-	ask_done(arg, NULL);
-}
-
 static struct sp_chan *
 ask_channel(struct session *s, enum sp_proc whom)
 {
 	return whom == SP_PROC_VAULT ? s->vault : s->control;
 }
 
+static void
+ask_send(struct ask *a, const void *body)
+{
+	struct sp_chan *c = ask_channel(a->s, a->whom);
+
+	a->corr = sp_chan_corr(c);
+	if (a->fd >= 0)
+		a->again = 0;		/* the descriptor leaves with it: not a second time */
+	if (sp_chan_send(c, a->id, a->corr, body, &a->fd, a->fd >= 0) == SP_OK)
+		return;
+	a->corr = 0;
+	sp_timer_in(a->timer, 0);
+}
+
+/* Control takes no more than SP_IPC_QUESTIONS at once. What nobody wants to know any more counts until it is answered. */
+static int
+ask_may_go(const struct ask *a)
+{
+	unsigned n = 0;
+
+	if (ask_channel(a->s, a->whom) == NULL)
+		return 0;
+	sp_list_each(it, &a->s->asks) {
+		const struct ask *o = sp_container(it, struct ask, link);
+
+		n += o->whom == SP_PROC_CONTROL && o->corr != 0;
+	}
+	return a->whom != SP_PROC_CONTROL || n < SP_IPC_QUESTIONS;
+}
+
+/* Questions that wait for room, in their order. */
+static void
+asks_go(struct session *s)
+{
+	sp_list_each(it, &s->asks) {
+		struct ask *a = sp_container(it, struct ask, link);
+		ProtobufCMessage *m;
+
+		if (a->corr != 0 || !a->again)
+			continue;
+		if (!ask_may_go(a))
+			return;
+		if ((m = protobuf_c_message_unpack(sp_msg_spec(a->id)->body, NULL, a->packed.len, a->packed.p)) == NULL)
+			sp_die(71, "out of memory");
+		ask_send(a, m);
+		protobuf_c_message_free_unpacked(m, NULL);
+	}
+}
+
+/* No answer is wanted any more; but one that control owes us keeps its place. */
+static void
+ask_drop(struct ask *a)
+{
+	if (a->whom != SP_PROC_CONTROL || a->corr == 0) {
+		ask_free(a);
+		return;
+	}
+	a->fn = NULL;
+	a->arg = NULL;
+	a->again = 0;
+	sp_timer_in(a->timer, ASK_LOST_US);
+}
+
+static void
+ask_answer(struct ask *a, struct sp_msg *m)
+{
+	struct session *s = a->s;
+
+	/* fn may ask again, or forget arg: the entry leaves the list meanwhile. */
+	sp_list_remove(&a->link);
+	if (a->fn != NULL && a->fn(s, m, a->arg))
+		sp_list_add_tail(&s->asks, &a->link);
+	else
+		ask_free(a);
+	asks_go(s);
+}
+
+static void
+ask_timeout(struct sp_timer *t, void *arg)
+{
+	struct ask *a = arg;
+	struct session *s = a->s;
+	ask_fn *fn = a->fn;
+	void *fn_arg = a->arg;
+
+	(void)t;
+	if (fn == NULL) {
+		ask_free(a);
+	} else {
+		ask_drop(a);
+		(void)fn(s, NULL, fn_arg);
+	}
+	asks_go(s);
+}
+
 void
 session_ask(struct session *s, enum sp_proc whom, uint16_t id, const void *body, int fd, uint64_t wait_us, ask_fn *fn,
     void *arg)
 {
-	struct sp_chan *c = ask_channel(s, whom);
 	struct ask *a = calloc(1, sizeof(*a));
 	size_t len = protobuf_c_message_get_packed_size(body);
 
@@ -88,20 +155,17 @@ session_ask(struct session *s, enum sp_proc whom, uint16_t id, const void *body,
 	a->id = id;
 	a->fn = fn;
 	a->arg = arg;
-	a->fd = -1;
+	a->fd = fd;
 	sp_buf_init(&a->packed, SP_MSG_MAX);
-	if (whom == SP_PROC_CONTROL && (fd < 0 || c == NULL) && sp_buf_reserve(&a->packed, len + 1) == SP_OK)
+	if (whom == SP_PROC_CONTROL && sp_buf_reserve(&a->packed, len + 1) == SP_OK) {
 		a->packed.len = protobuf_c_message_pack(body, a->packed.p);
-	sp_timer_in(a->timer, wait_us);
-	if (c == NULL) {
-		a->fd = fd;
-		if (a->packed.len == 0)
-			sp_timer_in(a->timer, 0);
-		return;		/* control is away: asked when it is back, or given up in time */
+		a->again = 1;
 	}
-	a->corr = sp_chan_corr(c);
-	if (sp_chan_send(c, id, a->corr, body, &fd, fd >= 0) != SP_OK)
-		sp_timer_in(a->timer, 0);
+	sp_timer_in(a->timer, wait_us);
+	if (ask_may_go(a))
+		ask_send(a, body);
+	else if (!a->again)
+		sp_timer_in(a->timer, 0);	/* else asked when control is back or has room, or given up in time */
 }
 
 void
@@ -111,7 +175,7 @@ session_forget(struct session *s, void *arg)
 		struct ask *a = sp_container(it, struct ask, link);
 
 		if (a->arg == arg)
-			ask_free(a);
+			ask_drop(a);
 	}
 }
 
@@ -126,28 +190,18 @@ session_tell(struct session *s, uint16_t id, const void *body)
 static void
 asks_again(struct session *s, enum sp_proc whom)
 {
-	struct sp_chan *c = ask_channel(s, whom);
-
 	sp_list_each(it, &s->asks) {
 		struct ask *a = sp_container(it, struct ask, link);
-		const struct sp_msg_spec *spec = sp_msg_spec(a->id);
-		ProtobufCMessage *m;
 
 		if (a->whom != whom)
 			continue;
-		if (a->packed.len == 0 || c == NULL ||
-		    (m = protobuf_c_message_unpack(spec->body, NULL, a->packed.len, a->packed.p)) == NULL) {
-			if (a->packed.len == 0 || c != NULL)
-				sp_timer_in(a->timer, 0);
-			continue;
-		}
-		a->corr = sp_chan_corr(c);
-		if (a->fd >= 0)
-			sp_buf_reset(&a->packed);	/* the descriptor leaves with it: not a third time */
-		if (sp_chan_send(c, a->id, a->corr, m, &a->fd, a->fd >= 0) != SP_OK)
+		a->corr = 0;
+		if (a->fn == NULL)
+			ask_free(a);
+		else if (!a->again)
 			sp_timer_in(a->timer, 0);
-		protobuf_c_message_free_unpacked(m, NULL);
 	}
+	asks_go(s);
 }
 
 static int
@@ -159,7 +213,7 @@ ask_answered(struct session *s, enum sp_proc whom, struct sp_msg *m)
 		struct ask *a = sp_container(it, struct ask, link);
 
 		if (a->whom == whom && a->corr == m->corr) {
-			ask_done(a, m);
+			ask_answer(a, m);
 			return 1;
 		}
 	}

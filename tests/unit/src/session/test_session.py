@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Drives session processes, forked by a real zygote, with OpenSSH's client against OpenSSH's server; world.c plays the
 other processes. Usage: test_session.py WORLD ZYGOTE. Each test is one sentence about what a user or the record sees."""
-import getpass, hashlib, os, shutil, signal, socket, subprocess, sys, tempfile, time, unittest
+import contextlib, getpass, hashlib, os, shutil, signal, socket, subprocess, sys, tempfile, time, unittest
 
 WORLD, ZYGOTE = sys.argv[1:3]
 ME = getpass.getuser()
@@ -247,6 +247,36 @@ class Session(unittest.TestCase):
         self.assertIn('login=alice targets=1', w.wait_line('HELLO', 2)[1])
         out, _ = p.communicate(b'still\n', timeout=10)
         self.assertEqual((p.returncode, out), (0, b'still\n'))
+
+    def test_questions_that_control_has_no_room_for_wait_their_turn(self):
+        room, local, remote = 64, 60, 16        # room: SP_IPC_QUESTIONS
+        w = self.world()
+        w.tell('hold')
+        with socket.create_server(('127.0.0.1', 0), backlog=128) as far:
+            port, conns = free_port(), []
+            forwards = ['-L', f'{port}:127.0.0.1:{far.getsockname()[1]}']
+            for i in range(remote):
+                forwards += ['-R', f'0:127.0.0.1:{i + 1}']
+
+            def connect():
+                with contextlib.suppress(OSError):
+                    conns.append(socket.create_connection(('127.0.0.1', port), 10))
+                    return True
+            p = subprocess.Popen(w.argv(TO, options=['-N', *forwards]), stdin=subprocess.DEVNULL)
+            self.addCleanup(p.wait)
+            self.addCleanup(p.terminate)
+            self.addCleanup(lambda: [c.close() for c in conns])
+            for _ in range(local):
+                wait_for(connect)
+            w.wait_line('CHANNEL_ASK', room)
+            w.tell('control-dies')              # its successor is asked the same, and again no more at once
+            w.wait_line('CHANNEL_ASK', 2 * room)
+            w.tell('go')
+            self.assertEqual(w.wait_line('HELD'), [f'HELD {room}'])
+            w.wait_line('CHANNEL_ASK', room + local + remote)
+            far.settimeout(10)
+            for _ in range(local):
+                far.accept()[0].close()
 
     def test_a_forward_reaches_its_destination_but_no_ssh_server(self):
         w = self.world()

@@ -3,7 +3,7 @@
  *   world ZYGOTE CONFIG HOSTKEY LISTEN_PORT key=value...
  *   target=PORT  login=NAME  userkey=FILE.pub  userpassword=TEXT  method=key:FILE|cert:CAFILE|password:TEXT|typed
  *   pin=FILE.pub  max=BYTES  rec=DIR  refuse=TYPE  protocols=a,b  innerkey=FILE
- * Standard input takes commands: "kill REASON", "notify TEXT", "control-dies", "quit". */
+ * Standard input takes commands: "kill REASON", "notify TEXT", "control-dies", "hold" (answer no CHANNEL_ASK), "go", "quit". */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -48,7 +48,9 @@ static struct {
 	int		 have_pin, have_key;
 	uint64_t	 max;
 	char		 innerkey[8192];
-	int		 listen_fd, stop;
+	int		 listen_fd, stop, hold;
+	struct held { struct conn *c; uint32_t corr; int port; } held[1024];	/* CHANNEL_ASK without an answer */
+	size_t		 held_n;
 	struct sp_secret key;
 	struct sp_buf	 key_pub;
 } w = { .login = "root", .method = "", .refuse = "", .protocols = "shell,exec,sftp,scp,forward-local,forward-remote" };
@@ -224,7 +226,7 @@ on_target(struct conn *c, struct sp_msg *m)
 	Sallyport__HostKey k = SALLYPORT__HOST_KEY__INIT, *ks[1] = { &k };
 	Sallyport__Method me = SALLYPORT__METHOD__INIT, *mes[1] = { &me };
 	Sallyport__ScribeLink l = SALLYPORT__SCRIBE_LINK__INIT;
-	char kind[32], protos[256], *list[16];
+	char kind[32], protos[256], *list[16], lang[] = "LANG", lc[] = "LC_*", *envs[] = { lang, lc };
 	size_t n = 0;
 	int sv[2];
 
@@ -246,6 +248,8 @@ on_target(struct conn *c, struct sp_msg *m)
 	}
 	p.protocols = list;
 	p.n_protocols = n;
+	p.env_allow = envs;
+	p.n_env_allow = 2;
 	p.record_mode = (char *)(uintptr_t)"strict";
 	p.record_max_bytes = w.max;
 	r.session_id = r.asset_id = r.account_id = bin(c->session.b, 16);
@@ -280,6 +284,12 @@ on_channel(struct conn *c, struct sp_msg *m)
 
 	say("CHANNEL_ASK %u %s [%s] pty=%d term=%s", a->channel, a->type, strlen(a->detail) > 200 ? "long" : a->detail, a->pty,
 	    a->term);
+	if (w.hold) {
+		if (w.held_n == SP_NELEMS(w.held))
+			sp_die(1, "too many questions");
+		w.held[w.held_n++] = (struct held){ c, m->corr, strcmp(a->type, "forward-local") == 0 ? atoi(strrchr(a->detail, ':') + 1) : 0 };
+		return;
+	}
 	if (strcmp(a->type, w.refuse) == 0) {
 		r.err = SP_EDENIED;
 		r.text = (char *)(uintptr_t)"this is not allowed here";
@@ -288,6 +298,21 @@ on_channel(struct conn *c, struct sp_msg *m)
 		r.port = (uint32_t)atoi(strrchr(a->detail, ':') + 1);
 	}
 	send_to(c->control, SP_MSG_CHANNEL_REPLY, m->corr, &r, -1);
+}
+
+static void
+channels_go(void)
+{
+	Sallyport__ChannelReply r = SALLYPORT__CHANNEL_REPLY__INIT;
+
+	say("HELD %zu", w.held_n);
+	w.hold = 0;
+	r.address = (char *)(uintptr_t)"127.0.0.1";
+	for (size_t i = 0; i < w.held_n; i++) {
+		r.port = (uint32_t)w.held[i].port;
+		send_to(w.held[i].c->control, SP_MSG_CHANNEL_REPLY, w.held[i].corr, &r, -1);
+	}
+	w.held_n = 0;
 }
 
 static void
@@ -538,6 +563,7 @@ on_accept(struct sp_source *s, uint32_t events, void *arg)
 static void
 control_dies(void)
 {
+	w.held_n = 0;
 	sp_list_each(it, &w.conns) {
 		struct conn *c = sp_container(it, struct conn, link);
 		Sallyport__Peer p = SALLYPORT__PEER__INIT;
@@ -572,6 +598,10 @@ on_command(struct sp_source *s, uint32_t events, void *arg)
 		w.stop = 1;
 	else if (strcmp(line, "control-dies") == 0)
 		control_dies();
+	else if (strcmp(line, "hold") == 0)
+		w.hold = 1;
+	else if (strcmp(line, "go") == 0)
+		channels_go();
 	else
 		sp_list_each(it, &w.conns) {
 			struct conn *c = sp_container(it, struct conn, link);
