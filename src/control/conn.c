@@ -18,7 +18,7 @@
 #include "control/mfa.h"
 #include "control/shell.h"
 
-#define CONN_WORK_MAX	512u	/* questions of one connection under way: a session has 64 channels, 16 targets, 256 forwards */
+#define CONN_WORK_MAX	(2u * SP_IPC_QUESTIONS)	/* under way for one connection: questions, and states of targets being written */
 
 struct floor {			/* the least epoch at which a user's connections are good */
 	struct sp_hnode	node;
@@ -130,25 +130,6 @@ int
 conn_alive(const struct conn *cn)
 {
 	return cn->chan != NULL && !cn->dying && (!cn->authed || conn_epoch_ok(cn->ctl, &cn->user_id, cn->epoch));
-}
-
-static void
-settling_one(struct sp_hnode *n, void *arg)
-{
-	const struct conn *cn = sp_container(n, struct conn, node);
-
-	*(int *)arg |= cn->again && cn->chan != NULL && !cn->dying && (!cn->hello || cn->judging);
-}
-
-int
-conn_settling(const struct ctl *c)
-{
-	struct sp_htab t = c->conns;	/* a shallow copy: looking changes nothing */
-	int any = 0;
-
-	if (sp_now_us() < c->started_us + CTL_LOST_US)
-		sp_htab_each(&t, settling_one, &any);
-	return any;
 }
 
 static enum sp_err
@@ -273,6 +254,12 @@ conn_on_close(struct sp_chan *chan, enum sp_err why, const char *what, void *arg
 	cn->chan = NULL;	/* GONE tells the rest */
 }
 
+int
+conn_may_log(struct conn *cn, enum volume_kind kind, size_t bytes)
+{
+	return volume_take(&cn->ctl->volume, &cn->user_id, cn->login, kind, bytes, sp_now_us());
+}
+
 /* ---- login state ---- */
 
 void
@@ -360,9 +347,6 @@ conn_dispatch(struct conn *cn, struct sp_msg *m)
 		break;
 	case SP_MSG_LEASE_ASK:
 		lease_ask(cn, m->corr, (Sallyport__LeaseAsk *)m->body);
-		break;
-	case SP_MSG_AGENT_ASK:
-		agent_ask(cn, m->corr, (Sallyport__AgentAsk *)m->body);
 		break;
 	case SP_MSG_TARGET_STATE:
 		target_state(cn, (Sallyport__TargetState *)m->body);

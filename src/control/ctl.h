@@ -16,15 +16,16 @@
 #include "control/audit.h"
 #include "control/job.h"
 #include "control/link.h"
+#include "control/volume.h"
 #include "sallyport.pb-c.h"
-#include "policy/access.h"
 #include "store/store.h"
 
 #define CTL_TICK_US		(250 * SP_US_PER_MS)
 #define CTL_LEASE_US		(60 * SP_US_PER_S)	/* life of a lease that nobody uses */
 #define CTL_CERT_S		300
 #define CTL_COMMAND_MAX		(60 * 1024)		/* bytes of a command kept in full in the audit log */
-#define CTL_HELD_MAX		64			/* messages of a re-attached session kept until it is judged */
+/* Messages of a re-attached session kept until it is judged: what it may have asked, and notices of its targets. */
+#define CTL_HELD_MAX		(SP_IPC_QUESTIONS + 64)
 #define CTL_LEFT_US		(60 * SP_US_PER_S)	/* a recorder that left in order: its END is in its spool and comes from there */
 #define CTL_LOST_US		(8 * SP_US_PER_S)	/* after a start: what is not attached by then is lost */
 
@@ -66,6 +67,7 @@ struct ctl {
 	struct sp_htab		 floors;		/* struct floor by user id */
 	struct logins		*logins;
 	struct failures		*failures;
+	struct volume		 volume;
 	struct mfa		*mfa;
 	struct inners		*inners;
 	struct api		*api;
@@ -148,8 +150,6 @@ struct conn {
 struct conn	*conn_find(struct ctl *c, const struct sp_uuid *id);
 struct conn	*conn_ref(struct conn *cn);
 void		 conn_unref(struct conn *cn);		/* NULL is fine */
-/* Is a connection that outlived the last control still being looked at? */
-int		 conn_settling(const struct ctl *c);
 int		 conn_epoch_ok(const struct ctl *c, const struct sp_uuid *user_id, int64_t epoch);
 int		 conn_alive(const struct conn *cn);	/* channel open, not killed, the user's epoch not overtaken */
 /* End it now, through the monitor. Nothing is granted afterwards. target NULL: all of it. */
@@ -199,11 +199,9 @@ struct target {
 	int			 trust_first, pins_n;
 	int64_t			 recheck_us;	/* wall; 0: none */
 	uint32_t		 protocols;
-	struct sp_uuid		 limit[SP_POLICY_LIMITS];	/* grants that bound the number of sessions, which it counts for */
-	size_t			 limit_n;
 	uint64_t		 policy_sum;	/* what the session was told, to notice a change */
 	uint64_t		 policy_end_us;	/* boottime; so too */
-	int			 dialing, up, closed, ended, killed, scribe_gone, scribe_well, scribe_seen, loading;
+	int			 dialing, up, ended, killed, scribe_gone, scribe_well, scribe_seen, loading;
 	int64_t			 seq_seen, seq_durable;
 	uint64_t		 lost_at_us;	/* boottime: END is written for it then, unless it came; 0: no */
 	char			 lost_reason[128];
@@ -220,8 +218,6 @@ void		 target_index(struct target *t);	/* write the row to the evidence index */
 void		 target_tick(struct ctl *c, uint64_t now_us);
 void		 target_label(const struct target *t);
 size_t		 target_count(const struct ctl *c, const struct sp_uuid *user_id, const struct sp_uuid *grant_id);
-/* The grants of the decision that bound how many sessions there may be. */
-void		 target_limits(struct target *t, const struct sp_policy_limit *limit, size_t n);
 void		 target_ask(struct conn *cn, uint32_t corr, const Sallyport__TargetAsk *q);
 void		 target_state(struct conn *cn, const Sallyport__TargetState *s);
 void		 target_release_all(struct ctl *c);
@@ -261,7 +257,6 @@ int		 failures_wait(const struct ctl *c, const char *login, const char *source);
 void		 failures_tick(struct ctl *c, uint64_t now_us);
 
 void		 lease_ask(struct conn *cn, uint32_t corr, const Sallyport__LeaseAsk *q);
-void		 agent_ask(struct conn *cn, uint32_t corr, const Sallyport__AgentAsk *q);
 void		 lease_drop(struct ctl *c, const struct sp_uuid *conn_id, const struct sp_uuid *session_id);
 void		 lease_retry(struct ctl *c);	/* what leases wait for may have come: the vault, START on disk */
 void		 lease_tick(struct ctl *c, uint64_t now_us);
@@ -314,6 +309,9 @@ void		 api_session_call(struct conn *cn, uint32_t corr, const Sallyport__CallAsk
 struct shell;
 void		 api_shell_call(struct shell *sh, struct conn *cn, uint32_t corr, const Sallyport__CallAsk *q);	/* its connection */
 
+/* May this connection's user append one more entry to the audit log, with so many bytes of his words? 0: refuse with
+ * VOLUME_TEXT and write nothing, it is counted. */
+int		 conn_may_log(struct conn *cn, enum volume_kind kind, size_t bytes);
 /* The settings in force, for worker threads: a reload replaces child.conf under their feet. */
 void		 ctl_conf_copy(const struct ctl *c, struct sp_config *ret);
 /* Why new sessions are refused just now, or NULL. */

@@ -399,6 +399,10 @@ inner_ask(struct conn *cn, struct sp_msg *m)
 		jumping_reply(q, SP_EDENIED, "The bastion itself is never a target.");
 		return;
 	}
+	if (!conn_may_log(cn, VOLUME_INNER, 0)) {
+		jumping_reply(q, SP_EBUSY, VOLUME_TEXT);
+		return;
+	}
 	if (!sp_text_is_plain(a->asset, strlen(a->asset)) || sp_strlcpy(q->text, a->asset, sizeof(q->text)) != 0) {
 		jumping_reply(q, SP_EINVAL, "That is not the name of an asset.");
 		return;

@@ -86,5 +86,6 @@ enum sp_err	 judge_again(struct sp_store *s, const struct sp_uuid *user_id, int6
 uint32_t	 judge_protocol(const char *word);
 const char	*judge_protocol_word(uint32_t bit);
 uint64_t	 judge_sum(const struct sp_policy_decision *d);	/* changes when the session has to be told */
+uint64_t	 judge_sum_more(uint64_t sum, const void *p, size_t n);	/* what else it depends on */
 
 #endif

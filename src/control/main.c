@@ -154,6 +154,7 @@ on_reload(struct sp_child *child)
 	share_conf(c);
 	audit_set_reserve(c->audit, (uint64_t)child->conf.reserve_mb << 20);
 	audit_append(c->audit, &e, NULL, NULL);
+	volume_set(&c->volume, (double)child->conf.audit_rate, (double)child->conf.audit_burst);
 	target_rejudge(c);
 }
 
@@ -210,6 +211,20 @@ static const struct sp_child_ops ops = { .peer = on_peer, .reload = on_reload, .
 
 /* ---- time ---- */
 
+/* Entries that one user's connections made too many of, in one. */
+static void
+on_more(const struct sp_uuid *user, const char *login, enum volume_kind kind, uint64_t n, void *arg)
+{
+	struct ctl *c = arg;
+	char text[96];
+	json_t *more = json_pack("{s:s, s:I}", "of", volume_kind_name(kind), "count", (json_int_t)n);
+	struct audit_entry e = { .kind = "audit.more", .actor = login, .result = "refused", .text = text, .user = user, .more = more };
+
+	sp_snprintf(text, sizeof(text), "%llu more of %s, refused: too many at once", (unsigned long long)n, volume_kind_name(kind));
+	audit_append(c->audit, &e, NULL, NULL);
+	json_decref(more);
+}
+
 static void
 on_tick(struct sp_timer *t, void *arg)
 {
@@ -221,6 +236,7 @@ on_tick(struct sp_timer *t, void *arg)
 	ctl_link_tick(c->dialer, now);
 	login_tick(c, now);
 	failures_tick(c, now);
+	volume_tick(&c->volume, now, on_more, c);
 	mfa_tick(c, now);
 	lease_tick(c, now);
 	inner_tick(c, now);
@@ -294,20 +310,6 @@ load_hostkeys(struct ctl *c)
 	}
 }
 
-/* Weekly hours are meant in this zone; the C library reads its file now, before the sandbox and before there are threads. */
-static void
-take_time_zone(const struct ctl *c)
-{
-	char zone[SP_CONF_TEXT + 2];
-
-	if (c->child.conf.time_zone[0] != '\0') {
-		sp_snprintf(zone, sizeof(zone), ":%s", c->child.conf.time_zone);
-		if (setenv("TZ", zone, 1) == -1)
-			sp_die(71, "out of memory");
-	}
-	tzset();
-}
-
 static void
 start(struct ctl *c)
 {
@@ -332,6 +334,7 @@ start(struct ctl *c)
 	must(ctl_link_new(c, SP_PROC_DIALER, dialer_on_msg, &c->dialer), "start");
 	must(login_new(c), "start");
 	must(failures_new(c), "start");
+	must(volume_init(&c->volume, (double)c->child.conf.audit_rate, (double)c->child.conf.audit_burst), "start");
 	must(mfa_new(c), "start");
 	must(servers_new(c), "the database servers");
 	share_conf(c);
@@ -357,6 +360,8 @@ finish(struct ctl *c)
 	mfa_free(c);
 	login_free(c);
 	failures_free(c);
+	volume_tick(&c->volume, UINT64_MAX, on_more, c);
+	volume_release(&c->volume);
 	ctl_link_free(c->vault);
 	ctl_link_free(c->dialer);
 	audit_append(c->audit, &e, NULL, NULL);
@@ -385,7 +390,6 @@ main(void)
 	sp_child_init(&c->child, SP_PROC_CONTROL, &ops, c);
 	must(sp_crypto_init(), "random numbers");
 	json_object_seed(0);		/* before there are threads */
-	take_time_zone(c);
 	rw[0] = c->child.conf.state_dir;
 	box.user = sp_proc_user(SP_PROC_CONTROL);
 	sp_child_ready(&c->child, &box);

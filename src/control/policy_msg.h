@@ -9,12 +9,14 @@
 
 struct policy_msg {		/* msg points into the rest and into conf: do not copy */
 	Sallyport__Policy	 msg;
-	char			*protocols[16], *agent[2];
+	char			*protocols[16];
 	char			*env[SP_CONF_LIST + 4];
 	char			*forward[POLICY_FORWARDS_MAX];
 	char			 forwards[SP_POLICY_FORWARDS_SIZE];
 };
 void	policy_msg_init(struct policy_msg *p, const struct sp_config *conf, const struct sp_policy_decision *d);
+/* Of the decision and of the configuration: another one when the session has to be told. */
+uint64_t policy_sum(const struct sp_config *conf, const struct sp_policy_decision *d);
 void	policy_msg_release(struct policy_msg *p);
 
 #endif

@@ -284,15 +284,32 @@ rig_courier(struct rig *r)
 }
 
 static void
+conf_text(const struct rig *r, char *ret, size_t size)
+{
+	sp_snprintf(ret, size, "state_dir %s\nrun_dir %s\nlisten %s\nreserve_mb 1\nlog_level warn\nbastion_name gate.test\n%s",
+	    r->dir, r->dir, r->listen != NULL ? r->listen : "127.0.0.1:2222", r->conf != NULL ? r->conf : "");
+}
+
+void
+rig_reload(struct rig *r)
+{
+	Sallyport__Reload m = SALLYPORT__RELOAD__INIT;
+	char conf[1024];
+
+	conf_text(r, conf, sizeof(conf));
+	m.config = conf;
+	assert_int_equal(sp_chan_send(r->monitor.chan, SP_MSG_RELOAD, 0, &m, NULL, 0), SP_OK);
+}
+
+static void
 send_boot(struct rig *r)
 {
 	Sallyport__Boot b = SALLYPORT__BOOT__INIT;
-	char conf[512], path[128];
+	char conf[1024], path[128];
 	char *names[3] = { str("admin-socket"), str("state-dir"), str("audit-dir") };
 	int fds[3];
 
-	sp_snprintf(conf, sizeof(conf), "state_dir %s\nrun_dir %s\nlisten %s\nreserve_mb 1\nlog_level warn\n"
-	    "bastion_name gate.test\n", r->dir, r->dir, r->listen != NULL ? r->listen : "127.0.0.1:2222");
+	conf_text(r, conf, sizeof(conf));
 	sp_snprintf(path, sizeof(path), "%s/audit", r->dir);
 	fds[0] = dup(r->admin_listen);
 	fds[1] = open(r->dir, O_RDONLY | O_DIRECTORY);
@@ -528,9 +545,15 @@ audit_count(struct rig *r, const char *kind, const struct sp_uuid *session)
 void
 rig_up(struct rig *r)
 {
+	rig_create(r);
+	rig_fill(r);
+}
+
+void
+rig_fill(struct rig *r)
+{
 	struct sp_buf b;
 
-	rig_create(r);
 	rig_start(r);
 	json_decref(call(r, "user.create", json_pack("{s:s, s:[s]}", "login", "alice", "keys", KEY_LINE), NULL));
 	json_decref(call(r, "asset.create", json_pack("{s:s, s:s, s:i}", "name", "web1", "address", "192.0.2.10", "port", 22), NULL));

@@ -42,6 +42,7 @@ struct rig {
 	struct peer	 monitor, vault, dialer, gate, courier, ctl;
 	const char	*as_user;	/* for calls; NULL: root */
 	const char	*listen;	/* NULL: 127.0.0.1:2222 */
+	const char	*conf;		/* more lines of the configuration; NULL: none */
 	int		 vault_plays;	/* answer SECRET_PUT, SECRET_REWRAP and HASH_PASSWORD by itself */
 	uint32_t	 vault_term;	/* of what it wraps */
 	size_t		 rewrapped;	/* answers to SECRET_REWRAP */
@@ -55,9 +56,11 @@ void	rig_start(struct rig *r);	/* start the process; BOOT, peers, an unsealed va
 void	rig_vault(struct rig *r, int sealed);	/* another vault takes the place of the last one */
 void	rig_courier(struct rig *r);		/* there is none before this */
 void	rig_vault_state(struct rig *r, int sealed);
+void	rig_reload(struct rig *r);	/* with what r->conf says now */
 void	rig_stop(struct rig *r, int signo);	/* 0: close the monitor's channel and expect exit status 0 */
 /* start, then: alice with a key, asset web1 with account root (password), a grant for everything */
 void	rig_up(struct rig *r);
+void	rig_fill(struct rig *r);	/* the same for one that was created: with r->conf, say */
 void	rig_down(struct rig *r);
 
 void	peer_close(struct peer *p);
