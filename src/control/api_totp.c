@@ -233,7 +233,8 @@ code_take(struct api_call *c, struct sp_store *s, const struct sp_store_user *u,
 	if (c->reply_id != SP_MSG_CODE_RESULT)
 		return api_fail(c, SP_EINTERNAL, "the vault answered something else");
 	if (a->err == SP_EAUTH || (a->err == SP_OK && a->recovery.len > 0 && !may_recover))
-		return api_fail(c, SP_EAUTH, "that is not the code of this moment");
+		return may_recover ? api_fail(c, SP_EAUTH, "that is neither the code of this moment nor a recovery code") :
+		    api_fail(c, SP_EAUTH, "that is not the code of this moment: wait for the next, then 'user totp confirm %s'", u->login);
 	if (a->err != SP_OK) {
 		mfa_guess_back(c->ctl, &u->id, c->source, 0);
 		return api_fail(c, (enum sp_err)a->err, "the code could not be checked: %s", a->text);
@@ -309,7 +310,7 @@ user_totp_remove(struct api_call *c, struct sp_store *s)
 	if (!t->needs_code)
 		c->next = remove_write;
 	else if (api_text(c, "code_sealed") == NULL)
-		(void)api_fail(c, SP_EAUTH, "a code is needed to remove one's own second factor; without one ask an administrator");
+		(void)api_fail(c, SP_EAUTH, "a code is needed to remove one's own second factor: add --code; without one ask an administrator");
 	else
 		code_ask(c, s, &u, t, remove_write);
 }

@@ -110,8 +110,8 @@ mfa_text(const struct ctl *c, const char *asset, int is_enrolled, char *dst, siz
 		sp_snprintf(dst, size, "%s wants a one-time code: use a terminal (ssh -t), or a new connection that names the target "
 		    "(ssh USER@ACCOUNT@%s@%s) and may ask (no BatchMode).", e, e, host);
 	else
-		sp_snprintf(dst, size, "%s wants a one-time code and you have no second factor yet: 'sallyport user totp enrol' on the "
-		    "bastion sets one up, or ask an administrator.", e);
+		sp_snprintf(dst, size, "%s wants a one-time code and you have no second factor yet: 'ssh -t USER@%s totp enrol' sets one up, or "
+		    "ask an administrator.", e, host);
 }
 
 /* ---- use it up */

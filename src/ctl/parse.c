@@ -201,7 +201,7 @@ parse_lines(struct ctl *c, const struct ctl_opt *o, const char *path)
 		if (*s == 0)
 			break;
 	}
-	return found > 0 ? SP_OK : ctl_fail(c, SP_EFORMAT, "%s: has no line: is it the right file?", path);
+	return found > 0 ? SP_OK : ctl_fail(c, SP_EFORMAT, "%s has no line: is it the right file?", strcmp(path, "-") == 0 ? "standard input" : path);
 }
 
 /* ACCOUNT@ASSET; # and % separate as well, as in login names. The last one counts: "@same" is an account's name. */

@@ -84,8 +84,8 @@ ctl_prompt(struct ctl *c, const char *prompt, struct sp_secret *ret)
 	if (c->place != NULL)
 		return c->place->prompt(c, prompt, ret);
 	if (tty == -1)
-		return ctl_fail(c, SP_EUSAGE, "there is no terminal to ask \"%s\" on: use the option that names a file or descriptor",
-		    prompt);
+		return ctl_fail(c, SP_EUSAGE, "there is no terminal to ask \"%.*s\" on: use the option that names a file or descriptor",
+		    (int)strcspn(prompt, ":"), prompt);
 	if ((r = sp_secret_alloc(CTL_PASSPHRASE_MAX + 1, &line)) != SP_OK)
 		return ctl_fail(c, r, "cannot lock memory for a secret: raise the limit of locked memory (ulimit -l)");
 	if ((r = prompt_quiet(tty, prompt, &line)) == SP_ESIZE)

@@ -98,6 +98,7 @@ enrolled_json(struct ctl *c, const json_t *body, const struct enrolled *e)
 static void
 enrolled_show(struct ctl *c, const struct enrolled *e)
 {
+	int narrow = c->width != 0 && c->width < 50;	/* two recovery codes beside one another take 46 */
 	struct sp_buf qr;
 
 	sp_buf_init(&qr, 65536);
@@ -109,10 +110,10 @@ enrolled_show(struct ctl *c, const struct enrolled *e)
 	}
 	explicit_bzero(qr.p, qr.len);
 	sp_buf_release(&qr);
-	fprintf(c->out, "Key to type:  %s\nAddress:      %s\n\nRecovery codes, each good once, shown only now. Keep them apart from the telephone:\n",
+	fprintf(c->out, "Key to type:  %s\nAddress:      %s\n\nRecovery codes, shown only now: each opens\nonce. Keep them apart from the telephone.\n",
 	    e->line[0], e->uri);
 	for (size_t i = 1; i < e->n; i++)
-		fprintf(c->out, "  %s%s", e->line[i], i % 2 == 0 || i + 1 == e->n ? "\n" : "    ");
+		fprintf(c->out, "  %s%s", e->line[i], narrow || i % 2 == 0 || i + 1 == e->n ? "\n" : "    ");
 	fprintf(c->out, "\n");
 	fflush(c->out);
 }
@@ -155,7 +156,8 @@ user_run_totp_enrol(struct ctl *c)
 	(void)json_object_del(c->params, "client_key");
 	if (c->is_tty)
 		return totp_confirm_now(c);
-	fprintf(c->out, "Not in use yet: confirm with 'sallyport user totp confirm %s'.\n", json_string_value(json_object_get(body, "login")));
+	fprintf(c->out, "Not in use yet: confirm with '%suser totp confirm %s'%s.\n", c->place == NULL ? "sallyport " : "",
+	    json_string_value(json_object_get(body, "login")), c->place == NULL ? "" : " on a terminal (ssh -t)");
 	return SP_OK;
 }
 

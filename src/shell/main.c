@@ -55,8 +55,8 @@ shell_prompt(struct ctl *c, const char *prompt, struct sp_secret *ret)
 	ssize_t n;
 
 	if (!c->is_tty)
-		return ctl_fail(c, SP_EUSAGE, "there is no terminal to ask \"%s\" on: use ssh -t, or the option that reads standard input",
-		    prompt);
+		return ctl_fail(c, SP_EUSAGE, "there is no terminal to ask \"%.*s\" on: use ssh -t, or the option that reads standard input",
+		    (int)strcspn(prompt, ":"), prompt);
 	if (sp_secret_alloc(SP_TALK_TEXT_MAX + 1, &s) != SP_OK)
 		return ctl_fail(c, SP_ENOMEM, "cannot lock memory for a secret");
 	fflush(c->out);

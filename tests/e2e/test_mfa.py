@@ -54,7 +54,7 @@ def test_enrolment_is_shown_once_and_counts_only_when_confirmed(lab, me):
     assert len(set(app.recovery)) == 10 and all(re.fullmatch(r"[a-z2-7]{4}(-[a-z2-7]{4}){3}", r) for r in app.recovery)
     assert lab.ctl("user", "totp", "show", "erin")["state"] == "not confirmed"
     r = lab.ctl_run("user", "totp", "confirm", "erin", "--code-stdin", stdin=app.wrong() + "\n")
-    assert r.returncode != 0 and "not the code of this moment" in r.stderr
+    assert r.returncode != 0 and "not the code of this moment" in r.stderr and "'user totp confirm erin'" in r.stderr
     first = app.next()
     lab.ctl("user", "totp", "confirm", "erin", "--code-stdin", stdin=first + "\n")
     assert lab.ctl("user", "totp", "show", "erin") == {**lab.ctl("user", "totp", "show", "erin"), "state": "active", "recovery_left": 10}
@@ -81,6 +81,9 @@ def test_the_qr_code_fits_a_terminal_of_80_columns_and_has_a_text_beside_it(lab,
     lab.ctl("user", "totp", "remove", "frank")
     r = lab.ctl_run("user", "totp", "enrol", "frank")            # no terminal: the text alone
     assert "otpauth://" in r.stdout and "\u2588" not in r.stdout and "Not in use yet" in r.stdout
+    with Terminal(tmp_path, lab.ctl_argv("user", "totp", "enrol", "frank", "--text"), cols=40, rows=40) as t:
+        screen = t.wait("Code that the app shows now")
+        assert len(re.findall(r"(?m)^  [a-z2-7]{4}(-[a-z2-7]{4}){3}$", screen)) == 10, screen
 
 
 def test_a_key_and_a_code_by_partial_success_for_ssh_scp_and_sftp(lab, me, people, tmp_path):

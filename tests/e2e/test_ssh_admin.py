@@ -46,6 +46,7 @@ def test_a_user_adds_a_key_logs_in_with_it_and_takes_it_away(lab, run):
     r = run("alice", "key list --json", key=new)        # with the new key, at once
     assert fingerprint(new) in [k["fingerprint"] for k in json.loads(r.stdout)]
     assert run("alice", "key add -", stdin=pub(new)).returncode != 0       # known already
+    assert "standard input has no line" in run("alice", "key add").stderr
     r = run("alice", "key remove " + fingerprint(new))
     assert r.returncode == 0, r
     assert lab.ssh("alice", "--", "whoami", key=new).returncode == 255     # ssh: permission denied

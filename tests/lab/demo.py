@@ -67,12 +67,14 @@ Sallyport is up on 127.0.0.1:%d with two servers behind it. Nobody here holds th
   the menu             %s %s@127.0.0.1
   straight to one      %s %s@%s@127.0.0.1
   the other, a command %s %s@%s@127.0.0.1 id
+  commands over SSH    %s %s@127.0.0.1 -- whoami
+  as an administrator  %s %s@127.0.0.1 -- user list
   as a jump host       ssh -o ProxyCommand='%s -W %%h:%%p %s@127.0.0.1' -o UserKnownHostsFile=%s %s
 
   who is in            . %s/env; $SALLYPORT_CTL session list
   watch, cut           $SALLYPORT_CTL session watch ID    $SALLYPORT_CTL session kill ID
-""" % (lab.port, base, info["user"], base, info["user"], t0, base, info["user"], t1, base, info["user"], kh, t0,
-       os.path.relpath(folder)), flush=True)
+""" % (lab.port, base, info["user"], base, info["user"], t0, base, info["user"], t1, base, info["user"],
+       base.replace(key, os.path.relpath(info["admin_key"])), info["admin"], base, info["user"], kh, t0, os.path.relpath(folder)), flush=True)
 
 
 def main():

@@ -1,14 +1,17 @@
 """./dev demo --tour: a scripted walk through what Sallyport does, each step checked. Fails at the first that misbehaves."""
+import json
 import os
+import pathlib
 import re
 import shlex
 import signal
+import sqlite3
 import subprocess
 import tempfile
-import threading
 import time
 
 import lab as L
+import otp
 
 
 class Misbehaved(Exception):
@@ -163,7 +166,87 @@ class Tour:
             p.terminate()
             p.wait()
 
-    def s12_doctor(self):
+    def s12_commands(self):
+        """Commands for the gateway over SSH: one's own keys, and an administrator's work with his permissions."""
+        r = self.ssh(self.user, "--", "whoami")
+        want(r.returncode == 0 and self.user in r.stdout, r)
+        new = self.lab.key("another.key")
+        r = self.ssh(self.user, "--", "key add", stdin=pathlib.Path(str(new) + ".pub").read_text())
+        want(r.returncode == 0, r)
+        want(self.ssh(self.to(self.t0), "echo in", key=new).stdout == "in\n", "the new key does not log in")
+        r = self.ssh(self.user, "--", "user create friend")
+        want(r.returncode not in (0, 255) and r.stderr.startswith("sallyport: "), r)
+        r = self.ssh(self.info["admin"], "--", "user create friend", key=self.info["admin_key"])
+        want((r.returncode, r.stdout) == (0, "User friend created.\n"), r)
+
+    def s13_one_time_code(self):
+        """A grant that asks for a one-time code: refused without, opened by the code of this moment, which counts once."""
+        account, asset = self.t0.split("@")
+        key, login = self.lab.key("bob.key"), "bob@" + self.t0
+        app = otp.App(self.lab, "bob")
+        g = self.lab.ctl("grant", "create", "--name", "bob-code", "--user", "bob", "--asset", asset, "--account", account, "--mfa", "every")
+        want(self.ssh(login, "echo in", key=key).returncode != 0, "no code was asked for")
+        code = app.next()
+        r, asked = otp.asked(self.lab, login, "echo in", key=key, answers=[code])
+        want(r.stdout == "in\n" and len(asked) == 1, (r, asked))
+        r, _ = otp.asked(self.lab, login, "echo in", key=key, answers=[code], options=["-o", "NumberOfPasswordPrompts=1"])
+        want(r.stdout == "" and r.returncode != 0, "a code was taken twice")
+        self.lab.ctl("grant", "delete", g["id"])
+
+    def s14_who(self):
+        """Who could reach a server, through which grant; and why one person may."""
+        account, asset = self.t0.split("@")
+        rows = self.lab.ctl("access", "who", asset, "--account", account)
+        want([(r["user"], r["grant"]) for r in rows] == [(self.user, self.user + "-" + asset)], rows)
+        e = self.lab.ctl("access", "explain", self.user, asset, account)
+        want(e["allowed"] is True and e["grant"] == self.user + "-" + asset, e)
+
+    def s15_import(self):
+        """A list of servers is imported, all or nothing; the same list again changes nothing."""
+        with tempfile.TemporaryDirectory() as d:
+            table = os.path.join(d, "assets.csv")
+            open(table, "w").write("name,address,port,remark\nshop1,192.0.2.1,22,till\nshop2,192.0.2.2,22,stock\n")
+            counts = []
+            for _ in range(2):
+                r = self.lab.ctl("import", "assets", table)
+                counts.append((r["created"], r["changed"], r["unchanged"]))
+            want(counts == [(2, 0, 0), (0, 0, 2)], counts)
+            open(table, "a").write("shop3,192.0.2.3,70000,\n")
+            r = self.lab.ctl_run("import", "assets", table)
+            want(r.returncode != 0 and "line 4" in r.stdout + r.stderr, r)
+        want("shop3" not in [a["name"] for a in self.lab.ctl("asset", "list")], "half a list went in")
+
+    def s16_changed_row(self):
+        """A row changed behind Sallyport's back is refused and raised, until an administrator accepts it."""
+        db = next(self.lab.data.rglob("sallyport.db"))
+        with sqlite3.connect(db, timeout=10) as c:
+            c.execute("UPDATE users SET full_name = 'Somebody' WHERE login = ?", (self.user,))
+        c.close()
+        want(self.ssh(self.to(self.t0), "echo in").returncode != 0, "the changed row was believed")
+        L.wait_for("the audit entry", lambda: self.lab.ctl("audit", "list", "--kind", "row.tampered"))
+        r = self.lab.ctl_run("--json", "doctor", "--rows")
+        (row,) = json.loads(r.stdout)
+        want(r.returncode != 0 and row["table"] == "users", r)
+        want(self.lab.ctl_run("doctor", "--accept", "users", row["id"]).returncode == 0, row)
+        want(self.ssh(self.to(self.t0), "echo in").stdout == "in\n", "the accepted row is not believed")
+
+    def s17_zone(self):
+        """A server behind a jump server: one more login that nobody sees, named by access explain."""
+        account = self.t0.split("@")[0]
+        ca = self.lab.ctl("ca", "show", "demo-ca")["public_key"]
+        for name in ("jump1", "inside"):
+            self.lab.ctl("asset", "create", name, "--address", "127.0.0.1", "--port", self.lab.openssh(name, ca_pub=ca))
+            self.lab.ctl("account", "create", "%s@%s" % (account, name), "--ca", "demo-ca")
+        self.lab.ctl("zone", "create", "far", "--jump", "jump1", "--account", account, "--source-address", "127.0.0.1")
+        self.lab.ctl("asset", "update", "inside", "--zone", "far")
+        self.lab.ctl("grant", "create", "--user", self.user, "--asset", "inside", "--account", account)
+        r = self.ssh(self.to(account + "@inside"), "echo through")
+        want(r.stdout == "through\n", r)
+        want("Accepted publickey for " + account in self.lab.log("jump1"), "the jump server was not used")
+        e = self.lab.ctl("access", "explain", self.user, "inside", account)
+        want("jump1" in e["path"], e)
+
+    def s18_doctor(self):
         """The doctor finds nothing to mend."""
         r = self.lab.ctl_run("doctor")
         want(r.returncode == 0, r.stdout + r.stderr)
