@@ -295,8 +295,17 @@ call_permit(struct api_call *c)
 	return api_fail(c, SP_EACCES, "%s needs %s", c->m->name, need[c->m->who]);
 }
 
+/* A call about the caller's own keys, password or codes: many of these an administrator may make for others, too. */
+static int
+call_is_own(const struct api_call *c)
+{
+	const char *login = api_text(c, "login");
+
+	return c->m->who == API_SELF && (login == NULL || strcmp(login, c->caller.login) == 0);
+}
+
 /* Over SSH, what changes something may want a one-time code of late. Who has none yet looks after his own keys, password and
- * codes without; more than that he does with a second factor only. */
+ * codes without; more than that he does with a second factor only. What a session process asks by itself is no exception. */
 static enum sp_err
 call_second_factor(struct api_call *c, struct sp_store *s)
 {
@@ -306,13 +315,13 @@ call_second_factor(struct api_call *c, struct sp_store *s)
 	enum sp_err r;
 
 	/* Taking one's own codes away is checked with a code by itself; it could not be the same one. */
-	if (c->shell == NULL || c->m->audit == NULL || (c->role == SP_STORE_ROLE_USER && strcmp(c->m->name, "user.totp.remove") == 0))
+	if (c->conn == NULL || c->m->audit == NULL || (c->role == SP_STORE_ROLE_USER && strcmp(c->m->name, "user.totp.remove") == 0))
 		return SP_OK;
 	if ((r = sp_store_setting_get(s, API_ADMIN_MFA, value, sizeof(value))) == SP_ENOENT)
 		return SP_OK;
 	if (r != SP_OK || (r = mfa_enrolled(s, &c->caller.id, &enrolled)) != SP_OK)
 		return api_store(c, r, "the second factor");
-	if ((interval_s = strtoll(value, NULL, 10)) <= 0 || (!enrolled && c->m->who == API_SELF) ||
+	if ((interval_s = strtoll(value, NULL, 10)) <= 0 || (!enrolled && call_is_own(c)) ||
 	    !mfa_wanted(c->conn, &c->caller.id, interval_s))
 		return SP_OK;
 	c->mfa = enrolled;
@@ -361,7 +370,9 @@ call_work(struct ctl_job *j, struct sp_store *s)
 		api_fn *fn = c->next;
 
 		c->next = NULL;
-		call_run(c, s, fn, CTL_WRITE);
+		/* The vault may have taken its time: whoever lost his role meanwhile, or was disabled, changes nothing. */
+		if (call_identify(c, s) == SP_OK && call_permit(c) == SP_OK)
+			call_run(c, s, fn, CTL_WRITE);
 		return;
 	}
 	if (call_identify(c, s) == SP_OK && call_permit(c) == SP_OK && call_second_factor(c, s) == SP_OK) {

@@ -216,6 +216,27 @@ def test_one_time_codes_are_enrolled_over_ssh_and_an_administrators_change_wants
     assert app.secret not in everything and not any(c in everything for c in app.recovery)
 
 
+def test_an_administrator_without_a_second_factor_changes_nothing_of_others(lab, run):
+    """As the thief of his key would: give bob a key of one's own, or a new password, or take carl's second factor away."""
+    evil = lab.key("evil-mfa.key")
+    lab.ctl("user", "create", "carl")
+    otp.App(lab, "carl")
+    before = lab.ctl("user", "key", "list", "bob")
+    lab.ctl("settings", "set", "admin_mfa_s", "3600")
+    try:
+        for words, typed in (("user key add bob -", pub(evil)), ("user key remove bob " + before[0]["fingerprint"], None),
+                             ("user password bob --password-stdin", "tangerine 44 boats\n"), ("user totp remove carl", None),
+                             ("user totp enrol bob", None)):
+            r = run("admin", words, stdin=typed)
+            assert r.returncode not in (0, 255) and "second factor" in r.stderr, (words, r)
+        assert run("admin", "key add", stdin=pub(evil)).returncode == 0     # one's own
+        assert run("admin", "user key remove admin " + fingerprint(evil)).returncode == 0
+    finally:
+        lab.ctl("settings", "set", "admin_mfa_s", "0")
+    assert lab.ctl("user", "key", "list", "bob") == before
+    assert lab.ctl("user", "totp", "show", "carl")["state"] == "active"
+
+
 def test_rows_are_imported_from_standard_input_and_exported_to_standard_output(lab, run):
     csv = "name,address,port\nvia-ssh-1,10.9.0.1,22\nvia-ssh-2,10.9.0.2,22\n"
     r = run("admin", "import assets -", stdin=csv)

@@ -356,6 +356,38 @@ nobody_raises_himself(void **state)
 	rig_down(&w.r);
 }
 
+/* The vault takes its time; an administrator who is disabled meanwhile has changed nothing. */
+static void
+a_call_that_waits_for_the_vault_ends_with_its_callers_role(void **state)
+{
+	char method[] = "user.password", as_user[] = "chief", params[] = "{\"login\":\"uA\",\"password_sealed\":\"AAAA\"}", hash[] = "$late$";
+	Sallyport__CallAsk q = SALLYPORT__CALL_ASK__INIT;
+	Sallyport__HashReply a = SALLYPORT__HASH_REPLY__INIT;
+	Sallyport__CallReply *reply;
+	struct world w = { 0 };
+	uint32_t corr, asked;
+	json_t *u;
+
+	(void)state;
+	world_up(&w);
+	w.r.vault_plays = 0;
+	q.method = method;
+	q.as_user = as_user;
+	q.params = (ProtobufCBinaryData){ strlen(params), (uint8_t *)params };
+	corr = peer_send(&w.r.ctl, SP_MSG_CALL_ASK, 0, &q);
+	(void)peer_wait(&w.r.vault, SP_MSG_HASH_PASSWORD, 0);
+	asked = w.r.vault.last_corr;
+	json_decref(call(&w.r, "user.disable", json_pack("{s:s}", "login", "chief"), NULL));
+	a.hash = hash;
+	(void)peer_send(&w.r.vault, SP_MSG_HASH_REPLY, asked, &a);
+	reply = peer_wait(&w.r.ctl, SP_MSG_CALL_REPLY, corr);
+	assert_int_equal(reply->err, SP_EACCES);
+	u = call(&w.r, "user.show", json_pack("{s:s}", "login", "uA"), NULL);
+	assert_true(json_is_false(json_object_get(u, "has_password")));
+	json_decref(u);
+	rig_down(&w.r);
+}
+
 int
 main(void)
 {
@@ -364,6 +396,7 @@ main(void)
 		cmocka_unit_test(what_is_not_allowed_is_refused),
 		cmocka_unit_test(lists_leave_out_what_belongs_to_others),
 		cmocka_unit_test(nobody_raises_himself),
+		cmocka_unit_test(a_call_that_waits_for_the_vault_ends_with_its_callers_role),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
