@@ -168,6 +168,16 @@ guess_restart(struct guess *g, uint64_t from_us, uint64_t now_us)
 	g->until_us = 0;
 }
 
+/* An entry that says nothing any more makes room. */
+static void
+guess_drop_empty(struct factors *f, struct guess *g)
+{
+	if (g == NULL || g->n > 0 || g->until_us != 0)
+		return;
+	sp_htab_remove(&f->guesses, &g->node);
+	free(g);
+}
+
 static uint64_t
 guess_wait(unsigned n)
 {
@@ -181,13 +191,18 @@ enum sp_err
 factors_try(struct factors *f, const struct sp_uuid *user, const char *source, uint64_t now_us)
 {
 	struct key s = key_source(user, source), u = key_source(user, "");
-	struct guess *here = guess_get(f, &s, now_us), *all = guess_get(f, &u, now_us);
+	struct guess *here, *all = guess_get(f, &u, now_us);
 	int known = proof_within(f, &s, FACTOR_KNOWN_S, now_us);
 
-	if (here == NULL || all == NULL)
+	if (all == NULL)
+		return SP_EFULL;
+	guess_restart(all, all->since_us, now_us);
+	/* A place that may not try gets no entry: one user with a network of addresses would fill the table for all. */
+	if (!known && all->n >= FACTOR_USER_MAX && sp_htab_find(&f->guesses, s.b, s.len) == NULL)
+		return SP_EFULL;
+	if ((here = guess_get(f, &s, now_us)) == NULL)
 		return SP_EFULL;
 	guess_restart(here, here->last_us, now_us);
-	guess_restart(all, all->since_us, now_us);
 	if (now_us < here->until_us)
 		return SP_EBUSY;
 	if (!known && all->n >= FACTOR_USER_MAX)
@@ -218,6 +233,8 @@ factors_untry(struct factors *f, const struct sp_uuid *user, const char *source,
 	here->n -= back;
 	here->shared -= shared;
 	here->until_us = 0;
+	guess_drop_empty(f, here);
+	guess_drop_empty(f, all);
 }
 
 struct sweep {

@@ -168,6 +168,28 @@ a_source_that_has_shown_a_right_code_is_not_shut_out_from_elsewhere(void **state
 	assert_int_equal(guess(&ann, "10.9.9.9"), SP_EFULL);	/* what he got right gives nothing to others */
 }
 
+/* Somebody with a network of addresses, and a check begun and given up from each: others still have room. */
+static void
+one_user_does_not_fill_the_table(void **state)
+{
+	char source[32];
+
+	(void)state;
+	for (int i = 0; i < 5000; i++) {
+		sp_snprintf(source, sizeof(source), "2001:db8::%x", i);
+		if (guess(&ann, source) == SP_OK)
+			factors_untry(&f, &ann, source, 0);
+	}
+	assert_int_equal(f.guesses.n, 0);
+	for (int i = 0; i < 5000; i++) {
+		sp_snprintf(source, sizeof(source), "2001:db8::%x", i);
+		(void)!guess(&ann, source);
+	}
+	assert_int_equal(f.guesses.n, FACTOR_USER_MAX + 1);	/* those that were tried, and the user himself */
+	assert_int_equal(guess(&ann, "2001:db8::1"), SP_EFULL);
+	ok(guess(&ben, "10.0.0.1"));
+}
+
 static void
 tables_are_bounded_and_emptied(void **state)
 {
@@ -200,6 +222,7 @@ main(void)
 		T(a_source_waits_longer_each_time_and_a_right_code_ends_it),
 		T(guesses_from_everywhere_are_bounded_by_the_hour),
 		T(a_source_that_has_shown_a_right_code_is_not_shut_out_from_elsewhere),
+		T(one_user_does_not_fill_the_table),
 		T(tables_are_bounded_and_emptied),
 	};
 
