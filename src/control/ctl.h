@@ -128,6 +128,7 @@ struct conn {
 		int		 passed;
 		struct sp_uuid	 user_id;
 		char		 login[SP_STORE_LOGIN_MAX + 1], method[16], fingerprint[64 + 1];
+		uint8_t		 sum[32];	/* of the key or of the password's hash that was right */
 	}			 first;
 	/* a connection inside another one */
 	int			 born_inner;	/* the monitor says so; for which asset, the token or the audit log tells */

@@ -16,6 +16,7 @@
 #include "control/judge.h"
 #include "control/mfa.h"
 #include "control/wall.h"
+#include "crypto/hash.h"
 
 #define CHECK_LIFE_US	(120 * SP_US_PER_S)	/* typing a password */
 #define OFFERED_MAX	32			/* keys of an agent on one connection */
@@ -38,6 +39,7 @@ struct auth {
 	uint8_t			 key[SP_STORE_KEY_MAX];
 	size_t			 key_len;
 	char			 fingerprint[64 + 1];
+	uint8_t			 sum[SP_SHA256_LEN];	/* of the hash that the password is checked against */
 	int			 known;		/* the user exists */
 	struct sp_store_user	 user;
 	const char		*refused;	/* for the audit log; NULL: may log in */
@@ -209,6 +211,7 @@ auth_partial(struct auth *a)
 	(void)sp_strlcpy(cn->first.login, a->login, sizeof(cn->first.login));
 	(void)sp_strlcpy(cn->first.method, auth_method(a), sizeof(cn->first.method));
 	(void)sp_strlcpy(cn->first.fingerprint, a->fingerprint, sizeof(cn->first.fingerprint));
+	memcpy(cn->first.sum, a->sum, sizeof(cn->first.sum));
 	cn->logging_in = 0;
 	r.verdict = SALLYPORT__AUTH_REPLY__VERDICT__PARTIAL;
 	conn_send(cn, SP_MSG_AUTH_REPLY, a->corr, &r);
@@ -272,6 +275,56 @@ auth_work_mfa(struct ctl *c, struct sp_store *s, struct auth *a)
 	free(j);
 }
 
+struct key_left {
+	const char	*fingerprint;
+	int64_t		 now_us;
+	size_t		 looked;
+	int		 there;
+};
+
+static int
+key_left_one(const struct sp_store_user_key *k, void *arg)
+{
+	struct key_left *l = arg;
+
+	l->looked++;
+	if (strcmp(k->fingerprint, l->fingerprint) == 0 && k->state == SP_STORE_ACTIVE &&
+	    (k->valid_until_us == 0 || l->now_us < k->valid_until_us))
+		l->there = 1;
+	return l->there;
+}
+
+/* A key that is taken away, or a password that is changed, while a person is being asked for something, opens nothing. */
+static enum sp_err
+auth_work_first(struct sp_store *s, struct auth *a, int64_t now)
+{
+	const struct conn_first *first = &a->conn->first;
+	struct key_left l = { first->fingerprint, now, 0, 0 };
+	struct sp_store_query q = { .of = a->user.id, .checked = 1 };
+	uint8_t sum[SP_SHA256_LEN];
+	size_t before;
+	enum sp_err r;
+
+	sp_sha256(a->user.password_hash, strlen(a->user.password_hash), sum);
+	if (a->is_password && !a->recheck) {
+		memcpy(a->sum, sum, sizeof(sum));
+		return SP_OK;
+	}
+	if (a->is_password || strcmp(first->method, "password") == 0) {
+		if (memcmp(a->is_password ? a->sum : first->sum, sum, sizeof(sum)) != 0)
+			a->refused = "the password was changed during the login";
+		return SP_OK;
+	}
+	do {
+		before = l.looked;
+		r = sp_store_user_key_list(s, &q, key_left_one, &l);
+		q.offset += SP_STORE_PAGE_MAX;
+	} while (r == SP_OK && !l.there && l.looked - before == SP_STORE_PAGE_MAX);
+	if (r == SP_OK && !l.there)
+		a->refused = "the key was taken away during the login";
+	return r;
+}
+
 static void
 auth_work(struct ctl_job *j, struct sp_store *s)
 {
@@ -304,6 +357,8 @@ auth_work(struct ctl_job *j, struct sp_store *s)
 		if (rk == SP_OK)
 			(void)sp_strlcpy(a->fingerprint, k->fingerprint, sizeof(a->fingerprint));
 	}
+	if (r == SP_OK && a->refused == NULL && (a->is_password || a->is_code))
+		r = auth_work_first(s, a, now);
 	if (r == SP_OK && a->refused == NULL)
 		a->refused = judge_user_refused(&a->user, now);
 	if (r == SP_OK && a->refused == NULL && (a->is_password ? a->recheck : a->signature_ok))

@@ -132,6 +132,35 @@ def test_a_password_and_a_code(lab, me, people):
     assert row["more"]["method"] == "password" and row["more"]["second"] == "code"
 
 
+@pytest.mark.parametrize("login, first", [("kira", "key"), ("kurt", "password")])
+def test_a_key_or_password_that_is_taken_away_while_a_question_is_open_opens_nothing(lab, me, people, login, first):
+    app, key = people(login)
+    grant(lab, "every", user=login)
+    to, password = "%s@%s" % (login, me.t0), ("user", "password", login, "--password-stdin")
+    lab.ctl(*password, stdin="a long enough secret 3\n")
+
+    def asked(title, how, prompts):
+        if first == "key":
+            lab.ctl("user", "key", "remove", login, lab.ctl("user", "key", "list", login)[0]["fingerprint"])
+        else:
+            lab.ctl(*password, stdin="a long enough secret 4\n")
+        return [app.next() for _ in prompts]
+    t = paramiko.Transport(("127.0.0.1", lab.port))
+    try:
+        t.start_client(timeout=15)
+        if first == "key":
+            assert t.auth_publickey(to, paramiko.Ed25519Key.from_private_key_file(str(key))) == ["keyboard-interactive"]
+        else:
+            assert t.auth_password(to, "a long enough secret 3") == ["keyboard-interactive"]
+        with pytest.raises(paramiko.SSHException):
+            t.auth_interactive(to, asked)
+    finally:
+        t.close()
+    assert [r["text"] for r in audit(lab, "login.failed", login)] == [
+        "the key was taken away during the login" if first == "key" else "the password was changed during the login"]
+    assert not audit(lab, "login.ok", login)
+
+
 def test_clients_that_cannot_ask_read_one_line_that_names_the_form(lab, me, people):
     app, key = people("ida")
     grant(lab, "every", user="ida")
