@@ -84,6 +84,11 @@ pass_on(const struct sp_store_asset *a, void *arg)
 
 	if (!sp_uuid_equal(&a->owner_id, &p->u.id) || (!p->left && !of_the_old(p, &a->department_id)))
 		return 0;
+	if (!api_in_scope(&p->b->row, p->b->s, &a->department_id)) {
+		p->err = bulk_refuse(p->b, SP_EACCES, "%s owns something of another department than the one that you administer: an "
+		    "administrator of all departments sweeps", p->u.login);
+		return 1;
+	}
 	if (sp_uuid_is_null(&p->heir.id)) {
 		p->err = bulk_refuse(p->b, SP_EINVAL, "%s owns \"%s\": name who gets it (column heir, or --heir)", p->u.login, a->name);
 		return 1;

@@ -108,6 +108,23 @@ def test_an_heir_who_leaves_too_is_refused(lab, staff):
     assert state(lab, "s8") == "active"
 
 
+def test_an_administrator_of_a_department_gives_away_nothing_of_another(lab):
+    """His leaver owns a server of another department: it is not his to pass on."""
+    for d in ("mine", "other"):
+        lab.ctl("department", "create", d)
+    key = lab.key("mine-admin")
+    lab.ctl("user", "create", "mine-admin", "--role", "admin", "--role-department", "mine", "--department", "mine", "--key", "%s.pub" % key)
+    f = write(lab, "mine.csv", "external_id,login,department\nm1,m1,mine\nm2,m2,mine\n")
+    lab.ctl("import", "users", f, "--source", "mine")
+    lab.ctl("asset", "create", "srv-other", "192.0.2.1", "--department", "other", "--owner", "m1")
+    left = "external_id,login,state,department,heir\nm1,m1,left,,m2\nm2,m2,active,mine,\n"
+    r = lab.ssh("mine-admin", "--", "sweep csv - --source mine", key=key, stdin=left)
+    assert r.returncode not in (0, 255) and "another department" in r.stdout + r.stderr, r
+    assert lab.ctl("asset", "show", "srv-other")["owner"] == "m1" and state(lab, "m1") == "active"
+    code, out, err = sweep(lab, write(lab, "mine-left.csv", left), source="mine")       # of all departments
+    assert code == 0 and lab.ctl("asset", "show", "srv-other")["owner"] == "m2", (out, err)
+
+
 # ---- a real slapd, of its own, on a loopback port, with a certificate of its own authority
 
 class Slapd:
