@@ -174,6 +174,8 @@ sp_q_step(struct sp_q *q)
 	r = q->s->drv->step(q->st);
 	if (r != SP_OK && r != SP_ENOENT)
 		q->err = r;
+	if (r == SP_EUNAVAIL || r == SP_EIO || r == SP_ECORRUPT)
+		q->s->trouble = r;
 	return r;
 }
 

@@ -55,6 +55,8 @@ struct sp_store_driver {
 	int64_t		(*col_i64)(struct sp_stmt *st, int i);
 	const void	*(*col_bytes)(struct sp_stmt *st, int i, size_t *ret_n);	/* text or blob; "" for NULL; until the next step */
 	int		(*server)(const struct sp_store *s, struct sp_netaddr *ret);	/* NULL: there is none */
+	enum sp_err	(*check)(struct sp_store *s);	/* what is open is still what the URL names; NULL: nothing to ask */
+	enum sp_err	(*copy)(struct sp_store *s, const char *dir, int parts);	/* NULL: table by table */
 };
 #define SP_STORE_DRIVER_VERSION	1
 extern const struct sp_store_driver sp_store_sqlite, sp_store_pgsql;
@@ -76,6 +78,7 @@ struct sp_store {
 	size_t				 finding_n;
 	char				*sql_grants_for;	/* built once: it is the hot path */
 	char				 detail[512];
+	enum sp_err			 trouble;	/* see sp_store_trouble() */
 };
 
 /* A statement being bound or read. Errors stick: bind without looking, ask once at step. */

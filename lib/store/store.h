@@ -235,6 +235,7 @@ struct sp_store_opts {
 	uint32_t	busy_ms;		/* 0: 2000; SQLite lock wait, PostgreSQL lock_timeout */
 	uint32_t	statement_ms;		/* 0: 5000; PostgreSQL statement_timeout (migrations: without, 1 h at most). A
 						 * server that does not answer at all is SP_EUNAVAIL 1 s later */
+	int		existing;		/* SQLite: a file that is not there is SP_EUNAVAIL, not made */
 	uint32_t	connect_ms;		/* 0: 2000; rounded up to seconds, libpq takes at least 2; per host of the URL */
 	struct sp_store_servers *servers;	/* borrowed; then the URL is "pg:" and the list says where to */
 	int		reader;			/* with servers: this handle only reads, so a replica will do */
@@ -248,6 +249,15 @@ static inline void sp_store_closep(struct sp_store **s) { sp_store_close(*s); *s
 enum sp_err	 sp_store_migrate(struct sp_store *s) SP_MUST_USE;	/* to the newest schema; idempotent, safe in parallel */
 enum sp_err	 sp_store_ping(struct sp_store *s) SP_MUST_USE;
 const char	*sp_store_detail(const struct sp_store *s);
+/* Is what this handle has open still the store that its URL names, and does it answer? Cheap enough for every job.
+ * SP_EUNAVAIL (no server; the file was moved away or replaced), SP_EBUSY (locked against readers), SP_ECORRUPT ... */
+enum sp_err	 sp_store_check(struct sp_store *s) SP_MUST_USE;
+enum sp_err	 sp_store_verify(struct sp_store *s) SP_MUST_USE;	/* the same, and SQLite reads every page: SP_ECORRUPT, sp_store_detail() */
+/* The last SP_EUNAVAIL, SP_EIO or SP_ECORRUPT of any operation since the last call; SP_OK: there was none. */
+enum sp_err	 sp_store_trouble(struct sp_store *s);
+/* The parts (bits 1 << enum sp_store_part), each as it was at one moment, as new SQLite files in dir: sallyport.db,
+ * evidence.db; "sqlite:" and dir open them. dir exists and holds neither. Never in a batch. On failure throw away what is there. */
+enum sp_err	 sp_store_copy(struct sp_store *s, const char *dir, int parts) SP_MUST_USE;
 /* The database server that this handle talks to, as an address (over a local socket: loopback, and its port). 0: none. */
 int		 sp_store_server(const struct sp_store *s, struct sp_netaddr *ret);
 /* 1: the schema is the one of this program. Needed where nothing can be migrated, on a replica. */

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/quarantine.h"
 
 #define ALARM_SEQ	"internal.alarm_seq"	/* setting: number of the last audit entry looked at */
 #define ALARM_PAGE	64
@@ -44,6 +45,12 @@ static const struct {
 	{ "clock.behind", NULL, NULL, "clock-behind", "The machine's clock was set back" },
 	{ "clock.ahead", NULL, NULL, "clock-ahead", "The machine's clock jumped far ahead and is not followed" },
 	{ "clock.agrees", NULL, NULL, "clock-agrees", "The machine's clock is right again" },
+	{ "breakglass.login", NULL, NULL, "break-glass", "A sealed-envelope account is in use" },
+	{ "store.away", NULL, NULL, "store-away", "The store is away" },
+	{ "store.back", NULL, NULL, "store-back", "The store is back" },
+	{ "restore", NULL, NULL, "restored", "This node was restored from a backup" },
+	{ "restore.rollback", NULL, NULL, "restored", "The store was put back to an earlier state" },
+	{ "quarantine.released", NULL, NULL, "quarantine-released", "The quarantine of a restored node was ended" },
 	{ "audit.reserve", NULL, NULL, "disk-full", "The disk is full: the reserve is in use, new sessions are refused" },
 	{ "audit.reserve_back", NULL, NULL, "disk-free", "There is room on the disk again" },
 };
@@ -404,7 +411,7 @@ alarm_tick(struct ctl *c, uint64_t now_us)
 		alarms_write(a);
 	if (a->answer_by_us != 0 && now_us >= a->answer_by_us)
 		alarms_mark(a);
-	if (a->send_at_us != 0 && now_us >= a->send_at_us && c->courier != NULL && !a->is_loading && !a->is_marking &&
+	if (a->send_at_us != 0 && now_us >= a->send_at_us && c->courier != NULL && !quarantine_is(c) && !a->is_loading && !a->is_marking &&
 	    a->answer_by_us == 0) {
 		a->send_at_us = 0;
 		a->is_loading = 1;

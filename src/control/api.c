@@ -16,6 +16,7 @@
 #include "control/mfa.h"
 #include "control/methods.h"
 #include "control/shell.h"
+#include "control/snapshot.h"
 #include "control/wall.h"
 
 #define CLIENTS_MAX	256
@@ -338,6 +339,13 @@ call_run(struct api_call *c, struct sp_store *s, api_fn *fn, enum ctl_lane lane)
 
 	if (fn == NULL)
 		return;
+	if (lane != CTL_READ && snapshot_in_use(c->ctl)) {
+		char text[192];
+
+		snapshot_text(c->ctl, text, sizeof(text));
+		(void)api_fail(c, SP_EUNAVAIL, "%s Nothing can be changed until the store is back", text);
+		return;
+	}
 	if (lane != CTL_WRITE) {
 		fn(c, s);
 		return;
@@ -464,6 +472,8 @@ call_finish(struct api_call *c)
 
 	if (c->err == SP_OK)
 		call_effects(c);
+	if (c->err == SP_OK && (c->m->lane != CTL_READ || c->stepping))
+		snapshot_changed(c->ctl);
 	if (c->err == SP_OK && c->m->loop != NULL)
 		c->m->loop(c);
 	if (c->m->audit == NULL || c->logged) {

@@ -6,8 +6,10 @@
 
 #include "base/clock.h"
 #include "control/methods.h"
+#include "control/quarantine.h"
 #include "control/rowkey.h"
 #include "control/servers.h"
+#include "control/snapshot.h"
 #include "control/wall.h"
 #include "control/zone.h"
 #include "wire/sshkey.h"
@@ -54,8 +56,13 @@ sys_status_loop(struct api_call *c)
 	    "store_rows_waiting", (json_int_t)ctl_lanes_late(c->ctl->lanes), "sessions_live",
 	    (json_int_t)live_sessions(c->ctl), "connections", (json_int_t)c->ctl->conns.n, "space_low",
 	    audit_space_low(c->ctl->audit), "uptime_s", (json_int_t)((sp_now_us() - c->ctl->started_us) / SP_US_PER_S));
-	if (c->out == NULL)
+	if (c->out == NULL) {
 		(void)api_fail(c, SP_ENOMEM, "out of memory");
+		return;
+	}
+	json_object_set_new(c->out, "snapshot", snapshot_json(c->ctl));
+	if (quarantine_is(c->ctl))
+		json_object_set_new(c->out, "quarantine", quarantine_json(c->ctl));
 }
 
 /* ---- doctor ---- */
@@ -103,6 +110,9 @@ sys_doctor_loop(struct api_call *c)
 
 	c->out = json_array();
 	check(c->out, "store", st->ping == SP_OK, st->ping == SP_OK ? "answers" : sp_err_text(st->ping));
+	check(c->out, "snapshot", snapshot_doctor(c->ctl, text, sizeof(text)), text);
+	if (quarantine_is(c->ctl))
+		check(c->out, "quarantine", 0, quarantine_text(c->ctl));
 	check(c->out, "vault process", v->known, v->known ? "answers" : "does not answer: see the log of the monitor");
 	check(c->out, "vault initialised", v->known && v->initialised,
 	    v->initialised ? "yes" : "run 'sallyport vault init'");
@@ -153,8 +163,8 @@ sys_settings_set(struct api_call *c, struct sp_store *s)
 		(void)api_fail(c, SP_EINVAL, "a key has letters, digits, '.', '_' and '-'");
 		return;
 	}
-	if (strncmp(key, "internal.", 9) == 0 || strncmp(key, "clock.", 6) == 0) {
-		(void)api_fail(c, SP_EACCES, "internal... and clock... are what control itself remembers");
+	if (strncmp(key, "internal.", 9) == 0 || strncmp(key, "clock.", 6) == 0 || strncmp(key, "breakglass.", 11) == 0) {
+		(void)api_fail(c, SP_EACCES, "internal..., clock... and breakglass... are what control itself remembers");
 		return;
 	}
 	if (strncmp(key, "may_", 4) == 0 && !c->owner) {

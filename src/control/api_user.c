@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "control/breakglass.h"
 #include "control/methods.h"
 #include "crypto/hash.h"
 #include "wire/sshkey.h"
@@ -412,6 +413,18 @@ password_write(struct api_call *c, struct sp_store *s)
 	c->out = json_pack("{s:s}", "login", u.login);
 }
 
+/* A sealed account has the credential in its envelopes and no other. */
+static enum sp_err
+user_unsealed(struct api_call *c, struct sp_store *s, const struct sp_store_user *u)
+{
+	struct breakglass b;
+	enum sp_err r = breakglass_get(s, &u->id, &b);
+
+	if (r == SP_OK)
+		return api_fail(c, SP_EACCES, "%s is a break-glass account: it has its envelopes only; 'breakglass seal' makes new ones", u->login);
+	return r == SP_ENOENT ? SP_OK : api_store(c, r, u->login);
+}
+
 void
 user_password(struct api_call *c, struct sp_store *s)
 {
@@ -420,7 +433,7 @@ user_password(struct api_call *c, struct sp_store *s)
 	struct sp_buf b;
 
 	sp_buf_init(&b, 3000);
-	if (user_self_or(c, s, SP_STORE_ROLE_ADMIN, &u) == SP_OK &&
+	if (user_self_or(c, s, SP_STORE_ROLE_ADMIN, &u) == SP_OK && user_unsealed(c, s, &u) == SP_OK &&
 	    api_bytes(c, c->params, "password_sealed", 1, &b) == SP_OK) {
 		c->user = u.id;
 		m.sealed = ctl_bytes(b.p, b.len);
@@ -437,7 +450,7 @@ user_key_add(struct api_call *c, struct sp_store *s)
 {
 	struct sp_store_user u;
 
-	if (user_self_or(c, s, SP_STORE_ROLE_ADMIN, &u) != SP_OK || user_add_key(c, s, &u, api_text(c, "key")) != SP_OK)
+	if (user_self_or(c, s, SP_STORE_ROLE_ADMIN, &u) != SP_OK || user_unsealed(c, s, &u) != SP_OK || user_add_key(c, s, &u, api_text(c, "key")) != SP_OK)
 		return;
 	(void)sp_strlcpy(c->what, u.login, sizeof(c->what));
 	c->out = json_pack("{s:s, s:O}", "login", u.login, "fingerprint", json_object_get(c->audit_more, "fingerprint"));

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "control/methods.h"
+#include "control/quarantine.h"
 
 #define SEALED_MAX	4096
 #define CEREMONY_US	(120 * SP_US_PER_S)	/* argon2id with a gigabyte takes seconds */
@@ -94,6 +95,10 @@ vault_rotate(struct api_call *c, struct sp_store *s)
 	Sallyport__Empty m = SALLYPORT__EMPTY__INIT;
 
 	(void)s;
+	if (quarantine_is(c->ctl)) {
+		(void)api_fail(c, SP_ESTATE, "nothing is rotated in quarantine");
+		return;
+	}
 	api_ask(c, SP_MSG_VAULT_ROTATE, &m, CEREMONY_US, vault_answer_state);
 }
 

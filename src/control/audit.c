@@ -457,6 +457,17 @@ audit_on_event(struct sp_source *s, uint32_t events, void *arg)
 		audit_deliver(arg);
 }
 
+uint64_t
+audit_next(struct audit *a)
+{
+	uint64_t n;
+
+	pthread_mutex_lock(&a->mu);
+	n = a->next_seq;
+	pthread_mutex_unlock(&a->mu);
+	return n;
+}
+
 int
 audit_space_low(const struct audit *a)
 {

@@ -44,6 +44,7 @@ void		 audit_close(struct audit *a);		/* writes and syncs what is queued, then d
 uint64_t	 audit_append(struct audit *a, const struct audit_entry *e, audit_fn *durable, void *arg);
 /* Append and wait until it is durable: for worker threads, inside a transaction that is committed only afterwards. */
 enum sp_err	 audit_append_wait(struct audit *a, const struct audit_entry *e) SP_MUST_USE;
+uint64_t	 audit_next(struct audit *a);		/* number of the next entry; any thread */
 int		 audit_space_low(const struct audit *a);	/* no new sessions now */
 void		 audit_set_reserve(struct audit *a, uint64_t bytes);
 

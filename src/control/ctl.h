@@ -7,6 +7,7 @@
 #define SP_CONTROL_CTL_H
 
 #include <jansson.h>
+#include <stdatomic.h>
 
 #include "base/htab.h"
 #include "base/list.h"
@@ -41,6 +42,8 @@ struct servers;
 struct bulk;
 struct mfa;
 struct zone_path;
+struct snapshot;
+struct quarantine;
 
 struct vault_view {			/* what the vault said last */
 	int		known, initialised, sealed;
@@ -76,6 +79,10 @@ struct ctl {
 	struct boot		*boot;
 	struct alarms		*alarms;
 	struct bulk		*bulk;
+	struct snapshot		*snapshot;
+	_Atomic int64_t		 snapshot_made_us;	/* wall; of the one that serves as the store; 0: none does */
+	struct quarantine	*quarantine;		/* NULL: there was none since the start */
+	_Atomic int		 quarantined;
 	struct sp_timer		*tick;
 	struct sp_list		 leases_waiting;	/* for a vault, or for START (lease.c) */
 	int			 store_open;		/* migrated, evidence replayed */

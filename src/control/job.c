@@ -1,12 +1,18 @@
 /* src/control/job.c - see job.h. One lane is one thread with one store handle, made and closed in that thread's turn.
  * A database that is away: the writer tries again once a second, jobs that waited control_wait fail with SP_EUNAVAIL.
  * Jobs of CTL_INDEX are handed to their lane in batches; what fails of a batch goes back to the front of the queue, in
- * order, and is tried again LATE_RETRY_US later. What is still kept when control ends is replayed from the audit log. */
+ * order, and is tried again LATE_RETRY_US later. What is still kept when control ends is replayed from the audit log.
+ * Before each job the store is asked whether it is still there. One that is not closes the lanes: jobs are parked, in
+ * order, until a store is open, be it the same one or the copy that snapshot.c names. With PostgreSQL only a read tells
+ * that: writes fail or wait by themselves while replicas are read. */
 #include "control/ctl.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -27,6 +33,8 @@ struct lane {
 	struct sp_pool	 *pool;
 	struct sp_store	 *store;	/* touched by the lane's thread only, while the pool lives */
 	uint64_t	  key_gen;	/* of the row key that the handle has; see rowkey.h */
+	unsigned	  gen;		/* of the URL that `store` was opened with; thread, like store */
+	int		  stuck;	/* thread: a job was parked; so is every later one, to keep their order, until the next gen */
 	size_t		  pending;	/* jobs submitted and not done */
 };
 struct opening {			/* the writer's first job: open, migrate, then the caller's */
@@ -35,7 +43,8 @@ struct opening {			/* the writer's first job: open, migrate, then the caller's *
 	struct ctl_job	*first;
 	enum sp_err	 err;
 	char		 detail[256];
-	int		 running, readable;	/* a replica answers and has our schema */
+	int		 running, replayed, verify;
+	int		 readable;	/* a replica answers and has our schema */
 	uint64_t	 next_us;
 };
 struct ctl_lanes {
@@ -43,8 +52,15 @@ struct ctl_lanes {
 	struct lane	 writer, index, bulk, reader[LANE_READERS];
 	pthread_mutex_t	 turn;		/* to write to the main part: the writer's jobs, or one change of the bulk lane */
 	atomic_int	 bulk_turn;	/* the bulk lane has it */
+	pthread_mutex_t	 index_turn;	/* of the index lane's jobs, or of whoever carries the evidence elsewhere */
 	struct opening	 opening;
+	pthread_mutex_t	 mu;		/* url and gen */
+	char		 url[SP_CONF_TEXT + 64];
+	char		 mark[SP_CONF_TEXT + 32];	/* "": not an embedded store */
+	unsigned	 gen;
+	void		(*away)(struct ctl *c);
 	int		 ready, open, writable, closing;	/* ready: there is a store to read; open: jobs run */
+	int		 said;
 	uint64_t	 key_by_us;
 	struct sp_list	 late, again;		/* CTL_INDEX: waiting; of the running batch, failed */
 	size_t		 late_n, late_bytes, again_n, index_out;	/* late_bytes: of both lists */
@@ -55,17 +71,88 @@ struct ctl_lanes {
 	struct sp_timer	*now;		/* delivers refused jobs outside of the caller */
 };
 
+static void lanes_try_open(struct ctl_lanes *l);
+
+/* An empty file beside the snapshots says that there was a store. */
+static int
+store_marked(const struct ctl_lanes *l)
+{
+	return *l->mark && access(l->mark, F_OK) == 0;
+}
+
+static void
+store_mark(const struct ctl_lanes *l)
+{
+	sp_auto(sp_closep) int fd = -1;
+
+	if (*l->mark && (fd = open(l->mark, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)) == -1)
+		sp_warn("%s cannot be made", l->mark);
+}
+
+static void
+lane_close(struct lane *ln)
+{
+	sp_store_close(ln->store);
+	ln->store = NULL;
+	ln->key_gen = 0;
+}
+
+/* The store of this moment's URL. One that was there once is never made anew: an empty one would let nobody in, and
+ * would be taken for the truth. */
 static enum sp_err
 lane_open(struct lane *ln)
 {
-	const struct ctl *c = ln->of->ctl;
-	struct sp_store_opts opts = { .servers = c->servers, .reader = ln != &ln->of->writer && ln != &ln->of->index && ln != &ln->of->bulk,
-	    .connect_ms = (uint32_t)(c->servers != NULL ? c->child.conf.store_timeout / SP_US_PER_MS : 0) };
+	struct ctl_lanes *l = ln->of;
+	const struct ctl *c = l->ctl;
+	struct sp_store_opts opts = { .existing = store_marked(l), .reader = ln != &l->writer && ln != &l->index && ln != &l->bulk };
+	char url[sizeof(l->url)];
+	unsigned gen;
 	enum sp_err r;
 
-	if (ln->store == NULL && (r = sp_store_open(c->store_url, &opts, &ln->store)) != SP_OK)
+	pthread_mutex_lock(&l->mu);
+	gen = l->gen;
+	memcpy(url, l->url, sizeof(url));
+	pthread_mutex_unlock(&l->mu);
+	if (ln->gen != gen) {
+		lane_close(ln);
+		ln->gen = gen;
+		ln->stuck = 0;
+	}
+	if (c->servers != NULL && strcmp(url, c->store_url) == 0) {	/* not the copy of a snapshot */
+		opts.servers = c->servers;
+		opts.connect_ms = (uint32_t)(c->child.conf.store_timeout / SP_US_PER_MS);
+	}
+	if (ln->stuck)
+		return SP_EUNAVAIL;
+	if (ln->store == NULL && (r = sp_store_open(url, &opts, &ln->store)) != SP_OK)
 		return r;
 	return rowkey_apply(ln->store, &ln->key_gen);
+}
+
+/* Does this job tell whether there is a store at all? */
+static int
+lane_tells(const struct ctl_job *j)
+{
+	return j->kind == CTL_READ || j->ctl->servers == NULL;
+}
+
+static void
+lane_run(struct ctl_job *j, struct lane *ln)
+{
+	j->parked = j->trouble = 0;
+	if ((j->err = lane_open(ln)) == SP_OK && lane_tells(j))
+		j->err = sp_store_check(ln->store);
+	if (j->err != SP_OK) {
+		j->parked = lane_tells(j);
+		ln->stuck |= j->parked;
+		return;
+	}
+	(void)sp_store_trouble(ln->store);
+	if ((j->err = wall_load(ln->store)) == SP_OK) {
+		j->work(j, ln->store);
+		rowkey_collect(ln->store);
+	}
+	j->trouble = sp_store_trouble(ln->store) != SP_OK && lane_tells(j);
 }
 
 static void
@@ -73,15 +160,13 @@ lane_work(struct sp_job *sj)
 {
 	struct ctl_job *j = sp_container(sj, struct ctl_job, job);
 	struct lane *ln = j->lane;
+	pthread_mutex_t *turn = j->kind == CTL_WRITE ? &ln->of->turn : j->kind == CTL_INDEX ? &ln->of->index_turn : NULL;
 
-	if ((j->err = lane_open(ln)) != SP_OK || (j->err = wall_load(ln->store)) != SP_OK)
-		return;
-	if (j->kind == CTL_WRITE)
-		pthread_mutex_lock(&ln->of->turn);
-	j->work(j, ln->store);
-	rowkey_collect(ln->store);
-	if (j->kind == CTL_WRITE)
-		pthread_mutex_unlock(&ln->of->turn);
+	if (turn != NULL)
+		pthread_mutex_lock(turn);
+	lane_run(j, ln);
+	if (turn != NULL)
+		pthread_mutex_unlock(turn);
 }
 
 void
@@ -96,6 +181,49 @@ ctl_bulk_turn(struct ctl *c, int take)
 		atomic_store(&l->bulk_turn, 0);
 		pthread_mutex_unlock(&l->turn);
 	}
+}
+
+void
+ctl_index_hold(struct ctl *c, int hold)
+{
+	if (hold)
+		pthread_mutex_lock(&c->lanes->index_turn);
+	else
+		pthread_mutex_unlock(&c->lanes->index_turn);
+}
+
+/* In the order in which they were asked, whichever way they came here. */
+static void
+lanes_wait(struct ctl_lanes *l, struct ctl_job *j)
+{
+	struct sp_list *at = l->waiting.prev;
+
+	while (at != &l->waiting && sp_container(at, struct ctl_job, wait)->asked_us > j->asked_us)
+		at = at->prev;
+	sp_list_add_tail(at->next, &j->wait);
+	l->waiting_n++;
+}
+
+/* Every handle is opened anew before its next job. */
+static void
+lanes_renew(struct ctl_lanes *l)
+{
+	pthread_mutex_lock(&l->mu);
+	l->gen++;
+	pthread_mutex_unlock(&l->mu);
+}
+
+/* Jobs wait from here until a store is open. */
+static void
+lanes_lost(struct ctl_lanes *l, int verify)
+{
+	l->opening.verify |= verify;
+	if (!l->open || l->closing)
+		return;
+	l->ready = l->open = l->writable = l->opening.readable = 0;
+	l->opening.next_us = 0;
+	lanes_renew(l);
+	lanes_try_open(l);
 }
 
 int
@@ -173,8 +301,12 @@ lane_done(struct sp_job *sj)
 	int index = j->kind == CTL_INDEX;
 
 	((struct lane *)j->lane)->pending--;
-	if (index && late_again(j->err) && !l->closing)
+	if (j->parked || j->trouble)
+		lanes_lost(l, j->trouble);
+	if (index && (j->parked || late_again(j->err)) && !l->closing)
 		late_add(l, &l->again, &l->again_n, j);
+	else if (j->parked && !l->closing && l->waiting_n < LANE_WAITING)
+		lanes_wait(l, j);
 	else
 		j->done(j);
 	if (index && --l->index_out == 0)
@@ -260,8 +392,7 @@ ctl_job_run(struct ctl *c, enum ctl_lane kind, struct ctl_job *j)
 	} else if (l->closing || l->waiting_n >= LANE_WAITING) {
 		lanes_refuse(l, j, SP_EUNAVAIL);
 	} else {
-		sp_list_add_tail(&l->waiting, &j->wait);
-		l->waiting_n++;
+		lanes_wait(l, j);
 	}
 }
 
@@ -314,6 +445,15 @@ lanes_ready(struct ctl_lanes *l)
 	ctl_lanes_go(l);
 }
 
+/* After it broke under a job a file is read from end to end before it is believed again. */
+static enum sp_err
+opening_check(const struct opening *o, struct sp_store *s)
+{
+	enum sp_err r = sp_store_migrate(s);
+
+	return r == SP_OK && o->verify ? sp_store_verify(s) : r;
+}
+
 static void
 opening_work(struct sp_job *sj)
 {
@@ -321,14 +461,18 @@ opening_work(struct sp_job *sj)
 	struct lane *ln = &o->of->writer;
 
 	o->detail[0] = '\0';
-	if ((o->err = lane_open(ln)) == SP_OK && (o->err = sp_store_migrate(ln->store)) != SP_OK)
+	if ((o->err = lane_open(ln)) == SP_OK && (o->err = opening_check(o, ln->store)) != SP_OK)
 		(void)sp_strlcpy(o->detail, sp_store_detail(ln->store), sizeof(o->detail));
-	if (o->err == SP_OK) {
+	if (o->err == SP_OK)
+		store_mark(o->of);
+	if (o->err == SP_OK && !o->replayed) {
 		o->first->err = SP_OK;
 		o->first->work(o->first, ln->store);
 		if (o->first->err == SP_EUNAVAIL)
 			o->err = SP_EUNAVAIL;
 	}
+	if (o->err != SP_OK)
+		lane_close(ln);
 	if (o->err == SP_EUNAVAIL && !o->readable)
 		o->readable = opening_is_readable(o);
 }
@@ -340,7 +484,7 @@ opening_done(struct sp_job *sj)
 	struct ctl_lanes *l = o->of;
 
 	o->running = 0;
-	if (o->err == SP_EVERSION || o->err == SP_EINVAL)
+	if (!o->replayed && (o->err == SP_EVERSION || o->err == SP_EINVAL))
 		sp_die(sp_err_exit(o->err), "the store cannot be used: %s %s", sp_err_text(o->err), o->detail);
 	if (o->err != SP_OK) {
 		o->next_us = sp_now_us() + LANE_RETRY_US;
@@ -349,13 +493,22 @@ opening_done(struct sp_job *sj)
 		if (o->readable) {
 			sp_warn("the store has no primary: people are served from a replica, changes wait");
 			lanes_ready(l);
-		} else {
-			sp_warn("the store is not available, trying again: %s %s", sp_err_text(o->err), o->detail);
+			return;
 		}
+		if (!l->said)
+			sp_warn("the store is not available, trying again: %s %s", sp_err_text(o->err), o->detail);
+		l->said = 1;
+		if (l->away != NULL && !l->closing)
+			l->away(l->ctl);
 		return;
 	}
 	l->writable = 1;
-	o->first->done(o->first);
+	l->said = o->verify = 0;
+	if (o->replayed)
+		lanes_renew(l);		/* a lane may have been stuck meanwhile */
+	else
+		o->first->done(o->first);
+	o->replayed = 1;
 	lanes_ready(l);
 	late_run(l, sp_now_us());
 }
@@ -365,9 +518,46 @@ lanes_try_open(struct ctl_lanes *l)
 {
 	struct opening *o = &l->opening;
 
+	if (o->running)
+		return;
 	o->job.work = opening_work;
 	o->job.done = opening_done;
 	o->running = sp_pool_submit(l->writer.pool, &o->job) == SP_OK;
+}
+
+void
+ctl_lanes_away(struct ctl_lanes *l, void (*away)(struct ctl *c))
+{
+	l->away = away;
+}
+
+void
+ctl_lanes_switch(struct ctl_job *j, const char *url)
+{
+	struct ctl_lanes *l = j->ctl->lanes;
+
+	pthread_mutex_lock(&l->mu);
+	(void)sp_strlcpy(l->url, url, sizeof(l->url));
+	l->gen++;
+	pthread_mutex_unlock(&l->mu);
+}
+
+void
+ctl_lanes_use(struct ctl_lanes *l, const char *url)
+{
+	pthread_mutex_lock(&l->mu);
+	(void)sp_strlcpy(l->url, url, sizeof(l->url));
+	l->gen++;
+	pthread_mutex_unlock(&l->mu);
+	l->ready = l->open = l->writable = l->opening.readable = 0;
+	l->opening.next_us = 0;		/* with the next tick, if one is being opened just now */
+	lanes_try_open(l);
+}
+
+int
+ctl_lanes_open(const struct ctl_lanes *l)
+{
+	return l->open;
 }
 
 int
@@ -424,6 +614,11 @@ ctl_lanes_new(struct ctl *c, struct ctl_job *first, struct ctl_lanes **ret)
 		return SP_ENOMEM;
 	l->ctl = c;
 	pthread_mutex_init(&l->turn, NULL);
+	pthread_mutex_init(&l->mu, NULL);
+	pthread_mutex_init(&l->index_turn, NULL);
+	(void)sp_strlcpy(l->url, c->store_url, sizeof(l->url));
+	if (c->servers == NULL)
+		sp_snprintf(l->mark, sizeof(l->mark), "%s/snapshot/store.made", c->child.conf.state_dir);
 	sp_list_init(&l->waiting);
 	sp_list_init(&l->refused);
 	sp_list_init(&l->late);
@@ -479,5 +674,7 @@ ctl_lanes_free(struct ctl_lanes *l)
 	sp_store_close(l->writer.store);
 	pthread_mutex_destroy(&l->turn);
 	sp_timer_free(l->now);
+	pthread_mutex_destroy(&l->mu);
+	pthread_mutex_destroy(&l->index_turn);
 	free(l);
 }

@@ -23,6 +23,8 @@ struct ctl_job {
 	enum ctl_lane	 kind;
 	uint64_t	 asked_us;
 	size_t		 bytes;		/* CTL_INDEX: what it holds in memory while it waits */
+	int		 parked;	/* the store was away: work() did not run, the job waits for the next one */
+	int		 trouble;	/* the store broke under it */
 	enum sp_err	 err;		/* SP_OK: work() ran; else why it could not */
 	void		(*work)(struct ctl_job *j, struct sp_store *s);
 	void		(*done)(struct ctl_job *j);	/* owns the job */
@@ -30,13 +32,21 @@ struct ctl_job {
 
 /* Lanes start closed: jobs wait, at most control_wait. `first` runs in the writer with an open, migrated store, in
  * `opened` (loop) the caller learns of it; then the lanes open. Where only a replica answers, with the schema of this
- * program, the lanes open for reading, and writes are refused until there is a primary and `first` has run. */
+ * program, the lanes open for reading, and writes are refused until there is a primary  and `first` has run.
+ * A store that is found away closes the lanes again: jobs wait as at the start, `first` does not run a second time. While
+ * they are closed away() is called in the loop after every vain attempt; it may name another store. */
 enum sp_err	 ctl_lanes_new(struct ctl *c, struct ctl_job *first, struct ctl_lanes **ret) SP_MUST_USE;
 void		 ctl_lanes_free(struct ctl_lanes *l);		/* waits for what runs; closes the handles */
 void		 ctl_job_run(struct ctl *c, enum ctl_lane kind, struct ctl_job *j);
 void		 ctl_lanes_go(struct ctl_lanes *l);	/* the vault has spoken: jobs need not wait for the row key. NULL is fine */
 void		 ctl_bulk_turn(struct ctl *c, int take);	/* bulk lane's thread only: waits for the writer, holds it back */
 int		 ctl_bulk_has_turn(const struct ctl *c);	/* any thread: the main part would not take a write now */
+void		 ctl_lanes_away(struct ctl_lanes *l, void (*away)(struct ctl *c));
+void		 ctl_lanes_use(struct ctl_lanes *l, const char *url);	/* loop: open this store now, whatever was open */
+void		 ctl_index_hold(struct ctl *c, int hold);	/* writer thread: no job of the index lane runs meanwhile */
+/* Writer thread, from inside a job: what comes after this job goes to that store. */
+void		 ctl_lanes_switch(struct ctl_job *j, const char *url);
+int		 ctl_lanes_open(const struct ctl_lanes *l);
 int		 ctl_lanes_busy(const struct ctl_lanes *l);	/* a job is not done yet; those that wait for a primary do not count */
 size_t		 ctl_lanes_late(const struct ctl_lanes *l);	/* CTL_INDEX jobs that wait */
 void		 ctl_lanes_tick(struct ctl_lanes *l, uint64_t now_us);

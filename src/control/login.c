@@ -13,8 +13,11 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/breakglass.h"
 #include "control/judge.h"
 #include "control/mfa.h"
+#include "control/quarantine.h"
+#include "control/snapshot.h"
 #include "control/wall.h"
 #include "crypto/hash.h"
 
@@ -41,6 +44,7 @@ struct auth {
 	char			 fingerprint[64 + 1];
 	uint8_t			 sum[SP_SHA256_LEN];	/* of the hash that the password is checked against */
 	int			 known;		/* the user exists */
+	int			 sealed;	/* a break-glass account: this login opens it */
 	struct sp_store_user	 user;
 	const char		*refused;	/* for the audit log; NULL: may log in */
 };
@@ -145,6 +149,19 @@ auth_seen(struct ctl *c, const struct sp_uuid *user_id)
 	ctl_job_run(c, CTL_INDEX, &k->job);
 }
 
+/* In what state they find us, a line each. */
+static void
+notice_add(const struct ctl *c, char *notice, size_t size)
+{
+	const char *no = quarantine_text(c);
+	char text[192];
+	size_t n = strlen(notice);
+
+	snapshot_text(c, text, sizeof(text));
+	sp_snprintf(notice + n, size - n, "%s%s%s%s", n > 0 && (*text || no != NULL) ? "\r\n" : "", text,
+	    *text && no != NULL ? "\r\n" : "", no != NULL ? no : "");
+}
+
 static void
 auth_durable(void *arg, enum sp_err err, uint64_t seq)
 {
@@ -152,7 +169,7 @@ auth_durable(void *arg, enum sp_err err, uint64_t seq)
 	struct auth *a = arg;
 	struct conn *cn = a->conn;
 	Sallyport__AuthReply r = SALLYPORT__AUTH_REPLY__INIT;
-	char notice[256] = "", at[SP_RFC3339_SIZE];
+	char notice[640] = "", at[SP_RFC3339_SIZE];
 
 	(void)seq;
 	if (err != SP_OK || !conn_epoch_ok(cn->ctl, &a->user.id, a->user.epoch)) {
@@ -173,6 +190,7 @@ auth_durable(void *arg, enum sp_err err, uint64_t seq)
 	if (a->user.last_login_us != 0)
 		sp_snprintf(notice, sizeof(notice), "Last login: %.10s %.8s UTC",
 		    sp_rfc3339(a->user.last_login_us, at, sizeof(at)), at + 11);
+	notice_add(cn->ctl, notice, sizeof(notice));
 	r.notice = notice;
 	/* AUTH_REPLY belongs to the state before the login: send, then change. */
 	conn_send(cn, SP_MSG_AUTH_REPLY, a->corr, &r);
@@ -361,10 +379,55 @@ auth_work(struct ctl_job *j, struct sp_store *s)
 		r = auth_work_first(s, a, now);
 	if (r == SP_OK && a->refused == NULL)
 		a->refused = judge_user_refused(&a->user, now);
+	if (r == SP_OK && a->refused == NULL) {
+		struct breakglass b;
+		enum sp_err rb = breakglass_get(s, &a->user.id, &b);
+
+		a->sealed = rb == SP_OK;
+		if (rb != SP_OK && rb != SP_ENOENT)
+			r = rb;
+		else if (a->sealed && !a->is_password)
+			a->refused = "a break-glass account is opened with its envelopes";
+	}
 	if (r == SP_OK && a->refused == NULL && (a->is_password ? a->recheck : a->signature_ok))
 		auth_work_mfa(j->ctl, s, a);
 	j->err = r;
 	free(k);
+}
+
+/* The envelopes were right: written down, and its time begins, before anybody is let in. */
+static void
+open_work(struct ctl_job *j, struct sp_store *s)
+{
+	struct auth *a = sp_container(j, struct auth, job);
+
+	j->err = breakglass_open(j->ctl, s, &a->conn->id, a->conn->source_text, &a->user);
+}
+
+/* Loud at every login, not only at the one that opens it. */
+static void
+open_done(struct ctl_job *j)
+{
+	struct auth *a = sp_container(j, struct auth, job);
+	char text[SP_STORE_LOGIN_MAX + 64], at[SP_RFC3339_SIZE];
+	struct audit_entry e = { .kind = "breakglass.login", .actor = a->user.login, .result = "ok", .source = a->conn->source_text,
+	    .conn = &a->conn->id, .user = &a->user.id, .text = text };
+
+	if (j->err != SP_OK || !conn_alive(a->conn)) {
+		auth_refuse(a, "the break-glass account could not be opened");
+		return;
+	}
+	sp_snprintf(text, sizeof(text), "%s, until %s", a->user.login, sp_rfc3339(a->user.valid_until_us, at, sizeof(at)));
+	audit_append(a->conn->ctl->audit, &e, NULL, NULL);
+	auth_accept(a);
+}
+
+static void
+auth_open(struct auth *a)
+{
+	a->job.work = open_work;
+	a->job.done = open_done;
+	ctl_job_run(a->conn->ctl, CTL_WRITE, &a->job);
 }
 
 static void
@@ -502,6 +565,8 @@ auth_done(struct ctl_job *j)
 		auth_password_start(a);
 	} else if (a->refused != NULL) {
 		auth_refuse(a, a->refused);
+	} else if (a->sealed) {
+		auth_open(a);
 	} else {
 		auth_accept(a);		/* the password was right, and the rows still say yes */
 	}

@@ -13,8 +13,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/alarm.h"
+#include "control/quarantine.h"
 #include "control/rowkey.h"
 #include "control/servers.h"
+#include "control/snapshot.h"
 #include "control/wall.h"
 #include "crypto/secret.h"
 
@@ -49,7 +51,7 @@ ctl_refusal(const struct ctl *c)
 		return "The bastion is being stopped; new sessions are refused.";
 	if (audit_space_low(c->audit))
 		return "The bastion's disk is nearly full; new sessions are refused until there is room.";
-	return NULL;
+	return quarantine_text(c);
 }
 
 /* ---- neighbours ---- */
@@ -246,6 +248,7 @@ on_tick(struct sp_timer *t, void *arg)
 	rowkey_tick(c, now);
 	alarm_tick(c, now);
 	servers_tick(c, now);
+	snapshot_tick(c, now);
 	wall_tick(c, now);
 	leave_when_idle(c, now);
 	sp_timer_in(t, c->leave_at_us != 0 ? CTL_LEAVE_TICK_US : CTL_TICK_US);
@@ -338,11 +341,15 @@ start(struct ctl *c)
 	must(mfa_new(c), "start");
 	must(servers_new(c), "the database servers");
 	share_conf(c);
+	quarantine_load(c);
+	must(snapshot_new(c), "the directory for snapshots");
 	must(boot_start(c), "the store");
+	ctl_lanes_away(c->lanes, snapshot_away);
 	must(api_new(c, admin), "the admin socket");
 	must(sp_timer_new(c->child.loop, on_tick, c, &c->tick), "start");
 	sp_timer_in(c->tick, CTL_TICK_US);
 	c->started_us = sp_now_us();
+	quarantine_note(c);	/* first: nothing may stand between it and what the backup has */
 	audit_append(c->audit, &e, NULL, NULL);
 }
 
@@ -353,6 +360,7 @@ finish(struct ctl *c)
 	struct audit_entry e = { .kind = "control.stop", .actor = "system", .result = "ok" };
 
 	c->stopping = 1;
+	snapshot_stop(c);
 	ctl_lanes_free(c->lanes);
 	servers_free(c);
 	api_free(c);
@@ -371,6 +379,7 @@ finish(struct ctl *c)
 	conn_release_all(c);
 	target_release_all(c);
 	boot_free(c);
+	snapshot_free(c);
 	alarm_free(c);
 	sp_chan_free(c->gate);
 	sp_chan_free(c->courier);

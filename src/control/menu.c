@@ -12,6 +12,8 @@
 #include "base/clock.h"
 #include "control/judge.h"
 #include "control/menu_list.h"
+#include "control/quarantine.h"
+#include "control/snapshot.h"
 #include "control/wall.h"
 
 #define PART_BYTES	60000	/* of a reply */
@@ -400,12 +402,21 @@ part_free(struct part *p)
 	free(p);
 }
 
+/* In what state the bastion is; r borrows dst. */
+static void
+put_notice(const struct ctl *c, Sallyport__MenuReply *r, char *dst, size_t size)
+{
+	snapshot_text(c, dst, size);
+	r->notice = *dst == '\0' && quarantine_text(c) != NULL ? ctl_str(quarantine_text(c)) : dst;
+}
+
 /* The next part of what waits, and the last one drops it. */
 static void
 part_send(struct conn *cn, uint32_t corr)
 {
 	struct conn_menu *k = cn->menu;
 	struct part *p = calloc(1, sizeof(*p));
+	char notice[256];
 	int more;
 
 	if (p == NULL || (p->accounts = calloc((size_t)PART_ROWS * JUDGE_CHOICES_MAX, sizeof(*p->accounts))) == NULL ||
@@ -415,6 +426,7 @@ part_send(struct conn *cn, uint32_t corr)
 		return;
 	}
 	sallyport__menu_reply__init(&p->r);
+	put_notice(cn->ctl, &p->r, notice, sizeof(notice));
 	p->r.rows = p->rows;
 	p->r.groups = p->groups;
 	p->r.places = p->places;
@@ -440,7 +452,9 @@ static void
 reply_text(struct conn *cn, uint32_t corr, const char *text)
 {
 	Sallyport__MenuReply r = SALLYPORT__MENU_REPLY__INIT;
+	char notice[256];
 
+	put_notice(cn->ctl, &r, notice, sizeof(notice));
 	r.text = ctl_str(text);
 	conn_send(cn, SP_MSG_MENU_REPLY, corr, &r);
 }

@@ -9,6 +9,7 @@ api_fn		access_explain, access_who, account_create, account_delete, account_list
 		asset_group_list, asset_list, asset_member_add, asset_member_remove, asset_show, asset_update,
 		ca_create, ca_list, ca_show, department_create, department_delete, department_list,
 		department_show, department_update, export_rows, grant_create, grant_delete, grant_list, grant_show,
+		backup_begin, backup_end, breakglass_create, breakglass_list, breakglass_seal, quarantine_release, quarantine_status,
 		group_create, group_delete, group_list, group_member_add, group_member_remove, group_show,
 		hostkey_list, hostkey_remove, hostkey_set, import_abort, import_begin,
 		import_commit, import_rows, import_secret, rows_accept, rows_check, rows_remove, secret_reveal, session_find, session_kill,
@@ -19,7 +20,7 @@ api_fn		access_explain, access_who, account_create, account_delete, account_list
 		vault_init, vault_rekey, vault_rotate, vault_seal, vault_slot_add,
 		vault_slot_remove, vault_unseal,
 		zone_create, zone_delete, zone_list, zone_show, zone_update;
-api_loop_fn	import_commit_loop, rows_check_loop, rows_mended_loop, session_kill_loop, session_list_loop, session_message_loop, session_show_loop, session_watch_loop,
+api_loop_fn	backup_begin_loop, quarantine_release_loop, quarantine_status_loop, import_commit_loop, rows_check_loop, rows_mended_loop, session_kill_loop, session_list_loop, session_message_loop, session_show_loop, session_watch_loop,
 		sys_doctor_loop, sys_status_loop, user_totp_changed, vault_rotated_loop, vault_status_loop;
 
 #endif

@@ -8,7 +8,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/mfa.h"
+#include "control/quarantine.h"
 #include "control/rowkey.h"
+#include "control/snapshot.h"
 
 static void
 vault_state(struct ctl *c, const Sallyport__VaultState *s)
@@ -54,7 +56,8 @@ vault_on_msg(struct sp_chan *chan, struct sp_msg *m, void *arg)
 	case SP_MSG_VAULT_STATE: {
 		int fresh = !ctl_link_is_ready(c->vault);
 
-		rowkey_state((Sallyport__VaultState *)m->body);
+		snapshot_key(c, ((Sallyport__VaultState *)m->body)->row_mac_key.data, ((Sallyport__VaultState *)m->body)->row_mac_key.len);
+		rowkey_state((Sallyport__VaultState *)m->body);	/* wipes it */
 		ctl_lanes_go(c->lanes);
 		vault_state(c, (Sallyport__VaultState *)m->body);
 		if (fresh) {
@@ -333,7 +336,7 @@ vaultlink_rewrap(struct ctl *c)
 {
 	struct rewrap *w;
 
-	if (c->vault_view.rewrap_running || !c->vault_view.known || c->vault_view.sealed || (w = calloc(1, sizeof(*w))) == NULL)
+	if (quarantine_is(c) || c->vault_view.rewrap_running || !c->vault_view.known || c->vault_view.sealed || (w = calloc(1, sizeof(*w))) == NULL)
 		return;
 	w->ctl = c;
 	w->term = c->vault_view.term;

@@ -25,6 +25,7 @@ static const struct {
 	[MON_SPOOL]      = { "spool", SP_PROC_SCRIBE, 0700, 0 },
 	[MON_OUTBOX]     = { "outbox", SP_PROC_COURIER, 0700, 0 },
 	[MON_KEYS]       = { "hostkeys", SP_PROC_MONITOR, 0700, 0 },
+	[MON_SNAPSHOT]   = { "snapshot", SP_PROC_CONTROL, 0700, 0 },
 };
 
 /* The ids of a process's user; -1 (leave) when not root or when there is no such user. */

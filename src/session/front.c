@@ -210,6 +210,8 @@ front_menu_on_reply(struct session *s, struct sp_msg *m, void *arg)
 	(void)s;
 	if (r->state != RL_MENU || r->menu == NULL)
 		return 0;
+	if (a != NULL)
+		sp_menu_note(r->menu, a->notice);
 	if (a == NULL)
 		e = sp_menu_reply(r->menu, r->menu_ask, 0, 0, "Sallyport did not answer in time: try again", 1, &r->menu_out);
 	else if ((e = front_menu_take(r, a)) == SP_OK)

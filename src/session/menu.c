@@ -843,6 +843,12 @@ sp_menu_resize(struct sp_menu *m, uint32_t cols, uint32_t rows, struct sp_buf *o
 	return menu_leave_call(m);
 }
 
+void
+sp_menu_note(struct sp_menu *m, const char *note)
+{
+	(void)sp_strlcpy(m->note, note, sizeof(m->note));
+}
+
 enum sp_err
 sp_menu_message(struct sp_menu *m, const char *text, struct sp_buf *out)
 {

@@ -63,6 +63,8 @@ void		sp_menu_terminal(struct sp_menu *m, const char *term, int no_color);
 enum sp_err	sp_menu_start(struct sp_menu *m, const char *message, struct sp_buf *out) SP_MUST_USE;
 /* Bytes from the person's terminal. All are taken. */
 enum sp_err	sp_menu_input(struct sp_menu *m, const void *bytes, size_t n, struct sp_buf *out) SP_MUST_USE;
+/* A line for people below the title, from the next drawing on; "" takes it away. Copied. */
+void		sp_menu_note(struct sp_menu *m, const char *note);
 /* Parts of an answer, before the sp_menu_reply() that ends the part. Ignored when nobody waits for that answer. */
 enum sp_err	sp_menu_row(struct sp_menu *m, uint32_t ask, const struct sp_menu_row *row) SP_MUST_USE;
 enum sp_err	sp_menu_group(struct sp_menu *m, uint32_t ask, uint32_t id, uint32_t parent, const char *name) SP_MUST_USE;

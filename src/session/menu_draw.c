@@ -12,6 +12,7 @@
 #include "session/menu_int.h"
 
 #define PAGE_MIN	3
+#define NOTE_LINES	4
 #define AROUND		6	/* lines that are not rows: blank, title, hint, foot, one of a message, prompt */
 #define ESCAPED_MAX	(SP_MENU_TEXT_MAX * 4 + 8)
 #define MESSAGE_LINES	12
@@ -168,13 +169,12 @@ wrap_line(struct wrap *w, size_t cols, const char **ret)
 
 /* How many lines it takes; they are put out as well when `put` is set. */
 static size_t
-message_lines(struct sp_menu *m, int put)
+text_lines(struct sp_menu *m, const char *text, size_t max, int put)
 {
-	struct wrap w = { .rest = m->message[0] != '\0' ? m->message : NULL };
-	size_t lines = 0, max = m->lines > PAGE_MIN + 5 ? m->lines - PAGE_MIN - 4 : 1;
+	struct wrap w = { .rest = text[0] != '\0' ? text : NULL };
+	size_t lines = 0;
 	const char *p;
 
-	max = at_most(max, MESSAGE_LINES);
 	while (lines < max && wrap_next_paragraph(&w))
 		do {
 			size_t n = wrap_line(&w, m->cols - 1, &p);
@@ -188,12 +188,27 @@ message_lines(struct sp_menu *m, int put)
 	return lines;
 }
 
+static size_t
+message_lines(struct sp_menu *m, int put)
+{
+	size_t max = m->lines > PAGE_MIN + 5 ? m->lines - PAGE_MIN - 4 : 1;
+
+	return text_lines(m, m->message, at_most(max, MESSAGE_LINES), put);
+}
+
+/* In what state the bastion is: below the title, where there is room. */
+static size_t
+note_lines(struct sp_menu *m, int put)
+{
+	return m->lines > AROUND + NOTE_LINES + PAGE_MIN ? text_lines(m, m->note, NOTE_LINES, put) : 0;
+}
+
 /* ---- the list ---- */
 
 size_t
-menu_page(const struct sp_menu *m)
+menu_page(struct sp_menu *m)
 {
-	size_t n = m->lines > AROUND + PAGE_MIN ? m->lines - AROUND : m->lines > 4 ? at_most(m->lines - 4, PAGE_MIN) : 1;
+	size_t n = m->lines > AROUND + PAGE_MIN ? m->lines - AROUND - note_lines(m, 0) : m->lines > 4 ? at_most(m->lines - 4, PAGE_MIN) : 1;
 
 	return at_most(n, MENU_PAGE_MAX);
 }
@@ -476,6 +491,7 @@ put_list(struct sp_menu *m)
 	size_t n = menu_shown(m);
 
 	put_title(m);
+	(void)note_lines(m, 1);
 	if (m->lines > AROUND + PAGE_MIN)
 		put_hint(m);
 	c = menu_columns(m, n);

@@ -15,6 +15,7 @@
  * a decision reads at most its own rows from the file. Not mmap_size, which would be shared and as fast: SQLite advises
  * against it for a file that an attacker may have written, and a read error would be a SIGBUS instead of SP_EIO. */
 #define CACHE_KIB	196608
+#define COPY_KIB	2048	/* while it is copied: no page is read twice */
 
 struct lite {
 	sqlite3	*db[2];
@@ -55,15 +56,93 @@ lite_exec(struct sp_store *s, enum sp_store_part part, const char *script)
 	return rc == SQLITE_OK ? SP_OK : lite_err(s, l->db[part], rc);
 }
 
-/* The file is made by us, for its owner only; SQLite gives its -wal and -shm the same mode. One that is there is not
- * opened here: closing it again would drop the locks (fcntl) that other handles of this process hold on it, and whoever
- * opened the database next from outside, sqlite3 for one, would take itself for the only one and remove the log under us. */
+/* A file that was moved away, or replaced by another one, would be read and written on for ever. */
 static enum sp_err
-lite_create(const char *path)
+lite_check(struct sp_store *s)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	struct lite *l = s->conn;
 
-	if (fd == -1)
+	for (int i = 0; i < 2; i++) {
+		int moved = 0;
+
+		if (sqlite3_file_control(l->db[i], "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved)
+			return sp_store_fail(s, SP_EUNAVAIL, "the database file was moved away or replaced");
+	}
+	return SP_OK;
+}
+
+static enum sp_err lite_create(const char *path, int existing);
+
+static enum sp_err
+lite_cache(struct sp_store *s, enum sp_store_part part, int kib)
+{
+	char sql[64];
+
+	sp_snprintf(sql, sizeof(sql), "PRAGMA cache_size=-%d", kib);
+	return lite_exec(s, part, sql);
+}
+
+static enum sp_err
+lite_copy_part(struct sp_store *s, const char *path, enum sp_store_part part)
+{
+	struct lite *l = s->conn;
+	sqlite3 *to = NULL;
+	sqlite3_backup *b;
+	enum sp_err r = lite_cache(s, part, COPY_KIB), back;
+	int rc;
+
+	if (r != SP_OK)
+		return r;
+	rc = sqlite3_open_v2(path, &to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+	if (rc == SQLITE_OK && (b = sqlite3_backup_init(to, "main", l->db[part], "main")) != NULL) {
+		rc = sqlite3_backup_step(b, -1);	/* all in one step: one moment; readers and writers of a WAL go on */
+		(void)sqlite3_backup_finish(b);
+		rc = rc == SQLITE_DONE ? SQLITE_OK : rc;
+	} else if (rc == SQLITE_OK) {
+		rc = sqlite3_errcode(to);
+	}
+	/* One file, without a log beside it. */
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(to, "PRAGMA journal_mode=DELETE", NULL, NULL, NULL);
+	if (rc != SQLITE_OK)
+		r = lite_err(s, to, rc);
+	sqlite3_close_v2(to);
+	back = lite_cache(s, part, part == SP_STORE_MAIN ? CACHE_KIB : CACHE_KIB / 8);
+	return r != SP_OK ? r : back;
+}
+
+static enum sp_err
+lite_copy(struct sp_store *s, const char *dir, int parts)
+{
+	static const char *const file[] = { "sallyport.db", "evidence.db" };
+	char path[1100];
+	enum sp_err r = SP_OK;
+
+	for (int p = 0; p < 2 && r == SP_OK; p++) {
+		if ((parts & (1 << p)) == 0)
+			continue;
+		if (sp_snprintf(path, sizeof(path), "%s/%s", dir, file[p]) != 0)
+			return SP_EINVAL;
+		if ((r = lite_create(path, 0)) == SP_OK)
+			r = lite_copy_part(s, path, (enum sp_store_part)p);
+	}
+	return r;
+}
+
+/* The file is made by us, for its owner only; SQLite gives its -wal and -shm the same mode. One that is there is not
+ * opened here: closing any descriptor of it would drop the POSIX locks that this process's other handles hold, and
+ * whoever closes the database next elsewhere would take himself for the last one and delete the log under them. */
+static enum sp_err
+lite_create(const char *path, int existing)
+{
+	struct stat st;
+	int fd;
+
+	if (stat(path, &st) == 0)
+		return SP_OK;
+	if (existing || errno != ENOENT)
+		return SP_EUNAVAIL;
+	if ((fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) == -1)
 		return errno == EEXIST ? SP_OK : SP_EUNAVAIL;
 	sp_closep(&fd);
 	return SP_OK;
@@ -80,8 +159,8 @@ lite_open_part(struct sp_store *s, const char *dir, enum sp_store_part part)
 
 	if (sp_snprintf(path, sizeof(path), "%s/%s", dir, file[part]) != 0)
 		return sp_store_fail(s, SP_EINVAL, "the directory's name is too long");
-	if ((r = lite_create(path)) != SP_OK)
-		return sp_store_fail(s, r, "cannot open or make the database file");
+	if ((r = lite_create(path, s->opts.existing && part == SP_STORE_MAIN)) != SP_OK)	/* the index can be made anew */
+		return sp_store_fail(s, r, s->opts.existing ? "the database file is not there" : "cannot open or make the database file");
 	rc = sqlite3_open_v2(path, &l->db[part], SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
 	if (rc != SQLITE_OK)
 		return lite_err(s, l->db[part], rc);
@@ -255,5 +334,7 @@ const struct sp_store_driver sp_store_sqlite = {
 	.changes = lite_changes,
 	.is_null = lite_is_null,
 	.col_i64 = lite_col_i64,
-	.col_bytes = lite_col_bytes
+	.col_bytes = lite_col_bytes,
+	.check = lite_check,
+	.copy = lite_copy
 };

@@ -1385,6 +1385,22 @@ connect_once(struct rig *r, struct peer *p)
 	inbox_forget(&r->vault);
 }
 
+static void
+await_snapshot(struct rig *r)
+{
+	for (int i = 0; i < WAIT_MS / 20; i++) {
+		json_t *o = call(r, "system.status", json_object(), NULL);
+		const char *state = json_string_value(json_object_get(json_object_get(o, "snapshot"), "state"));
+		int is_ready = state != NULL && strcmp(state, "ready") == 0;
+
+		json_decref(o);
+		if (is_ready)
+			return;
+		usleep(20000);
+	}
+	fail_msg("no snapshot is made");
+}
+
 #define LIVE_N	200
 #define ROWS_N	2000
 
@@ -1420,6 +1436,7 @@ many_sessions_are_listed_whole_and_no_memory_grows(void **state)
 	json_decref(rows);
 	for (int i = 0; i < 300; i++)
 		connect_once(&r, &p);
+	await_snapshot(&r);	/* the thread that makes it keeps what it once had */
 	before = resident_kib(r.pid);
 	for (int i = 0; i < 500; i++)
 		connect_once(&r, &p);

@@ -40,6 +40,13 @@ static const struct {
 	{ "settings.get", "{'key':'x'}", ALL },
 	{ "settings.set", "{'key':'x','value':'1'}", ALL },
 	{ "outbox.list", "{}", ALL },
+	{ "breakglass.create", "{'login':'bg-@'}", ALL },
+	{ "breakglass.seal", "{'login':'bg-@'}", ALL },
+	{ "breakglass.list", "{}", LOOK_ANY },
+	{ "backup.begin", "{}", 0 },		/* root of the machine only */
+	{ "backup.end", "{}", 0 },
+	{ "quarantine.status", "{}", LOOK_ANY },
+	{ "quarantine.release", "{}", ALL },
 	{ "vault.init", "{}", 0 },		/* root of the machine only */
 	{ "vault.unseal", "{'credential_sealed':'c2VhbGVk'}", ALL },
 	{ "vault.seal", "{}", ALL },
