@@ -6,6 +6,7 @@
 #include "ctl/nouns.h"
 
 #define HELP_INDENT	28	/* column of the explanations */
+#define HELP_WIDTH	100	/* of running text */
 
 static void
 help_arg(FILE *f, const struct ctl_opt *o)
@@ -47,6 +48,29 @@ help_opts(FILE *f, const struct ctl_opt *opts, const char *dashes)
 	}
 }
 
+/* Text in lines of at most HELP_WIDTH columns, broken between words; its own line ends stay. */
+static void
+help_text(FILE *f, const char *text)
+{
+	size_t at = 0;
+
+	for (size_t n; *text != '\0'; text += n) {
+		n = strcspn(text, " \n");
+		if (at > 0 && at + 1 + n > HELP_WIDTH) {
+			fputc('\n', f);
+			at = 0;
+		}
+		at += (size_t)fprintf(f, "%s%.*s", at > 0 ? " " : "", (int)n, text);
+		if (text[n] == '\n') {
+			fputc('\n', f);
+			at = 0;
+		}
+		n += text[n] != '\0';
+	}
+	if (at > 0)
+		fputc('\n', f);
+}
+
 static void
 help_cmd(FILE *f, const struct ctl_noun *n, const struct ctl_cmd *cmd)
 {
@@ -54,7 +78,7 @@ help_cmd(FILE *f, const struct ctl_noun *n, const struct ctl_cmd *cmd)
 	ctl_usage(f, n, cmd);
 	fprintf(f, "\n%c%s.\n", cmd->help[0] >= 'a' && cmd->help[0] <= 'z' ? cmd->help[0] - 'a' + 'A' : cmd->help[0], cmd->help + 1);
 	if (cmd->more != NULL)
-		fprintf(f, "%s\n", cmd->more);
+		help_text(f, cmd->more);
 	if (cmd->args != NULL || cmd->opts != NULL)
 		fputc('\n', f);
 	help_opts(f, cmd->args, "");

@@ -105,6 +105,11 @@ def test_an_auditor_reads_and_changes_nothing(lab, run):
     assert "mallory" not in json.dumps(lab.ctl("user", "list"))
 
 
+def test_help_breaks_its_lines_between_words(run):
+    text = run("admin", "help import assets").stdout.split("\n\n")[1]
+    assert text.count("\n") > 3 and max(map(len, text.split("\n"))) <= 100 and "object of that name" in text.replace("\n", " "), text
+
+
 def test_output_and_exit_status_are_those_of_the_command_line(lab, run):
     for words in (["asset", "list"], ["asset", "list", "--json"], ["help"], ["help", "user", "create"], ["user", "create"], ["user"], ["user", "frob"], ["user", "show", "nobody-here"], ["version"], ["access", "who", "web1"]):
         here, there = lab.ctl_run(*words), run("admin", " ".join(words))
