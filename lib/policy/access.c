@@ -7,8 +7,10 @@
 #include "base/clock.h"
 #include "policy/list.h"
 
-#define MINUTE_US	INT64_C(60000000)
+#define SECOND_US	INT64_C(1000000)
+#define MINUTE_US	(60 * SECOND_US)
 #define DAY_MIN		1440
+#define UNTIL_STEPS	64
 #define FORWARDING	(SP_POLICY_FWD_LOCAL | SP_POLICY_FWD_REMOTE | SP_POLICY_FWD_DYNAMIC)
 #define FILES		(SP_POLICY_SFTP | SP_POLICY_SCP | SP_POLICY_EXEC)
 
@@ -217,23 +219,23 @@ floor_div(int64_t a, int64_t b)
 
 /* The next moment after now at which this span begins or ends somewhere in the week. */
 static int64_t
-span_edge(const struct span *sp, int64_t day, int minute, int64_t now_us, int tz_offset_min)
+span_edge(const struct span *sp, int64_t day, int minute, int64_t now_us, int tz_offset_s)
 {
 	for (int64_t d = day; d <= day + 7; d++)
 		for (int end = 0; end < 2; end++) {
 			int at = end ? sp->to : sp->from;
 
 			if ((sp->days >> ((d + 4) % 7 + 7) % 7 & 1) && (d > day || at > minute))
-				return (d * DAY_MIN + at - tz_offset_min) * MINUTE_US;
+				return (d * DAY_MIN + at) * MINUTE_US - tz_offset_s * SECOND_US;
 		}
 	return now_us;
 }
 
 /* *edge: the next moment at which this may change; untouched without hours or when they cannot be read. */
 static enum match
-hours_match(const char *text, int64_t now_us, int tz_offset_min, int64_t *edge)
+hours_match(const char *text, int64_t now_us, int tz_offset_s, int64_t *edge)
 {
-	int64_t local = floor_div(now_us, MINUTE_US) + tz_offset_min, day = floor_div(local, DAY_MIN), at, next = INT64_MAX;
+	int64_t local = floor_div(now_us + tz_offset_s * SECOND_US, MINUTE_US), day = floor_div(local, DAY_MIN), at, next = INT64_MAX;
 	int minute = (int)(local - day * DAY_MIN), weekday = (int)(((day + 4) % 7 + 7) % 7);	/* day 0 was a Thursday */
 	char item[SP_POLICY_ITEM_SIZE];
 	enum match found = MATCH_NO;
@@ -247,7 +249,7 @@ hours_match(const char *text, int64_t now_us, int tz_offset_min, int64_t *edge)
 			return MATCH_BAD;
 		if ((sp.days >> weekday & 1) && minute >= sp.from && minute < sp.to)
 			found = MATCH_YES;
-		at = span_edge(&sp, day, minute, now_us, tz_offset_min);
+		at = span_edge(&sp, day, minute, now_us, tz_offset_s);
 		next = at < next ? at : next;
 	}
 	*edge = next;
@@ -274,15 +276,18 @@ static struct verdict
 verdict_of(const struct sp_policy_input *in, const struct sp_policy_grant *g)
 {
 	struct verdict v = { .why = g->deny ? SP_POLICY_W_DENIES : SP_POLICY_W_ALLOWS };
+	int later = in->tz_next_us != 0 && in->now_us >= in->tz_next_us;
 	const struct {
 		enum match		m;
 		enum sp_policy_why	why;
 	} test[] = {
-		{ hours_match(g->hours, in->now_us, in->tz_offset_min, &v.edge_us), SP_POLICY_W_HOURS },
+		{ hours_match(g->hours, in->now_us, later ? in->tz_next_offset_s : in->tz_offset_s, &v.edge_us), SP_POLICY_W_HOURS },
 		{ sources_match(g->sources, &in->source), SP_POLICY_W_SOURCE },
 		{ accounts_match(g->accounts, in->account != NULL ? in->account : ""), SP_POLICY_W_ACCOUNT }
 	};
 
+	if (v.edge_us != 0 && !later && in->tz_next_us != 0 && in->tz_next_us < v.edge_us)
+		v.edge_us = in->tz_next_us;	/* the clocks change before that: look again then */
 	if (g->valid_from_us != 0 && in->now_us < g->valid_from_us) {
 		v.why = SP_POLICY_W_NOT_YET;
 		v.at_us = g->valid_from_us;
@@ -342,7 +347,43 @@ forwards_add(struct sp_policy_decision *d, const char *list)
 }
 
 static void
-merge(struct sp_policy_decision *d, const struct sp_policy_grant *g, uint32_t effective)
+limit_add(struct sp_policy_decision *d, int grant, const struct sp_uuid *id, int64_t max)
+{
+	size_t at = d->limit_n;
+
+	if (max <= 0)
+		return;
+	if (at == SP_POLICY_LIMITS) {	/* in the place of the loosest, if that one is looser */
+		at = 0;
+		for (size_t i = 1; i < d->limit_n; i++)
+			at = d->limit[i].max > d->limit[at].max ? i : at;
+		if (d->limit[at].max <= max)
+			return;
+	} else
+		d->limit_n++;
+	d->limit[at] = (struct sp_policy_limit){ grant, *id, max };
+}
+
+static void
+reason_merge(struct sp_policy_decision *d, const struct sp_policy_grant *g)
+{
+	size_t at = strlen(d->reason_patterns), n = g->reason_pattern != NULL ? strlen(g->reason_pattern) : 0;
+
+	if (g->reason_required > d->reason_required)
+		d->reason_required = g->reason_required;
+	if (g->reason_required != SP_POLICY_REASON_TICKET || n == 0)
+		return;
+	if (at + n + 2 > sizeof(d->reason_patterns)) {
+		d->reason_cut = 1;
+		return;
+	}
+	if (at > 0)
+		d->reason_patterns[at++] = '\n';
+	memcpy(d->reason_patterns + at, g->reason_pattern, n + 1);
+}
+
+static void
+merge(struct sp_policy_decision *d, int grant, const struct sp_policy_grant *g, uint32_t effective)
 {
 	uint32_t open = grant_protocols(g) & effective;
 
@@ -351,7 +392,8 @@ merge(struct sp_policy_decision *d, const struct sp_policy_grant *g, uint32_t ef
 	strictest(&d->idle_s, g->idle_s);
 	strictest(&d->max_session_s, g->max_session_s);
 	strictest(&d->concurrent_max, g->concurrent_max);
-	d->reason_required |= g->reason_required != 0;
+	limit_add(d, grant, &g->id, g->concurrent_max);
+	reason_merge(d, g);
 	d->best_effort &= g->best_effort != 0;
 	if (open & SP_POLICY_AGENT)
 		d->agent_kinds |= g->agent_kinds;
@@ -359,50 +401,6 @@ merge(struct sp_policy_decision *d, const struct sp_policy_grant *g, uint32_t ef
 		d->file_direction |= g->file_direction;
 	if (open & FORWARDING)
 		forwards_add(d, g->forwards);
-}
-
-/* When does this allow grant stop counting? 0: never. */
-static int64_t
-grant_end(const struct sp_policy_grant *g, const struct verdict *v)
-{
-	int64_t end = g->valid_until_us;
-
-	at_earliest(&end, v->edge_us);
-	return end;
-}
-
-/* Each wanted protocol lasts as long as the longest grant that opens it; all of them as long as the shortest. Asked
- * for anything at all: as long as the last. */
-static int64_t
-allowed_until(const struct sp_policy_input *in, const struct sums *s)
-{
-	int64_t until = 0, longest;
-	uint32_t bits = s->effective & s->wanted;
-	int any = in->wanted == 0, forever_seen = 0;
-
-	for (uint32_t bit = 1; bit <= SP_POLICY_ALL; bit <<= 1) {
-		int forever = 0;
-
-		longest = 0;
-		if (!(bits & bit))
-			continue;
-		for (size_t i = 0; i < in->n; i++) {
-			struct verdict v = verdict_of(in, &in->grant[i]);
-			int64_t end;
-
-			if (v.why != SP_POLICY_W_ALLOWS || !(grant_protocols(&in->grant[i]) & bit))
-				continue;
-			end = grant_end(&in->grant[i], &v);
-			forever |= end == 0;
-			longest = end > longest ? end : longest;
-		}
-		forever_seen |= forever;
-		if (!forever && any)
-			until = longest > until ? longest : until;
-		else if (!forever)
-			at_earliest(&until, longest);
-	}
-	return any && forever_seen ? 0 : until;
 }
 
 static void
@@ -442,7 +440,7 @@ gates(const struct sp_policy_input *in, struct sp_policy_reason *reason, size_t 
 
 /* First pass: masks, reasons, and the moments at which something may change. */
 static void
-collect(const struct sp_policy_input *in, struct sums *s, struct sp_policy_decision *d, struct sp_policy_reason *reason, size_t cap, size_t *n)
+collect(const struct sp_policy_input *in, struct sums *s, int64_t *recheck_us, struct sp_policy_reason *reason, size_t cap, size_t *n)
 {
 	for (size_t i = 0; i < in->n; i++) {
 		const struct sp_policy_grant *g = &in->grant[i];
@@ -450,8 +448,8 @@ collect(const struct sp_policy_input *in, struct sums *s, struct sp_policy_decis
 		struct sp_policy_reason r = { .why = v.why, .grant = (int)i, .at_us = v.at_us };
 
 		if (v.why != SP_POLICY_W_OVER) {
-			at_earliest(&d->recheck_us, v.why == SP_POLICY_W_NOT_YET ? g->valid_from_us : g->valid_until_us);
-			at_earliest(&d->recheck_us, v.edge_us);
+			at_earliest(recheck_us, v.why == SP_POLICY_W_NOT_YET ? g->valid_from_us : g->valid_until_us);
+			at_earliest(recheck_us, v.edge_us);
 		}
 		if (v.why == SP_POLICY_W_ALLOWS || v.why == SP_POLICY_W_DENIES) {
 			if (!(grant_protocols(g) & s->wanted))
@@ -466,22 +464,37 @@ collect(const struct sp_policy_input *in, struct sums *s, struct sp_policy_decis
 	s->effective = s->allow & ~s->deny & SP_POLICY_ALL;
 }
 
-/* A deny that is not in force yet, or whose hours come, ends the permission when it comes. */
+/* Nothing that is certain to change is promised: from one moment of change to the next, as long as it is allowed. Weekly
+ * hours that leave no gap change twice a day for ever; UNTIL_STEPS ends the look ahead. */
 static void
-future_denies(const struct sp_policy_input *in, const struct sums *s, int64_t *until)
+allowed_until(const struct sp_policy_input *now, uint32_t wanted, struct sp_policy_decision *d)
 {
-	for (size_t i = 0; i < in->n; i++) {
-		const struct sp_policy_grant *g = &in->grant[i];
-		struct verdict v;
+	int64_t at = d->recheck_us;
 
-		if (!g->deny || !(g->protocols & s->wanted))
-			continue;
-		v = verdict_of(in, g);
-		if (v.why == SP_POLICY_W_NOT_YET)
-			at_earliest(until, g->valid_from_us);
-		else if (v.why == SP_POLICY_W_HOURS)
-			at_earliest(until, v.edge_us);
+	for (int step = 0; at != 0; step++) {
+		struct sums s = { .wanted = wanted, .first_allow = -1, .first_deny = -1 };
+		struct sp_policy_input in = *now;
+		int64_t next = 0;
+		size_t n = 0;
+
+		in.now_us = at;
+		if (step < UNTIL_STEPS && !gates(&in, NULL, 0, &n)) {
+			collect(&in, &s, &next, NULL, 0, &n);
+			at_earliest(&next, in.user_until_us > in.now_us ? in.user_until_us : 0);
+			if (in.wanted != 0 ? (in.wanted & ~s.effective) == 0 : s.effective != 0) {
+				at = next;
+				continue;
+			}
+		}
+		for (size_t i = 0; i < in.n && step < UNTIL_STEPS; i++) {
+			const struct sp_policy_grant *g = &in.grant[i];
+			enum sp_policy_why why = verdict_of(&in, g).why;
+
+			d->until_hours |= why == (g->deny ? SP_POLICY_W_DENIES : SP_POLICY_W_HOURS) && g->hours != NULL && *g->hours != 0;
+		}
+		break;
 	}
+	d->until_us = at;
 }
 
 void
@@ -496,7 +509,7 @@ sp_policy_access(const struct sp_policy_input *in, struct sp_policy_decision *re
 	ret->grant = -1;
 	ret->mfa_interval_s = SP_POLICY_MFA_NEVER;
 	closed = gates(in, reason, cap, &n);
-	collect(in, &s, ret, reason, cap, &n);
+	collect(in, &s, &ret->recheck_us, reason, cap, &n);
 	if (ret_n != NULL)
 		*ret_n = n;
 	at_earliest(&ret->recheck_us, in->user_from_us > in->now_us ? in->user_from_us : 0);
@@ -509,16 +522,14 @@ sp_policy_access(const struct sp_policy_input *in, struct sp_policy_decision *re
 	for (size_t i = 0; i < in->n; i++) {
 		if (verdict_of(in, &in->grant[i]).why != SP_POLICY_W_ALLOWS)
 			continue;
-		merge(ret, &in->grant[i], s.effective);
+		merge(ret, (int)i, &in->grant[i], s.effective);
 		if (s.first_allow < 0 && (grant_protocols(&in->grant[i]) & s.effective & s.wanted))
 			s.first_allow = (int)i;
 	}
 	ret->grant = ret->allowed ? s.first_allow : s.first_deny;
 	if (!ret->allowed)
 		return;
-	ret->until_us = allowed_until(in, &s);
-	at_earliest(&ret->until_us, in->user_until_us);
-	future_denies(in, &s, &ret->until_us);
+	allowed_until(in, s.wanted, ret);
 }
 
 /* ---- reasons in words ---- */

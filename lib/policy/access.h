@@ -42,6 +42,10 @@ enum {
 char		*sp_policy_protocols_text(uint32_t bits, char dst[SP_POLICY_PROTOCOLS_SIZE]);
 enum sp_err	 sp_policy_protocols_parse(const char *text, uint32_t *ret) SP_MUST_USE;
 
+/* What is asked before a session opens; the values are stored. A ticket is stricter than a text. */
+enum sp_policy_reason_kind { SP_POLICY_REASON_NONE, SP_POLICY_REASON_TEXT, SP_POLICY_REASON_TICKET };
+enum { SP_POLICY_AGENT_PLATFORM = 1, SP_POLICY_AGENT_USER = 2 };
+
 enum sp_policy_state { SP_POLICY_ACTIVE = 1, SP_POLICY_DISABLED, SP_POLICY_EXPIRED };
 #define SP_POLICY_MFA_NEVER	(-1)
 
@@ -58,15 +62,18 @@ struct sp_policy_grant {
 	int64_t		 mfa_interval_s;	/* SP_POLICY_MFA_NEVER, 0: every login, else seconds */
 	int64_t		 idle_s, max_session_s;	/* 0: no limit */
 	int64_t		 concurrent_max;	/* 0: no limit */
-	int		 reason_required;
-	uint32_t	 agent_kinds, file_direction;
+	int		 reason_required;	/* enum sp_policy_reason_kind */
+	const char	*reason_pattern;	/* of tickets; "": the usual one (control/reason.h) */
+	uint32_t	 agent_kinds, file_direction;	/* SP_POLICY_AGENT_*, as lib/store */
 	const char	*forwards;		/* see forward.h */
 	int		 best_effort;		/* recording: go on with an alarm if it fails */
 };
 
 struct sp_policy_input {
 	int64_t			 now_us;		/* wall */
-	int			 tz_offset_min;		/* minutes east of UTC, for weekly hours */
+	int			 tz_offset_s;		/* seconds east of UTC, for weekly hours, now */
+	int64_t			 tz_next_us;		/* wall; from then on tz_next_offset_s counts; 0: it stays as it is */
+	int			 tz_next_offset_s;
 	int			 user_state;		/* enum sp_policy_state */
 	int64_t			 user_from_us, user_until_us;	/* 0: open */
 	int64_t			 user_epoch;		/* as stored now */
@@ -102,14 +109,26 @@ struct sp_policy_reason {
 };
 
 #define SP_POLICY_FORWARDS_SIZE	8192
+#define SP_POLICY_LIMITS	4		/* grants with a limit of sessions that are counted, strictest first when more */
+#define SP_POLICY_PATTERNS_SIZE	1024
+struct sp_policy_limit {
+	int		 grant;			/* index */
+	struct sp_uuid	 id;			/* of that grant */
+	int64_t		 max;			/* sessions of this user that rest on it */
+};
 struct sp_policy_decision {
 	int		 allowed;
 	int		 grant;			/* index of the grant that decides: first denying, or first allowing; -1: none */
 	uint32_t	 protocols;		/* everything open now, after denies; 0 when refused before any grant counts */
-	int64_t		 until_us;		/* the answer may turn to refusal then, at the latest to be judged again; 0: never */
+	int64_t		 until_us;		/* allowed without a gap until then, as the rows are now; 0: no end in sight */
+	int		 until_hours;		/* it is the weekly hours that end it then */
 	int64_t		 recheck_us;		/* the next moment at which anything in this answer may change; 0: none */
 	int64_t		 mfa_interval_s, idle_s, max_session_s, concurrent_max;
-	int		 reason_required;
+	struct sp_policy_limit limit[SP_POLICY_LIMITS];	/* every one of them must have room */
+	size_t		 limit_n;
+	int		 reason_required;	/* enum sp_policy_reason_kind: the strictest */
+	char		 reason_patterns[SP_POLICY_PATTERNS_SIZE];	/* separated by '\n'; a ticket must fit each; "": the usual one */
+	int		 reason_cut;		/* the patterns did not fit: no ticket does */
 	uint32_t	 agent_kinds, file_direction;
 	int		 best_effort;		/* only if every allowing grant says so */
 	int		 forwards_cut;		/* the union did not fit; the rest is not permitted */
@@ -131,7 +150,8 @@ enum sp_err	 sp_policy_reason_text(const struct sp_policy_input *in, const struc
 enum sp_err	 sp_policy_accounts_check(const char *text) SP_MUST_USE;
 enum sp_err	 sp_policy_sources_check(const char *text) SP_MUST_USE;
 /* "mon-fri 08:00-18:00,sat 09:00-12:00": days sun..sat or "daily", one or a range (which may wrap), then a range of
- * the clock that ends after it begins (24:00 is the end of the day). */
+ * the clock that ends after it begins (24:00 is the end of the day). Local time of the installation: when clocks go
+ * forward, a span loses the hour that does not exist; when they go back, the hour that comes twice counts twice. */
 enum sp_err	 sp_policy_hours_check(const char *text) SP_MUST_USE;
 
 #endif

@@ -487,6 +487,18 @@ sp_store_user_key_by_blob(struct sp_store *s, const void *blob, size_t n, struct
 }
 
 enum sp_err
+sp_store_host_keys_by_blob(struct sp_store *s, const void *blob, size_t n, sp_store_host_key_fn fn, void *arg)
+{
+	struct sp_q q;
+	enum sp_err r = row_by(s, &sp_rt_host_key, "blob = ? ORDER BY created_us, id", &q);
+
+	if (r != SP_OK)
+		return r;
+	sp_q_blob(&q, blob, n);
+	return each_checked(&q, &sp_rt_host_key, host_key_call, &(struct host_key_call){ fn, arg });
+}
+
+enum sp_err
 sp_store_account_by_name(struct sp_store *s, const struct sp_uuid *asset_id, const char *name, struct sp_store_account *ret)
 {
 	struct sp_q q;

@@ -101,9 +101,10 @@ static const struct sp_field grant_fields[] = {
 	TEXT(P, accounts, SP_FF_NEEDED), NUM(P, protocols, 1, SP_STORE_P_ALL), NUM(P, effect, SP_STORE_ALLOW, SP_STORE_DENY),
 	TIME(P, valid_from_us), TIME(P, valid_until_us), TEXT(P, name, 0), TEXT(P, remark, SP_FF_FREE), UUID(P, created_by, 0),
 	TEXT(P, hours, 0), TEXT(P, sources, 0), NUM(P, mfa_interval_s, -1, 400 * DAY_S), NUM(P, idle_s, 0, 400 * DAY_S),
-	NUM(P, max_session_s, 0, 400 * DAY_S), NUM(P, concurrent_max, 0, INT32_MAX), NUM(P, reason_required, 0, 1),
+	NUM(P, max_session_s, 0, 400 * DAY_S), NUM(P, concurrent_max, 0, INT32_MAX), NUM(P, reason_required, 0, 2),
 	NUM(P, agent_kinds, 0, SP_STORE_AGENT_PLATFORM | SP_STORE_AGENT_USER), NUM(P, file_direction, 0, SP_STORE_FILE_UP | SP_STORE_FILE_DOWN),
-	TEXT(P, forwards, 0), NUM(P, record_mode, SP_STORE_RECORD_STRICT, SP_STORE_RECORD_BEST_EFFORT)
+	TEXT(P, forwards, 0), NUM(P, record_mode, SP_STORE_RECORD_STRICT, SP_STORE_RECORD_BEST_EFFORT),
+	TEXT(P, reason_pattern, 0)
 };
 #undef P
 #define E struct sp_store_session
@@ -112,7 +113,7 @@ static const struct sp_field session_fields[] = {
 	TEXT(E, user_login, 0), UUID(E, asset_id, 0), TEXT(E, asset_name, 0), TEXT(E, account, 0), TEXT(E, protocol, 0),
 	TEXT(E, source, 0), TIME(E, started_us), TIME(E, ended_us), TEXT(E, end_reason, SP_FF_FREE), TEXT(E, ended_by, 0),
 	TEXT(E, recording, 0), NUM(E, record_state, INT64_MIN, INT64_MAX), NUM(E, bytes_in, 0, INT64_MAX), NUM(E, bytes_out, 0, INT64_MAX),
-	TEXT(E, error, SP_FF_FREE)
+	TEXT(E, error, SP_FF_FREE), TEXT(E, purpose, SP_FF_FREE)
 };
 #undef E
 

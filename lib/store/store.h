@@ -219,11 +219,12 @@ struct sp_store_grant {
 	int64_t		mfa_interval_s;				/* -1: never asked; 0: at every login; else seconds */
 	int64_t		idle_s, max_session_s;			/* 0: no limit */
 	int64_t		concurrent_max;				/* 0: no limit */
-	int64_t		reason_required;
+	int64_t		reason_required;			/* 0 none, 1 a text, 2 a ticket */
 	int64_t		agent_kinds;				/* SP_STORE_AGENT_* */
 	int64_t		file_direction;				/* SP_STORE_FILE_*; both for a plain grant */
 	char		forwards[SP_STORE_LIST_MAX + 1];	/* destinations separated by ','; syntax in policy/forward.h */
 	int64_t		record_mode;				/* enum sp_store_record */
+	char		reason_pattern[SP_STORE_NAME_MAX + 1];	/* of a ticket; "": the usual form */
 };
 
 /* ---- handle ----------------------------------------------------------------------------------------------------- */
@@ -370,6 +371,8 @@ enum sp_err	 sp_store_department_by_name(struct sp_store *s, const char *name, s
 enum sp_err	 sp_store_user_by_login(struct sp_store *s, const char *login, struct sp_store_user *ret) SP_MUST_USE;
 enum sp_err	 sp_store_user_by_os_uid(struct sp_store *s, int64_t os_uid, struct sp_store_user *ret) SP_MUST_USE;
 enum sp_err	 sp_store_user_key_by_blob(struct sp_store *s, const void *blob, size_t n, struct sp_store_user_key *ret) SP_MUST_USE;
+/* Everybody who is known by that host key. */
+enum sp_err	 sp_store_host_keys_by_blob(struct sp_store *s, const void *blob, size_t n, sp_store_host_key_fn fn, void *arg) SP_MUST_USE;
 enum sp_err	 sp_store_group_by_name(struct sp_store *s, const char *name, struct sp_store_group *ret) SP_MUST_USE;
 enum sp_err	 sp_store_zone_by_name(struct sp_store *s, const char *name, struct sp_store_zone *ret) SP_MUST_USE;
 enum sp_err	 sp_store_asset_by_name(struct sp_store *s, const char *name, struct sp_store_asset *ret) SP_MUST_USE;
@@ -476,6 +479,7 @@ struct sp_store_session {
 	int64_t		record_state;			/* opaque to the store */
 	int64_t		bytes_in, bytes_out;
 	char		error[SP_STORE_TEXT_MAX + 1];
+	char		purpose[SP_STORE_NAME_MAX + 1];	/* the reason or ticket given at connect */
 };
 typedef int (*sp_store_session_fn)(const struct sp_store_session *row, void *arg);
 struct sp_store_session_query {

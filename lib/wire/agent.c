@@ -7,11 +7,15 @@
 
 enum {
 	AGENT_FAILURE = 5,
+	AGENT_SUCCESS = 6,
 	AGENTC_REQUEST_IDENTITIES = 11,
 	AGENT_IDENTITIES_ANSWER = 12,
 	AGENTC_SIGN_REQUEST = 13,
 	AGENT_SIGN_RESPONSE = 14,
+	AGENTC_EXTENSION = 27,
 };
+
+#define SESSION_BIND	"session-bind@openssh.com"
 
 enum sp_err
 sp_agent_next(struct sp_view *stream, struct sp_view *ret)
@@ -43,6 +47,28 @@ agent_decode_sign(struct sp_view v, struct sp_agent_request *q)
 	return q->flags == 0 || q->flags == SP_AGENT_RSA_SHA2_256 || q->flags == SP_AGENT_RSA_SHA2_512 ? SP_OK : SP_EINVAL;
 }
 
+/* Another extension is none of ours: SP_OK, and OTHER as it was. */
+static enum sp_err
+agent_decode_bind(struct sp_view v, struct sp_agent_request *q)
+{
+	struct sp_view name;
+	uint8_t forwarding;
+	enum sp_err r = sp_view_string(&v, &name);
+
+	if (r != SP_OK || !sp_view_equal_str(name, SESSION_BIND))
+		return r;
+	if ((r = sp_view_string(&v, &q->host_key)) != SP_OK || (r = sp_view_string(&v, &q->session_id)) != SP_OK ||
+	    (r = sp_view_string(&v, &q->signature)) != SP_OK || (r = sp_view_u8(&v, &forwarding)) != SP_OK)
+		return r;
+	if (v.len != 0 || forwarding > 1 || q->host_key.len == 0)
+		return SP_EFORMAT;
+	if (q->host_key.len > SP_SSHKEY_BLOB_MAX)
+		return SP_ESIZE;
+	q->forwarding = forwarding;
+	q->kind = SP_AGENT_BIND;
+	return SP_OK;
+}
+
 enum sp_err
 sp_agent_decode(struct sp_view body, struct sp_agent_request *ret)
 {
@@ -59,7 +85,8 @@ sp_agent_decode(struct sp_view body, struct sp_agent_request *ret)
 	} else if (q.type == AGENTC_SIGN_REQUEST) {
 		q.kind = SP_AGENT_SIGN;
 		r = agent_decode_sign(body, &q);
-	}
+	} else if (q.type == AGENTC_EXTENSION)
+		r = agent_decode_bind(body, &q);
 	if (r == SP_OK)
 		*ret = q;
 	return r;
@@ -78,6 +105,22 @@ agent_begin(struct sp_buf *b, uint8_t type, size_t n)
 	return sp_buf_put_u8(b, type);
 }
 
+static enum sp_err
+agent_encode_bind(const struct sp_agent_request *q, struct sp_buf *ret)
+{
+	enum sp_err r;
+
+	if (q->host_key.len > SP_SSHKEY_BLOB_MAX || q->session_id.len > SP_AGENT_MSG_MAX || q->signature.len > SP_AGENT_MSG_MAX)
+		return SP_ESIZE;
+	if ((r = agent_begin(ret, AGENTC_EXTENSION, 17 + strlen(SESSION_BIND) + q->host_key.len + q->session_id.len +
+	    q->signature.len)) != SP_OK || (r = sp_buf_put_cstring(ret, SESSION_BIND)) != SP_OK ||
+	    (r = sp_buf_put_string(ret, q->host_key.p, q->host_key.len)) != SP_OK ||
+	    (r = sp_buf_put_string(ret, q->session_id.p, q->session_id.len)) != SP_OK ||
+	    (r = sp_buf_put_string(ret, q->signature.p, q->signature.len)) != SP_OK)
+		return r;
+	return sp_buf_put_u8(ret, q->forwarding != 0);
+}
+
 enum sp_err
 sp_agent_encode(const struct sp_agent_request *q, struct sp_buf *ret)
 {
@@ -85,6 +128,8 @@ sp_agent_encode(const struct sp_agent_request *q, struct sp_buf *ret)
 
 	if (q->kind == SP_AGENT_LIST)
 		return agent_begin(ret, AGENTC_REQUEST_IDENTITIES, 0);
+	if (q->kind == SP_AGENT_BIND)
+		return agent_encode_bind(q, ret);
 	if (q->kind != SP_AGENT_SIGN)
 		return SP_EINVAL;
 	if (q->key_blob.len > SP_SSHKEY_BLOB_MAX || q->data.len > SP_AGENT_MSG_MAX)
@@ -94,6 +139,12 @@ sp_agent_encode(const struct sp_agent_request *q, struct sp_buf *ret)
 	    (r = sp_buf_put_string(ret, q->data.p, q->data.len)) != SP_OK)
 		return r;
 	return sp_buf_put_u32(ret, q->flags);
+}
+
+enum sp_err
+sp_agent_put_success(struct sp_buf *ret)
+{
+	return agent_begin(ret, AGENT_SUCCESS, 0);
 }
 
 enum sp_err

@@ -6,6 +6,7 @@
 #include "base/str.h"
 
 #define MSG_USERAUTH_REQUEST	50
+#define HOSTBOUND		"publickey-hostbound-v00@openssh.com"
 
 static int
 user_is_ok(struct sp_view u)
@@ -24,14 +25,16 @@ expect(struct sp_view *v, const char *text)
 	return sp_view_equal_str(s, text) ? SP_OK : SP_EDENIED;
 }
 
-/* Algorithm and key, the last two fields. */
+/* Algorithm, key, and of the hostbound variant the host key: the last fields. */
 static enum sp_err
-userauth_key(struct sp_view *v, struct sp_userauth *u)
+userauth_key(struct sp_view *v, int bound, struct sp_userauth *u)
 {
 	struct sp_sshkey k;
 	enum sp_err r;
 
 	if ((r = sp_view_string(v, &u->algorithm)) != SP_OK || (r = sp_view_string(v, &u->key_blob)) != SP_OK)
+		return r;
+	if (bound && ((r = sp_view_string(v, &u->host_key)) != SP_OK || (r = sp_sshkey_decode(u->host_key, &k)) != SP_OK))
 		return r;
 	if (v->len != 0)
 		return SP_EFORMAT;
@@ -41,14 +44,16 @@ userauth_key(struct sp_view *v, struct sp_userauth *u)
 	return sp_sshkey_signs(k.type, u->algorithm) ? SP_OK : SP_EDENIED;
 }
 
-enum sp_err
-sp_userauth_decode(struct sp_view data, struct sp_userauth *ret)
+static enum sp_err
+userauth_decode(struct sp_view data, int any, struct sp_userauth *ret)
 {
 	struct sp_userauth u = { .key_type = 0 };
 	uint8_t type, with_signature;
+	struct sp_view method;
+	int bound;
 	enum sp_err r;
 
-	if (data.len > SP_USERAUTH_MAX)
+	if (data.len > SP_USERAUTH_MAX + (any ? SP_SSHKEY_BLOB_MAX : 0))
 		return SP_ESIZE;
 	if ((r = sp_view_string(&data, &u.session_id)) != SP_OK || (r = sp_view_u8(&data, &type)) != SP_OK)
 		return r;
@@ -59,14 +64,30 @@ sp_userauth_decode(struct sp_view data, struct sp_userauth *ret)
 		return r;
 	if (!user_is_ok(u.user))
 		return SP_EFORMAT;
-	if ((r = expect(&data, "ssh-connection")) != SP_OK || (r = expect(&data, "publickey")) != SP_OK ||
-	    (r = sp_view_u8(&data, &with_signature)) != SP_OK)
+	if ((r = expect(&data, "ssh-connection")) != SP_OK || (r = sp_view_string(&data, &method)) != SP_OK)
+		return r;
+	bound = any && sp_view_equal_str(method, HOSTBOUND);
+	if (!bound && !sp_view_equal_str(method, "publickey"))
+		return SP_EDENIED;
+	if ((r = sp_view_u8(&data, &with_signature)) != SP_OK)
 		return r;
 	if (with_signature != 1)
 		return SP_EFORMAT;
-	if ((r = userauth_key(&data, &u)) == SP_OK)
+	if ((r = userauth_key(&data, bound, &u)) == SP_OK)
 		*ret = u;
 	return r;
+}
+
+enum sp_err
+sp_userauth_decode(struct sp_view data, struct sp_userauth *ret)
+{
+	return userauth_decode(data, 0, ret);
+}
+
+enum sp_err
+sp_userauth_decode_any(struct sp_view data, struct sp_userauth *ret)
+{
+	return userauth_decode(data, 1, ret);
 }
 
 static enum sp_err

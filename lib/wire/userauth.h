@@ -24,11 +24,15 @@ struct sp_userauth {
 	struct sp_view		algorithm;
 	struct sp_view		key_blob;
 	enum sp_sshkey_type	key_type;	/* set by decode */
+	struct sp_view		host_key;	/* of the hostbound variant; else empty */
 };
 
 /* SP_EDENIED: another method or service, or the hostbound variant; an algorithm that does not fit or is not allowed; a
  * certificate as key. SP_EFORMAT, SP_ESHORT, SP_ESIZE, SP_EVERSION (unknown key type). */
 enum sp_err	sp_userauth_decode(struct sp_view data, struct sp_userauth *ret) SP_MUST_USE;
+/* The same, and publickey-hostbound-v00@openssh.com, which ends with the host key of the server: what clients give to an
+ * agent. For those who look at host_key. */
+enum sp_err	sp_userauth_decode_any(struct sp_view data, struct sp_userauth *ret) SP_MUST_USE;
 /* Append the bytes. SP_EINVAL when they would not decode. */
 enum sp_err	sp_userauth_encode(const struct sp_userauth *u, struct sp_buf *ret) SP_MUST_USE;
 

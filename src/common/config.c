@@ -56,6 +56,11 @@ config_check(const char *name, const struct sp_config *c, char *why, size_t n)
 			    name, c->listen.v[i]);
 			return SP_EFORMAT;
 		}
+	if (c->time_zone[strspn(c->time_zone, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/_+-")] != '\0' ||
+	    c->time_zone[0] == '/') {
+		sp_snprintf(why, n, "%s: time_zone: wants a name as Europe/Berlin", name);
+		return SP_EFORMAT;
+	}
 	return config_check_store(name, c, why, n);
 }
 

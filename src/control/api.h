@@ -142,6 +142,8 @@ enum sp_err	 account_principals(struct api_call *c, struct sp_store_account *a);
 enum sp_err	 account_ca(struct api_call *c, struct sp_store *s, const char *name, struct sp_uuid *ret);
 #define GRANT_PLAIN { .effect = SP_STORE_ALLOW, .mfa_interval_s = SP_POLICY_MFA_NEVER,	\
 	.file_direction = SP_STORE_FILE_UP | SP_STORE_FILE_DOWN, .record_mode = SP_STORE_RECORD_STRICT }
+json_t		*grant_agent_words(int64_t kinds);
+const char	*grant_reason_word(int64_t reason_required);	/* "none", "text", "ticket" */
 enum sp_err	 grant_fields(struct api_call *c, struct sp_store_grant *g);
 
 #endif

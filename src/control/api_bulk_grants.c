@@ -161,16 +161,11 @@ _Static_assert(SP_STORE_SUBJECT_USER == 1 && SP_STORE_SUBJECT_GROUP == 2 && SP_S
 static enum sp_err
 more_fields(struct bulk_run *b, struct sp_store_grant *g)
 {
-	const json_t *must = json_object_get(b->row.params, "reason_required");
 	enum sp_err r;
 
 	if ((r = api_int(&b->row, "mfa_interval_s", -1, 400 * 86400, &g->mfa_interval_s)) != SP_OK ||
-	    (r = api_int(&b->row, "agent_kinds", 0, SP_STORE_AGENT_PLATFORM | SP_STORE_AGENT_USER, &g->agent_kinds)) != SP_OK ||
 	    (r = api_int(&b->row, "file_direction", 0, SP_STORE_FILE_UP | SP_STORE_FILE_DOWN, &g->file_direction)) != SP_OK)
 		return r;
-	if (must != NULL && !json_is_boolean(must))
-		return api_fail(&b->row, SP_EINVAL, "reason_required is yes or no");
-	g->reason_required = json_is_true(must);
 	return SP_OK;
 }
 

@@ -6,6 +6,7 @@
 
 #include "control/judge.h"
 #include "control/methods.h"
+#include "control/reason.h"
 #include "policy/forward.h"
 
 struct rows {
@@ -36,6 +37,28 @@ list(const char *text)
 		json_array_append_new(a, json_stringn(s, (size_t)(e - s)));
 	}
 	return a;
+}
+
+static const struct {
+	const char	*word;
+	int64_t		 bit;
+} agent_kinds[] = { { "platform", SP_STORE_AGENT_PLATFORM }, { "own", SP_STORE_AGENT_USER } };
+
+json_t *
+grant_agent_words(int64_t bits)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < SP_NELEMS(agent_kinds); i++)
+		if (bits & agent_kinds[i].bit)
+			json_array_append_new(a, json_string(agent_kinds[i].word));
+	return a;
+}
+
+const char *
+grant_reason_word(int64_t r)
+{
+	return r == SP_POLICY_REASON_TICKET ? "ticket" : r == SP_POLICY_REASON_TEXT ? "text" : "none";
 }
 
 static void
@@ -119,6 +142,12 @@ grant_json(struct sp_store *s, const struct sp_store_grant *g)
 		json_object_set_new(o, "max_session_s", json_integer(g->max_session_s));
 	if (g->concurrent_max)
 		json_object_set_new(o, "concurrent_max", json_integer(g->concurrent_max));
+	if (g->reason_required)
+		json_object_set_new(o, "reason", json_string(grant_reason_word(g->reason_required)));
+	if (*g->reason_pattern)
+		json_object_set_new(o, "reason_pattern", json_string(g->reason_pattern));
+	if (g->agent_kinds)
+		json_object_set_new(o, "agent", grant_agent_words(g->agent_kinds));
 	grant_sides(s, g, o);
 	return o;
 }
@@ -219,6 +248,55 @@ grant_limits(struct api_call *c, struct sp_store_grant *g)
 	return SP_OK;
 }
 
+/* Which agent channels; either kind brings the protocol with it. "agent" among the protocols alone means the user's own. */
+static enum sp_err
+grant_agent(struct api_call *c, struct sp_store_grant *g)
+{
+	const json_t *p = json_object_get(c->params, "agent");
+	size_t i, k;
+	json_t *v;
+
+	if (p == NULL || json_is_null(p)) {
+		g->agent_kinds = g->protocols & SP_STORE_P_AGENT && g->effect == SP_STORE_ALLOW ? SP_STORE_AGENT_USER : 0;
+		return SP_OK;
+	}
+	if (!json_is_array(p))
+		return api_fail(c, SP_EINVAL, "agent is a list of platform, own");
+	json_array_foreach(p, i, v) {
+		for (k = 0; k < SP_NELEMS(agent_kinds); k++)
+			if (json_is_string(v) && strcmp(json_string_value(v), agent_kinds[k].word) == 0)
+				break;
+		if (k == SP_NELEMS(agent_kinds))
+			return api_fail(c, SP_EINVAL, "an agent channel is platform or own");
+		g->agent_kinds |= agent_kinds[k].bit;
+	}
+	if (g->agent_kinds != 0)
+		g->protocols |= SP_STORE_P_AGENT;
+	return SP_OK;
+}
+
+static enum sp_err
+grant_reason(struct api_call *c, struct sp_store_grant *g)
+{
+	char kind[16] = "none", why[200];
+	enum sp_err r;
+
+	if ((r = api_str(c, "reason", 0, kind, sizeof(kind))) != SP_OK ||
+	    (r = api_str(c, "reason_pattern", 0, g->reason_pattern, sizeof(g->reason_pattern))) != SP_OK)
+		return r;
+	if (strcmp(kind, "text") == 0)
+		g->reason_required = SP_POLICY_REASON_TEXT;
+	else if (strcmp(kind, "ticket") == 0)
+		g->reason_required = SP_POLICY_REASON_TICKET;
+	else if (*kind != '\0' && strcmp(kind, "none") != 0)
+		return api_fail(c, SP_EINVAL, "reason is text, ticket or none");
+	if (*g->reason_pattern && g->reason_required != SP_POLICY_REASON_TICKET)
+		return api_fail(c, SP_EINVAL, "reason_pattern is for tickets");
+	if (reason_check(g->reason_pattern, why, sizeof(why)) != SP_OK)
+		return api_fail(c, SP_EINVAL, "the form of the ticket: %s", why);
+	return SP_OK;
+}
+
 /* Everything but the two sides, for a grant whose other members are set. */
 enum sp_err
 grant_fields(struct api_call *c, struct sp_store_grant *g)
@@ -241,10 +319,9 @@ grant_fields(struct api_call *c, struct sp_store_grant *g)
 		(void)api_fail(c, SP_EINVAL, "record_mode is strict or best-effort");
 	if (c->err == SP_OK && (*g->accounts == '\0' || sp_policy_accounts_check(g->accounts) != SP_OK))
 		(void)api_fail(c, SP_EINVAL, "accounts: names, or \"*\" for all");
-	if (c->err != SP_OK || grant_protocols(c, g) != SP_OK || grant_limits(c, g) != SP_OK || grant_mfa(c, g) != SP_OK)
+	if (c->err != SP_OK || grant_protocols(c, g) != SP_OK || grant_agent(c, g) != SP_OK || grant_limits(c, g) != SP_OK ||
+	    grant_reason(c, g) != SP_OK || grant_mfa(c, g) != SP_OK)
 		return c->err;
-	if (g->protocols & SP_STORE_P_AGENT)
-		g->agent_kinds = SP_STORE_AGENT_USER;
 	return SP_OK;
 }
 

@@ -20,6 +20,8 @@ session_json(const struct sp_store_session *r)
 	json_object_set_new(o, "reason", *r->end_reason ? json_string(r->end_reason) : json_null());
 	json_object_set_new(o, "by", *r->ended_by ? json_string(r->ended_by) : json_null());
 	json_object_set_new(o, "recording", *r->recording ? json_string(r->recording) : json_null());
+	if (*r->purpose)
+		json_object_set_new(o, "purpose", json_string(r->purpose));
 	if (*r->error)
 		json_object_set_new(o, "error", json_string(r->error));
 	return o;

@@ -172,6 +172,7 @@ replay_request(const json_t *o, struct sp_store_session *r)
 	take_text(r->asset_name, sizeof(r->asset_name), more, "asset_name");
 	take_text(r->account, sizeof(r->account), more, "account_name");
 	take_text(r->protocol, sizeof(r->protocol), more, "protocol");
+	take_text(r->purpose, sizeof(r->purpose), more, "reason");
 }
 
 static void

@@ -323,6 +323,16 @@ opening_wants_code(struct opening *o)
 	opening_refuse(o, SP_EACCES, text);
 }
 
+/* Of an agent channel the grant names the kind, too. */
+static int
+opening_agent(const struct opening *o)
+{
+	if (strcmp(o->type, "agent") != 0)
+		return 1;
+	return (o->d.agent_kinds & (strcmp(o->detail, "platform") == 0 ? SP_POLICY_AGENT_PLATFORM :
+	    strcmp(o->detail, "own") == 0 ? SP_POLICY_AGENT_USER : 0)) != 0;
+}
+
 static void
 opening_done(struct ctl_job *j)
 {
@@ -333,7 +343,7 @@ opening_done(struct ctl_job *j)
 		opening_reply(o, SP_ECLOSED, "The session has ended.");
 	} else if (j->err != SP_OK) {
 		opening_reply(o, j->err, "The access decision could not be made just now; try again.");
-	} else if (!o->d.allowed || (o->d.protocols & o->wanted) == 0) {
+	} else if (!o->d.allowed || (o->d.protocols & o->wanted) == 0 || !opening_agent(o)) {
 		sp_snprintf(text, sizeof(text), "Your grant does not allow %s on this target.", o->type);
 		if (o->d.allowed)
 			o->why[0] = '\0';

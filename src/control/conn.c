@@ -132,6 +132,25 @@ conn_alive(const struct conn *cn)
 	return cn->chan != NULL && !cn->dying && (!cn->authed || conn_epoch_ok(cn->ctl, &cn->user_id, cn->epoch));
 }
 
+static void
+settling_one(struct sp_hnode *n, void *arg)
+{
+	const struct conn *cn = sp_container(n, struct conn, node);
+
+	*(int *)arg |= cn->again && cn->chan != NULL && !cn->dying && (!cn->hello || cn->judging);
+}
+
+int
+conn_settling(const struct ctl *c)
+{
+	struct sp_htab t = c->conns;	/* a shallow copy: looking changes nothing */
+	int any = 0;
+
+	if (sp_now_us() < c->started_us + CTL_LOST_US)
+		sp_htab_each(&t, settling_one, &any);
+	return any;
+}
+
 static enum sp_err
 floor_raise(struct ctl *c, const struct sp_uuid *user_id, int64_t epoch)
 {
@@ -347,6 +366,9 @@ conn_dispatch(struct conn *cn, struct sp_msg *m)
 		break;
 	case SP_MSG_LEASE_ASK:
 		lease_ask(cn, m->corr, (Sallyport__LeaseAsk *)m->body);
+		break;
+	case SP_MSG_AGENT_ASK:
+		agent_ask(cn, m->corr, (Sallyport__AgentAsk *)m->body);
 		break;
 	case SP_MSG_TARGET_STATE:
 		target_state(cn, (Sallyport__TargetState *)m->body);

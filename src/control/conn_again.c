@@ -22,6 +22,8 @@ struct again_target {
 	struct judge_facts	facts;
 	struct zone_path	*path;
 	int64_t			last_seq;
+	struct sp_policy_limit	limit[SP_POLICY_LIMITS];
+	size_t			limit_n;
 	int			good;
 };
 struct again {
@@ -35,6 +37,20 @@ struct again {
 	size_t			 n;
 	struct again_target	 t[];
 };
+
+/* A session counts for the limits of its grants from the start; whether it may go on at all is judged right after. */
+static void
+again_limits_load(const struct again *a, struct sp_store *s, struct again_target *t)
+{
+	struct sp_policy_decision d;
+	char why[300];
+
+	if (judge_again(s, &a->user_id, a->epoch, &a->conn->source, &t->row.asset_id, t->row.account, 0, &d, NULL, why,
+	    sizeof(why)) != SP_OK)
+		return;
+	memcpy(t->limit, d.limit, sizeof(t->limit));
+	t->limit_n = d.limit_n;
+}
 
 static void
 again_target_load(struct again *a, struct sp_store *s, struct again_target *t)
@@ -53,6 +69,7 @@ again_target_load(struct again *a, struct sp_store *s, struct again_target *t)
 	if (zone_path_load(s, &t->facts.zone_id, &t->path, why, sizeof(why)) != SP_OK)
 		sp_warn("the way to a live target is no longer what it was: %s", why);	/* it needs it no more */
 	t->good = 1;
+	again_limits_load(a, s, t);
 }
 
 static void
@@ -91,6 +108,7 @@ again_target_bind(struct conn *cn, struct again_target *at)
 	if (t->seq_seen < tail)
 		t->seq_seen = t->seq_durable = tail;
 	t->lost_at_us = 0;
+	target_limits(t, at->limit, at->limit_n);
 	t->up = 1;
 	target_bind(t, cn);
 	target_label(t);

@@ -19,6 +19,7 @@
 #include "control/link.h"
 #include "control/volume.h"
 #include "sallyport.pb-c.h"
+#include "policy/access.h"
 #include "store/store.h"
 
 #define CTL_TICK_US		(250 * SP_US_PER_MS)
@@ -158,6 +159,8 @@ struct conn {
 struct conn	*conn_find(struct ctl *c, const struct sp_uuid *id);
 struct conn	*conn_ref(struct conn *cn);
 void		 conn_unref(struct conn *cn);		/* NULL is fine */
+/* Is a connection that outlived the last control still being looked at? */
+int		 conn_settling(const struct ctl *c);
 int		 conn_epoch_ok(const struct ctl *c, const struct sp_uuid *user_id, int64_t epoch);
 int		 conn_alive(const struct conn *cn);	/* channel open, not killed, the user's epoch not overtaken */
 /* End it now, through the monitor. Nothing is granted afterwards. target NULL: all of it. */
@@ -207,9 +210,11 @@ struct target {
 	int			 trust_first, pins_n;
 	int64_t			 recheck_us;	/* wall; 0: none */
 	uint32_t		 protocols;
+	struct sp_uuid		 limit[SP_POLICY_LIMITS];	/* grants that bound the number of sessions, which it counts for */
+	size_t			 limit_n;
 	uint64_t		 policy_sum;	/* what the session was told, to notice a change */
 	uint64_t		 policy_end_us;	/* boottime; so too */
-	int			 dialing, up, ended, killed, scribe_gone, scribe_well, scribe_seen, loading;
+	int			 dialing, up, closed, ended, killed, scribe_gone, scribe_well, scribe_seen, loading;
 	int64_t			 seq_seen, seq_durable;
 	uint64_t		 lost_at_us;	/* boottime: END is written for it then, unless it came; 0: no */
 	char			 lost_reason[128];
@@ -226,6 +231,8 @@ void		 target_index(struct target *t);	/* write the row to the evidence index */
 void		 target_tick(struct ctl *c, uint64_t now_us);
 void		 target_label(const struct target *t);
 size_t		 target_count(const struct ctl *c, const struct sp_uuid *user_id, const struct sp_uuid *grant_id);
+/* The grants of the decision that bound how many sessions there may be. */
+void		 target_limits(struct target *t, const struct sp_policy_limit *limit, size_t n);
 void		 target_ask(struct conn *cn, uint32_t corr, const Sallyport__TargetAsk *q);
 void		 target_state(struct conn *cn, const Sallyport__TargetState *s);
 void		 target_release_all(struct ctl *c);
@@ -265,6 +272,7 @@ int		 failures_wait(const struct ctl *c, const char *login, const char *source);
 void		 failures_tick(struct ctl *c, uint64_t now_us);
 
 void		 lease_ask(struct conn *cn, uint32_t corr, const Sallyport__LeaseAsk *q);
+void		 agent_ask(struct conn *cn, uint32_t corr, const Sallyport__AgentAsk *q);
 void		 lease_drop(struct ctl *c, const struct sp_uuid *conn_id, const struct sp_uuid *session_id);
 void		 lease_retry(struct ctl *c);	/* what leases wait for may have come: the vault, START on disk */
 void		 lease_tick(struct ctl *c, uint64_t now_us);

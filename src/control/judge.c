@@ -9,6 +9,8 @@
 #include "base/clock.h"
 #include "control/wall.h"
 
+#define TZ_AHEAD_DAYS	200
+
 static const struct {
 	uint32_t	 bit;
 	const char	*word;
@@ -61,6 +63,8 @@ judge_sum(const struct sp_policy_decision *d)
 	h = sum_add(h, &d->until_us, sizeof(d->until_us));
 	h = sum_add(h, &d->idle_s, sizeof(d->idle_s));
 	h = sum_add(h, &d->max_session_s, sizeof(d->max_session_s));
+	h = sum_add(h, &d->until_hours, sizeof(d->until_hours));
+	h = sum_add(h, &d->agent_kinds, sizeof(d->agent_kinds));
 	h = sum_add(h, &d->file_direction, sizeof(d->file_direction));
 	h = sum_add(h, &d->best_effort, sizeof(d->best_effort));
 	return sum_add(h, d->forwards, strlen(d->forwards));
@@ -110,7 +114,7 @@ judge_grants_add(const struct sp_store_grant *row, void *arg)
 		g->cap = cap;
 	}
 	block = malloc(strlen(row->name) + strlen(row->accounts) + strlen(row->hours) + strlen(row->sources) +
-	    strlen(row->forwards) + 5);
+	    strlen(row->forwards) + strlen(row->reason_pattern) + 6);
 	if (block == NULL) {
 		g->err = SP_ENOMEM;
 		return 1;
@@ -119,13 +123,14 @@ judge_grants_add(const struct sp_store_grant *row, void *arg)
 	    .protocols = (uint32_t)row->protocols, .valid_from_us = row->valid_from_us,
 	    .valid_until_us = row->valid_until_us, .mfa_interval_s = row->mfa_interval_s, .idle_s = row->idle_s,
 	    .max_session_s = row->max_session_s, .concurrent_max = row->concurrent_max,
-	    .reason_required = row->reason_required != 0, .agent_kinds = (uint32_t)row->agent_kinds,
+	    .reason_required = (int)row->reason_required, .agent_kinds = (uint32_t)row->agent_kinds,
 	    .file_direction = (uint32_t)row->file_direction, .best_effort = row->record_mode == SP_STORE_RECORD_BEST_EFFORT };
 	g->g[g->n].name = pack_text(&block, row->name);
 	g->g[g->n].accounts = pack_text(&block, row->accounts);
 	g->g[g->n].hours = pack_text(&block, row->hours);
 	g->g[g->n].sources = pack_text(&block, row->sources);
 	g->g[g->n].forwards = pack_text(&block, row->forwards);
+	g->g[g->n].reason_pattern = pack_text(&block, row->reason_pattern);
 	g->n++;
 	return 0;
 }
@@ -148,23 +153,47 @@ judge_grants_load(struct sp_store *s, const struct sp_uuid *user, const struct s
 }
 
 static int
-tz_offset_min(int64_t now_us)
+tz_offset_s(time_t t)
 {
-	time_t t = (time_t)(now_us / (int64_t)SP_US_PER_S);
 	struct tm tm;
 
-	return localtime_r(&t, &tm) != NULL ? (int)(tm.tm_gmtoff / 60) : 0;
+	return localtime_r(&t, &tm) != NULL ? (int)(tm.tm_gmtoff) : 0;
+}
+
+/* When the clocks change next, found by halves within TZ_AHEAD_DAYS. Only weekly hours want to know. */
+static void
+tz_ahead(time_t now, struct sp_policy_input *in)
+{
+	time_t from = now, to = 0, day = 86400;
+
+	for (int i = 0; i < TZ_AHEAD_DAYS && to == 0; i++, from += day)
+		if (tz_offset_s(from + day) != in->tz_offset_s)
+			to = from + day;
+	if (to == 0)
+		return;
+	for (from = to - day; to - from > 1; ) {
+		time_t mid = from + (to - from) / 2;
+
+		*(tz_offset_s(mid) == in->tz_offset_s ? &from : &to) = mid;
+	}
+	in->tz_next_us = (int64_t)to * (int64_t)SP_US_PER_S;
+	in->tz_next_offset_s = tz_offset_s(to);
 }
 
 void
 judge_input(const struct sp_store_user *u, const struct sp_store_asset *a, const struct sp_netaddr *source,
     int64_t login_epoch, int64_t now_us, const struct judge_grants *g, struct sp_policy_input *ret)
 {
-	*ret = (struct sp_policy_input){ .now_us = now_us, .tz_offset_min = tz_offset_min(now_us),
+	*ret = (struct sp_policy_input){ .now_us = now_us, .tz_offset_s = tz_offset_s((time_t)(now_us / (int64_t)SP_US_PER_S)),
 	    .user_state = (int)u->state, .user_from_us = u->valid_from_us, .user_until_us = u->valid_until_us,
 	    .user_epoch = u->epoch, .login_epoch = login_epoch, .asset_state = (int)a->state, .grant = g->g, .n = g->n };
 	if (source != NULL)
 		ret->source = *source;
+	for (size_t i = 0; i < g->n; i++)
+		if (g->g[i].hours[0] != '\0') {
+			tz_ahead((time_t)(now_us / (int64_t)SP_US_PER_S), ret);
+			break;
+		}
 }
 
 const char *
@@ -479,6 +508,7 @@ judge_account(struct sp_store *s, struct judge *j, struct sp_policy_input *in, c
 {
 	const struct sp_store_account *a;
 	char e[300], protocols_text[SP_POLICY_PROTOCOLS_SIZE];
+	struct sp_policy_decision whole;
 
 	if (*j->account_text == '\0') {
 		if ((a = account_find(j, in, set)) == NULL)
@@ -498,6 +528,12 @@ judge_account(struct sp_store *s, struct judge *j, struct sp_policy_input *in, c
 	if (j->decision.grant >= 0) {
 		const struct sp_policy_grant *g = &in->grant[j->decision.grant];
 
+		/* The session goes on as long as anything is permitted; what is not any more is closed channel by channel. */
+		in->wanted = 0;
+		sp_policy_access(in, &whole, NULL, 0, NULL);
+		in->wanted = j->wanted;
+		j->decision.until_us = whole.until_us;
+		j->decision.until_hours = whole.until_hours;
 		j->grant_id = g->id;
 		(void)sp_strlcpy(j->grant_name, g->name != NULL ? g->name : "", sizeof(j->grant_name));
 	}

@@ -315,6 +315,11 @@ lease_ask(struct conn *cn, uint32_t corr, const Sallyport__LeaseAsk *q)
 		conn_misbehaved(cn, "it asked for a credential that the target does not have");
 		return;
 	}
+	if (t->up) {	/* it is logged in: what signs for it later has leases of its own (agent.c) */
+		leasing_refuse(l, SP_EDENIED, "The session is logged in already.");
+		conn_misbehaved(cn, "it asked for a credential after the login");
+		return;
+	}
 	if (t->killed || t->ended) {
 		leasing_refuse(l, SP_ECLOSED, "The session has ended.");
 		return;

@@ -313,6 +313,20 @@ load_hostkeys(struct ctl *c)
 	}
 }
 
+/* Weekly hours are meant in this zone; the C library reads its file now, before the sandbox and before there are threads. */
+static void
+take_time_zone(const struct ctl *c)
+{
+	char zone[SP_CONF_TEXT + 2];
+
+	if (c->child.conf.time_zone[0] != '\0') {
+		sp_snprintf(zone, sizeof(zone), ":%s", c->child.conf.time_zone);
+		if (setenv("TZ", zone, 1) == -1)
+			sp_die(71, "out of memory");
+	}
+	tzset();
+}
+
 static void
 start(struct ctl *c)
 {
@@ -399,6 +413,7 @@ main(void)
 	sp_child_init(&c->child, SP_PROC_CONTROL, &ops, c);
 	must(sp_crypto_init(), "random numbers");
 	json_object_seed(0);		/* before there are threads */
+	take_time_zone(c);
 	rw[0] = c->child.conf.state_dir;
 	box.user = sp_proc_user(SP_PROC_CONTROL);
 	sp_child_ready(&c->child, &box);

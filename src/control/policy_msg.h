@@ -9,7 +9,7 @@
 
 struct policy_msg {		/* msg points into the rest and into conf: do not copy */
 	Sallyport__Policy	 msg;
-	char			*protocols[16];
+	char			*protocols[16], *agent[2];
 	char			*env[SP_CONF_LIST + 4];
 	char			*forward[POLICY_FORWARDS_MAX];
 	char			 forwards[SP_POLICY_FORWARDS_SIZE];

@@ -29,6 +29,9 @@ boottime_of(int64_t wall_us)
 void
 policy_msg_init(struct policy_msg *p, const struct sp_config *conf, const struct sp_policy_decision *d)
 {
+	static const struct { uint32_t bit; const char *word; } agents[] = {
+		{ SP_POLICY_AGENT_PLATFORM, "platform" }, { SP_POLICY_AGENT_USER, "own" }
+	};
 	static const char *const directions[] = { "none", "up", "down", "both" };
 	Sallyport__Policy *m = &p->msg;
 
@@ -50,6 +53,11 @@ policy_msg_init(struct policy_msg *p, const struct sp_config *conf, const struct
 		p->env[m->n_env_allow++] = ctl_str(conf->env_allow.v[i]);
 	m->env_allow = p->env;
 	m->end_us = d->until_us != 0 ? boottime_of(d->until_us) : 0;
+	m->end_hours = d->until_hours != 0;
+	for (size_t i = 0; i < SP_NELEMS(agents); i++)
+		if (d->agent_kinds & agents[i].bit)
+			p->agent[m->n_agent++] = ctl_str(agents[i].word);
+	m->agent = p->agent;
 	m->idle_us = (uint64_t)d->idle_s * SP_US_PER_S;
 	m->max_us = (uint64_t)d->max_session_s * SP_US_PER_S;
 	m->record_mode = ctl_str(d->best_effort ? "best-effort" : "strict");
@@ -144,6 +152,7 @@ pass_apply(struct ctl *c, const struct one *o)
 		return;
 	}
 	t->recheck_us = o->d.recheck_us;
+	target_limits(t, o->d.limit, o->d.limit_n);
 	t->protocols = o->d.protocols;
 	policy_msg_init(&p, &c->child.conf, &o->d);
 	if (policy_sum(&c->child.conf, &o->d) == t->policy_sum && same_end(p.msg.end_us, t->policy_end_us)) {

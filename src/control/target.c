@@ -16,6 +16,7 @@
 #include "control/judge.h"
 #include "control/mfa.h"
 #include "control/policy_msg.h"
+#include "control/reason.h"
 #include "control/zone.h"
 
 #define TARGETS_PER_CONN	32
@@ -25,7 +26,8 @@ struct asking {
 	struct conn	*conn;
 	struct target	*target;	/* once granted */
 	uint32_t	 corr;
-	char		 protocol[32], form[16], reason[256];
+	char		 protocol[32], form[16], reason[REASON_MAX + 1];
+	const char	*ask;		/* what the reason lacks: "reason", "ticket"; NULL: nothing */
 	struct sp_netaddr database;
 	int		 enrolled, mfa;	/* mfa: a one-time code would do */
 	struct zone_path *path;		/* NULL: reached directly */
@@ -49,6 +51,7 @@ asking_refuse(struct asking *a, enum sp_err err, const char *text)
 
 	r.err = err;
 	r.text = ctl_str(text);
+	r.ask = ctl_str(a->ask != NULL && err == SP_EUSAGE ? a->ask : "");
 	for (size_t i = 0; i < a->j.choice_n; i++)
 		choices[i] = a->j.choice[i];
 	r.choices = choices;
@@ -96,6 +99,8 @@ asking_work(struct ctl_job *cj, struct sp_store *s)
 	judge_run(s, &conf, &a->j);
 	if (a->j.err == SP_OK && a->j.decision.mfa_interval_s != SP_POLICY_MFA_NEVER)
 		cj->err = mfa_enrolled(s, &a->j.user_id, &a->enrolled);
+	if (a->j.err == SP_OK)
+		a->ask = reason_lacks(&a->j.decision, a->reason);
 	(void)sp_store_server(s, &a->database);
 	if (a->j.err == SP_OK)
 		a->j.err = zone_path_load(s, &a->j.facts.zone_id, &a->path, a->j.text, sizeof(a->j.text));
@@ -127,11 +132,11 @@ asking_check(const struct asking *a)
 		return "The bastion itself is never a target.";
 	if (strcmp(j->facts.method, "typed") != 0 && (!c->vault_view.known || c->vault_view.sealed))
 		return "The vault is sealed; ask an administrator to unseal it.";
-	if (j->decision.reason_required && *a->reason == '\0')
-		return "A reason is required for this target; give one and try again.";
-	if (j->decision.concurrent_max > 0 &&
-	    target_count(c, &j->user_id, &j->grant_id) >= (size_t)j->decision.concurrent_max)
-		return "You have as many sessions open here as your grant allows; end one first.";
+	if (j->decision.limit_n > 0 && conn_settling(c))
+		return "Sallyport was restarted and counts the open sessions just now; try again.";
+	for (size_t i = 0; i < j->decision.limit_n; i++)
+		if (target_count(c, &j->user_id, &j->decision.limit[i].id) >= (size_t)j->decision.limit[i].max)
+			return "You have as many sessions open here as your grant allows; end one first.";
 	if (a->conn->targets_n >= TARGETS_PER_CONN)
 		return "Too many targets on one connection.";
 	return NULL;
@@ -170,7 +175,9 @@ target_fill(struct target *t, struct asking *a)
 	(void)sp_strlcpy(r->account, j->facts.account, sizeof(r->account));
 	(void)sp_strlcpy(r->protocol, a->protocol, sizeof(r->protocol));
 	(void)sp_strlcpy(r->source, a->conn->source_text, sizeof(r->source));
+	(void)sp_strlcpy(r->purpose, a->reason, sizeof(r->purpose));
 	r->started_us = sp_wall_us();
+	target_limits(t, j->decision.limit, j->decision.limit_n);
 	t->grant_id = j->grant_id;
 	t->protocols = j->decision.protocols;
 	t->policy_sum = policy_sum(&t->ctl->child.conf, &j->decision);
@@ -403,6 +410,12 @@ asking_done(struct ctl_job *cj)
 		(void)sp_strlcpy(a->j.text, no, sizeof(a->j.text));
 		a->j.why[0] = '\0';
 	}
+	if (a->j.err == SP_OK && a->ask != NULL) {
+		a->j.err = SP_EUSAGE;
+		sp_snprintf(a->j.text, sizeof(a->j.text), "A %s is required for this target%s: connect with a terminal (ssh -t), or "
+		    "give it with ssh -o SetEnv=SALLYPORT_REASON=...", a->ask, *a->reason != '\0' ? ", and this is none that does" : "");
+		a->j.why[0] = '\0';
+	}
 	if (a->j.err == SP_OK && !asking_wants_code(a)) {
 		asking_grant(a);
 		return;
@@ -492,6 +505,7 @@ target_state(struct conn *cn, const Sallyport__TargetState *s)
 		target_index(t);
 	}
 	if (s->state != SALLYPORT__TARGET_STATE__STATE__UP) {
+		t->closed = 1;		/* it does not count any more */
 		lease_drop(cn->ctl, &cn->id, &t->row.id);
 		/* No scribe, or it ends without a word: the session's own account becomes the end. */
 		if (!t->ended && t->scribe == NULL && t->lost_at_us == 0) {

@@ -11,6 +11,8 @@
 #include "base/log.h"
 #include "control/wall.h"
 
+#define RECHECK_LATE_US	(500 * (int64_t)SP_US_PER_MS)	/* the session ends itself in time, and says why */
+
 struct target *
 target_find(struct ctl *c, const struct sp_uuid *session_id)
 {
@@ -169,9 +171,20 @@ count_one(struct sp_hnode *n, void *arg)
 	const struct target *t = sp_container(n, struct target, node);
 	struct count *k = arg;
 
-	if (!t->ended && t->conn != NULL && sp_uuid_equal(&t->row.user_id, k->user_id) &&
-	    sp_uuid_equal(&t->grant_id, k->grant_id))
-		k->n++;
+	if (t->ended || t->closed || t->killed || t->conn == NULL || !sp_uuid_equal(&t->row.user_id, k->user_id))
+		return;
+	for (size_t i = 0; i < t->limit_n; i++)
+		if (sp_uuid_equal(&t->limit[i], k->grant_id)) {
+			k->n++;
+			return;
+		}
+}
+
+void
+target_limits(struct target *t, const struct sp_policy_limit *limit, size_t n)
+{
+	for (t->limit_n = 0; t->limit_n < n; t->limit_n++)
+		t->limit[t->limit_n] = limit[t->limit_n].id;
 }
 
 size_t
@@ -197,7 +210,7 @@ tick_one(struct sp_hnode *n, void *arg)
 	struct target *t = sp_container(n, struct target, node);
 	struct target_now *k = arg;
 
-	if (t->recheck_us != 0 && k->wall_us >= t->recheck_us && !t->ended) {
+	if (t->recheck_us != 0 && k->wall_us >= t->recheck_us + RECHECK_LATE_US && !t->ended) {
 		t->recheck_us = 0;
 		k->rejudge = 1;
 	}

@@ -20,6 +20,7 @@ enum ctl_type {
 	CTL_RAW,	/* array of the words that are left, each as it is (positional, last) */
 	CTL_WORDS,	/* the words that are left, joined by one blank (positional, last) */
 	CTL_TIME,	/* RFC 3339, a date, or +DURATION from now: an RFC 3339 string */
+	CTL_DURATION,	/* "15m", "8h": a JSON integer, seconds */
 	CTL_LINES,	/* a file: array of its lines without blanks and # comments; repeatable */
 	CTL_TARGET,	/* ACCOUNT@ASSET: two strings, `param` and "asset" */
 };

@@ -13,6 +13,14 @@ static const struct ctl_col grant_cols[] = {
 	{ "valid_until", "UNTIL", CTL_FMT_TIME, CTL_COL_EXTRA },
 	{ "forward_to", "FORWARDS TO", .flags = CTL_COL_EXTRA },
 	{ "mfa", "CODE", .flags = CTL_COL_EXTRA },
+	{ "hours", "HOURS", .flags = CTL_COL_EXTRA },
+	{ "sources", "FROM NETWORKS", .flags = CTL_COL_CARD },
+	{ "idle_s", "IDLE (S)", .flags = CTL_COL_CARD },
+	{ "max_session_s", "LONGEST (S)", .flags = CTL_COL_CARD },
+	{ "concurrent_max", "SESSIONS", .flags = CTL_COL_CARD },
+	{ "reason", "REASON", .flags = CTL_COL_CARD },
+	{ "reason_pattern", "TICKET", .flags = CTL_COL_CARD },
+	{ "agent", "AGENT", .flags = CTL_COL_CARD },
 	{ "valid_from", "FROM", CTL_FMT_TIME, CTL_COL_CARD },
 	{ "id", "ID", .flags = CTL_COL_WHOLE | CTL_COL_CARD },
 	{ NULL }
@@ -28,6 +36,14 @@ static const struct ctl_opt grant_create_opts[] = {
 	{ "from", CTL_TIME, "valid_from", "TIME", .help = "not before: 2026-09-01, 2026-09-01T08:00:00Z or +8h" },
 	{ "until", CTL_TIME, "valid_until", "TIME", .help = "not after" },
 	{ "effect", CTL_STR, .value = "EFFECT", .choices = "allow|deny", .help = "allow (default) or deny; a deny wins" },
+	{ "hours", CTL_STR, .value = "HOURS", .help = "only then: \"mon-fri 08:00-18:00,sat 09:00-12:00\"" },
+	{ "source", CTL_LIST, "sources", "NETWORK,...", .help = "only from there: 10.0.0.0/8, 2001:db8::/32" },
+	{ "idle", CTL_DURATION, "idle_s", "TIME", .help = "end a session without activity after: 15m" },
+	{ "max", CTL_DURATION, "max_session_s", "TIME", .help = "end a session after: 8h" },
+	{ "concurrent", CTL_INT, "concurrent_max", "N", .help = "at most so many sessions of a user at once" },
+	{ "reason", CTL_STR, .value = "text|ticket[:REGEX]", .flags = CTL_LOCAL, .help = "ask for a reason, or a ticket (default form: OPS-1234)" },
+	{ "agent", CTL_LIST, .value = "KIND,...", .choices = "platform|own", .help = "agent channels: the platform's, the user's own" },
+	{ "forward", CTL_LIST, "forward_to", "HOST:PORT,...", .help = "the same as --forward-to" },
 	{ "forward-to", CTL_LIST, .value = "HOST:PORT,...", .help = "destinations of port forwards: 10.0.0.0/8:5432" },
 	{ "mfa", CTL_STR, .value = "WHEN", .help = "one-time code: never (default), every (login), or how long one counts: 4h, 8h, 12h" },
 	{ "record", CTL_STR, "record_mode", "MODE", "strict|best-effort", .help = "strict (default): no recording, no session" },
@@ -43,6 +59,23 @@ static const struct ctl_opt grant_arg[] = {
 	CTL_END
 };
 
+/* text, or ticket, or ticket:REGEX, which may hold anything. */
+static enum sp_err
+grant_fill_reason(struct ctl *c)
+{
+	const char *s = ctl_local_str(c, "reason"), *colon = s != NULL ? strchr(s, ':') : NULL;
+	size_t n = colon != NULL ? (size_t)(colon - s) : s != NULL ? strlen(s) : 0;
+
+	if (s == NULL)
+		return SP_OK;
+	if (!(n == 6 && strncmp(s, "ticket", n) == 0) && strcmp(s, "text") != 0)
+		return ctl_fail(c, SP_EUSAGE, "--reason: \"%s\" is not text, ticket or ticket:REGEX", s);
+	if (json_object_set_new(c->params, "reason", json_stringn(s, n)) != 0 ||
+	    (colon != NULL && json_object_set_new(c->params, "reason_pattern", json_string(colon + 1)) != 0))
+		return ctl_fail(c, SP_EINVAL, "--reason: not UTF-8: check it for stray bytes");
+	return SP_OK;
+}
+
 static enum sp_err
 grant_fill(struct ctl *c)
 {
@@ -54,6 +87,7 @@ grant_fill(struct ctl *c)
 		return ctl_fail(c, SP_EUSAGE, "say who gets it: --user LOGIN or --group NAME");
 	if ((json_object_get(p, "asset") != NULL) + (json_object_get(p, "asset_group") != NULL) != 1)
 		return ctl_fail(c, SP_EUSAGE, "say where: --asset NAME or --asset-group NAME");
+	CTL_TRY(grant_fill_reason(c));
 	if (json_array_size(accounts) == 0)
 		return ctl_fail(c, SP_EUSAGE, "--account is empty: name accounts, or '*' for all");
 	json_array_foreach(accounts, i, v) {
@@ -70,7 +104,10 @@ grant_fill(struct ctl *c)
 static const struct ctl_cmd grant_cmds[] = {
 	{ "create", "let a user or group use accounts on an asset or asset group", .opts = grant_create_opts,
 	  .method = "grant.create", .fill = grant_fill, .done = "Grant {id} created.",
-	  .more = "A grant is in force at the next login or channel; nothing has to be synchronised." },
+	  .more = "A grant is in force at the next login or channel; nothing has to be synchronised. Limits hold in live sessions, too: "
+	    "when the hours are over, the grant ends or the longest time is reached, the session is warned 5 minutes before and then "
+	    "ended with a line that says so. Hours are those of the setting time_zone. A ticket is the first word of what the user gives "
+	    "on the terminal, or in the environment as SALLYPORT_REASON; REGEX (Perl-compatible) has to fit the whole of it." },
 	{ "list", "list grants", .opts = grant_list_opts, .method = "grant.list", .show = CTL_ROWS, .cols = grant_cols,
 	  .empty = "No grants." },
 	{ "show", "show a grant", .args = grant_arg, .method = "grant.show", .show = CTL_OBJECT, .cols = grant_cols },

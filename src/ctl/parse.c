@@ -149,6 +149,16 @@ ctl_check_file(struct ctl *c, const char *name, const char *path)
 }
 
 static enum sp_err
+parse_duration(struct ctl *c, const struct ctl_opt *o, const char *s)
+{
+	uint64_t us;
+
+	if (sp_duration_parse(s, &us) != SP_OK)
+		return ctl_fail(c, SP_EUSAGE, "%s%s: \"%s\" is not a duration: give 90s, 15m, 8h or 7d", parse_dashes(o), o->name, s);
+	return parse_set(c, o, json_integer((json_int_t)(us / SP_US_PER_S)));
+}
+
+static enum sp_err
 parse_read(struct ctl *c, const char *path, struct sp_buf *b)
 {
 	FILE *f = strcmp(path, "-") == 0 ? fdopen(dup(STDIN_FILENO), "re") : fopen(path, "re");
@@ -265,6 +275,8 @@ parse_value(struct ctl *c, const struct ctl_opt *o, const char *s)
 		return parse_words(c, o, s);
 	case CTL_TIME:
 		return parse_time(c, o, s);
+	case CTL_DURATION:
+		return parse_duration(c, o, s);
 	case CTL_LINES:
 		return parse_lines(c, o, s);
 	case CTL_TARGET:

@@ -83,6 +83,17 @@ conf_load(const struct mon *m, struct sp_config *ret, char **ret_text, char *why
 		return SP_ENOENT;
 	if ((r = sp_config_parse(m->conf_path, text, strlen(text), ret, why, n)) != SP_OK)
 		return r;
+	/* A zone that the C library does not find would silently be UTC. */
+	if (ret->time_zone[0] != '\0') {
+		char file[SP_CONF_TEXT + 32];
+
+		sp_snprintf(file, sizeof(file), "/usr/share/zoneinfo/%s", ret->time_zone);
+		if (strstr(ret->time_zone, "..") != NULL || access(file, R_OK) == -1) {
+			sp_snprintf(why, n, "%s: time_zone: there is no %s: name a zone below /usr/share/zoneinfo (package tzdata)",
+			    m->conf_path, file);
+			return SP_EINVAL;
+		}
+	}
 	*ret_text = sp_steal(&text);
 	return SP_OK;
 }
@@ -102,9 +113,9 @@ conf_is_fixed(const struct mon *m, const struct sp_config *c, char *why, size_t 
 {
 	if (strcmp(m->conf.state_dir, c->state_dir) == 0 && strcmp(m->conf.run_dir, c->run_dir) == 0 &&
 	    list_is_same(&m->conf.store, &c->store) && list_is_same(&m->conf.store_far, &c->store_far) &&
-	    m->conf.store_timeout == c->store_timeout)
+	    m->conf.store_timeout == c->store_timeout && strcmp(m->conf.time_zone, c->time_zone) == 0)
 		return 0;
-	sp_snprintf(why, n, "%s: state_dir, run_dir, store, store_far and store_timeout change only with a restart", m->conf_path);
+	sp_snprintf(why, n, "%s: state_dir, run_dir, store, store_far, store_timeout and time_zone change only with a restart", m->conf_path);
 	return 1;
 }
 

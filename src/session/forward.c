@@ -320,7 +320,7 @@ forward_from_target(struct target *t, struct sp_channel *ch, const char *type, s
 	else if (strcmp(type, "x11") == 0)
 		wanted = t->x11;
 	else if (strcmp(type, "auth-agent@openssh.com") == 0)
-		wanted = t->agent;
+		wanted = t->agent != AGENT_NONE;
 	if (!wanted || t->state != TG_UP || t->s->n_relays >= SESSION_RELAYS || extra.len > 1024 ||
 	    (r = relay_new(t->s, RELAY_REMOTE, NULL)) == NULL) {
 		sp_channel_refuse(ch, SP_OPEN_PROHIBITED, "not asked for");
@@ -330,6 +330,10 @@ forward_from_target(struct target *t, struct sp_channel *ch, const char *type, s
 	r->far = ch;
 	(void)sp_strlcpy(r->type, type[0] == 'f' ? "forwarded" : type[0] == 'x' ? "x11" : "agent", sizeof(r->type));
 	if (sp_buf_append(&r->open_extra, extra.p, extra.len) != SP_OK) {
+		relay_finish(r);
+		return;
+	}
+	if (type[0] == 'a' && sp_buf_append_str(&r->detail, t->agent == AGENT_OWN ? "own" : "platform") != SP_OK) {
 		relay_finish(r);
 		return;
 	}
@@ -354,6 +358,10 @@ forward_connect(struct relay *r)
 	};
 	enum sp_err e = SP_EINVAL;
 
+	if (strcmp(r->type, "agent") == 0 && r->target->agent == AGENT_PLATFORM) {
+		relay_run(r);		/* answered here: there is no other side */
+		return;
+	}
 	if (r->kind == RELAY_LOCAL)
 		e = sp_channel_open(r->target->conn, "direct-tcpip", r->open_extra.p, r->open_extra.len, &relay_far_ops, r,
 		    &r->far);

@@ -32,7 +32,7 @@ forward_target(struct session *s)
 		struct sp_target want;
 
 		front_login_target(s, &want);
-		return target_get(s, &want, s->inner ? "jump" : "login", "forward", 1);
+		return target_get(s, &want, s->inner ? "jump" : "login", "forward", 1, "");
 	}
 	sp_list_each(it, &s->targets) {
 		struct target *t = sp_container(it, struct target, link);

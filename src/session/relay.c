@@ -244,10 +244,13 @@ relay_bytes(struct relay *r, enum sp_rec_stream dir, struct sp_view v)
 	size_t rec, wrote = 0;
 
 	f->bytes += v.len;
-	if (r->target != NULL)
-		target_busy(r->target);
+	limits_activity(r, dir);
 	if (r->near_closed) {
 		sp_channel_consumed(src, v.len);	/* nobody reads it any more */
+		return;
+	}
+	if (r->agent != NULL) {
+		agent_bytes(r, dir, v);
 		return;
 	}
 	if (r->kind == RELAY_LOCAL && dir == SP_REC_OUT && relay_is_tunnel(r, v)) {
@@ -289,7 +292,7 @@ relay_pump(struct relay *r)
 		}
 		return;
 	}
-	for (int dir = 0; dir < SP_REC_STREAMS; dir++)
+	for (int dir = 0; dir < SP_REC_STREAMS && r->agent == NULL; dir++)
 		relay_push(r, (enum sp_rec_stream)dir);
 	relay_settle(r);
 }
@@ -365,6 +368,7 @@ relay_free(struct relay *r)
 	sp_closep(&r->fd);
 	requests_free(&r->held);
 	front_release(r);
+	agent_free(r->agent);
 	sp_list_remove(&r->link);
 	r->s->n_relays--;
 	sp_buf_release(&r->detail);
@@ -460,7 +464,14 @@ relay_settle(struct relay *r)
 
 	if (r->state != RL_RUN)
 		return;
-	if (r->near_eof && in->off == in->len && r->far != NULL)
+	if (r->agent != NULL)
+		agent_pump(r);
+	if (r->agent != NULL && r->near == NULL) {	/* the platform's: nobody else has to be told */
+		if (r->far_eof || r->far_closed)
+			relay_done(r);
+		return;
+	}
+	if (r->agent == NULL && r->near_eof && in->off == in->len && r->far != NULL)
 		sp_channel_eof(r->far);
 	if (out->off < out->len || err->off < err->len || r->near == NULL)
 		return;
@@ -488,6 +499,12 @@ void
 relay_run(struct relay *r)
 {
 	r->state = RL_RUN;
+	if (strcmp(r->type, "agent") == 0 && !agent_start(r)) {
+		relay_fail(r, "out of memory");
+		return;
+	}
+	if (r->kind == RELAY_SESSION)
+		agent_offer(r);
 	if (r->kind == RELAY_LOCAL)
 		sp_channel_accept(r->near);
 	else if (r->kind == RELAY_REMOTE)
@@ -586,6 +603,11 @@ far_reply(void *arg, int ok)
 			return;
 		}
 		r->start_slot = -1;
+		if (slot != NO_SLOT)
+			relay_answer(r, slot, ok);
+		limits_started(r);
+		agent_tell(r);
+		return;
 	}
 	if (slot != NO_SLOT)
 		relay_answer(r, slot, ok);
@@ -621,7 +643,7 @@ relay_resolve(struct relay *r, const struct sp_target *want, const char *form, c
 {
 	struct target *t;
 
-	if (r->s->ending || (t = target_get(r->s, want, form, protocol, lasting)) == NULL)
+	if (r->s->ending || (t = target_get(r->s, want, form, protocol, lasting, r->reason)) == NULL)
 		relay_fail(r, "too many targets on one connection");
 	else
 		relay_bind(r, t);
@@ -890,6 +912,8 @@ near_env(struct relay *r, struct sp_view data, int slot)
 		r->wanted = sp_view_cstring(&v, value, sizeof(value)) == SP_OK &&
 		    sp_target_parse(value, strlen(value), SP_TARGET_PLACE, &why, &r->want) == SP_OK;
 		relay_answer(r, slot, r->wanted);
+	} else if (strcmp(name, "SALLYPORT_REASON") == 0) {
+		relay_answer(r, slot, sp_view_cstring(&v, r->reason, sizeof(r->reason)) == SP_OK);
 	} else if (target_env_allowed(r->s, name)) {
 		request_pass(r, "env", -1, 0, data);
 		relay_answer(r, slot, 1);
@@ -953,16 +977,19 @@ static void
 near_back_channel(struct relay *r, const char *name, struct sp_view data, int slot)
 {
 	int agent = strcmp(name, "x11-req") != 0;
-	struct target *t = r->target != NULL ? r->target : forward_target(r->s);
+	struct target *t;
 
-	if (t == NULL || r->started || data.len > 1024 || !target_allows(t, agent ? "agent" : "x11")) {
+	if (agent) {		/* whether it may be is known with the target (agent_offer) */
+		r->agent_asked = 1;
+		relay_answer(r, slot, !r->started);
+		return;
+	}
+	t = r->target != NULL ? r->target : forward_target(r->s);
+	if (t == NULL || r->started || data.len > 1024 || !target_allows(t, "x11")) {
 		relay_answer(r, slot, 0);
 		return;
 	}
-	if (agent)
-		t->agent = 1;
-	else
-		t->x11 = 1;
+	t->x11 = 1;
 	request_pass(r, name, -1, 0, data);
 	relay_answer(r, slot, 1);
 }

@@ -21,11 +21,13 @@
 #include "ipc/chan.h"
 #include "ipc/recdata.h"
 #include "sallyport.pb-c.h"
+#include "session/agent.h"
 #include "session/ask.h"
 #include "session/code.h"
 #include "session/conn.h"
 #include "session/leg.h"
 #include "session/shell.h"
+#include "session/limits.h"
 #include "wire/target.h"
 
 #define SESSION_RELAYS		64		/* channels of one user at a time */
@@ -115,7 +117,8 @@ struct target {
 	enum target_state	 state;
 	int			 lasting;	/* named by the login: lives as long as the connection */
 	struct sp_target	 want;
-	char			 form[16], protocol[32];	/* of TargetAsk */
+	char			 form[16], protocol[32], reason[256];	/* of TargetAsk */
+	unsigned		 reason_asked;	/* questions to the person */
 	struct sp_uuid		 id;
 	char			 asset[256], account[256], login[256];
 	Sallyport__TargetReply	*reply;
@@ -139,21 +142,28 @@ struct target {
 	struct relay		*asking;	/* the channel on which a password is typed */
 	struct sp_buf		 typed;
 	uint64_t		 up_us, busy_us;
+	uint64_t		 warned_us[LIMITS_N];	/* of which end the user was told */
 	struct sp_timer		*deadline, *clock;
 	int			 unheard;
 	struct sp_list		 awaited;	/* global requests without an answer, in order */
 	struct sp_list		 forwards;	/* remote forwards: asked for or in force */
-	int			 x11, agent;	/* asked for by a channel, and allowed: the target may open such channels */
+	int			 x11;		/* asked for by a channel, and allowed: the target may open such channels */
+	enum agent_kind		 agent;		/* the same, and whose */
 	char			 failed[SESSION_TEXT];
 };
 /* The target for these words: a live one on this connection, or a new one. relay waits on it: relay_target_up() or
  * relay_target_failed() follow. protocol: see TargetAsk. */
 struct target	*target_get(struct session *s, const struct sp_target *want, const char *form, const char *protocol,
-		    int lasting);
+		    int lasting, const char *reason);
 void		 target_free(struct target *t);
 void		 target_on_scribe(struct session *s, const uint8_t *id, size_t n, int fd);	/* SCRIBE_LINK; fd is given */
 int		 target_on_control(struct session *s, struct sp_msg *m);	/* DIAL_REPLY, POLICY, NOTIFY */
 void		 target_end(struct target *t, const char *reason, const char *by, const char *shown);
+/* Ask control for it, again when the answer was that something is missing. */
+void		 target_ask(struct target *t);
+void		 target_give_up(struct target *t, const char *text);	/* before it was there: the line for who waits */
+/* reason.c: ask a person on a terminal that waits for this target; what: "reason", "ticket". 0: nobody can be asked. */
+int		 reason_ask(struct target *t, const char *what);
 void		 target_kill(struct target *t, const char *by, const char *reason);
 void		 target_relay_gone(struct target *t);
 void		 target_typed(struct target *t, struct relay *r, const uint8_t *p, size_t n);
@@ -163,7 +173,6 @@ int		 target_allows(const struct target *t, const char *protocol);
 /* May a variable of that name reach a target? By the policy of the only one that is live, else by the configuration that was
  * in force when this connection began: which target is meant is known later. */
 int		 target_env_allowed(const struct session *s, const char *name);
-void		 target_busy(struct target *t);
 /* Bytes to the scribe: how many it took (all, when they are only counted). */
 size_t		 target_record(struct target *t, uint32_t channel, enum sp_rec_stream stream, const uint8_t *p, size_t n);
 void		 target_scribe(struct target *t, uint16_t id, const void *body);
@@ -194,6 +203,7 @@ struct relay {
 	char			 term[64];
 	struct sp_target	 want;
 	int			 wanted;	/* want is set, by SALLYPORT_TARGET */
+	char			 reason[256];	/* SALLYPORT_REASON, or as typed; "": none yet */
 	struct sp_list		 queue;		/* struct request: to be sent once the target channel is open */
 	struct sp_list		 held;		/* menu: the same, for every target that will be chosen */
 	size_t			 queued;	/* bytes in it */
@@ -224,6 +234,9 @@ struct relay {
 	struct sp_buf		 menu_out;	/* for the terminal */
 	int			 no_color;	/* NO_COLOR came with the environment */
 	struct sp_target	 chosen;
+	/* agents */
+	int			 agent_asked, agent_refused;	/* ssh -A; and it is not allowed: to be told */
+	struct agent		*agent;		/* of an agent channel */
 	/* a question on the terminal (ask.h); NULL: none */
 	struct sp_ask		*question;
 	struct sp_code		*code;		/* a one-time code is asked for; NULL: none */

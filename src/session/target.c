@@ -15,13 +15,11 @@
 #include "base/log.h"
 
 #define TARGET_SLACK_US	(UINT64_C(20) * SP_US_PER_S)	/* for everything between the answer of control and a login */
-#define UNHEARD_MAX	3
 #define HOSTALGS_MAX	512
 
 static void target_fail(struct target *t, const char *text, const char *detail);
 static void target_go_on(struct target *t);
 static void target_next_method(struct target *t);
-static void target_ask(struct target *t);
 static void target_no_lease(struct target *t, const char *text);
 static void target_refused_lease(struct target *t, uint32_t err, const char *text);
 
@@ -86,12 +84,6 @@ target_env_allowed(const struct session *s, const char *name)
 		if (fnmatch(only->policy->env_allow[i], name, 0) == 0)
 			return 1;
 	return 0;
-}
-
-void
-target_busy(struct target *t)
-{
-	t->busy_us = sp_now_us();
 }
 
 /* ---- recording */
@@ -328,6 +320,12 @@ target_fail(struct target *t, const char *text, const char *detail)
 }
 
 void
+target_give_up(struct target *t, const char *text)
+{
+	target_fail(t, text, NULL);
+}
+
+void
 target_kill(struct target *t, const char *by, const char *reason)
 {
 	char line[SESSION_TEXT], safe[SESSION_TEXT - 32];
@@ -378,44 +376,6 @@ target_relay_gone(struct target *t)
 		session_sweep_soon(t->s);
 }
 
-/* ---- limits and keep-alives of a target that is up */
-
-static void
-target_on_clock(struct sp_timer *timer, void *arg)
-{
-	struct target *t = arg;
-	uint64_t now = sp_now_us(), next = now + t->s->conf->keepalive, quiet, at;
-
-	if (t->policy->end_us != 0 && now >= t->policy->end_us) {
-		target_end(t, "grant ended", "", "Your grant for this account has ended");
-		return;
-	}
-	if (t->policy->max_us != 0 && now >= t->up_us + t->policy->max_us) {
-		target_end(t, "longest duration reached", "", "The session has reached its longest duration");
-		return;
-	}
-	if (t->policy->idle_us != 0 && now >= t->busy_us + t->policy->idle_us) {
-		target_end(t, "idle", "", "The session was idle for too long");
-		return;
-	}
-	quiet = now - sp_leg_heard_us(t->leg);
-	if (quiet < t->s->conf->keepalive) {
-		t->unheard = 0;
-		next -= quiet;
-	} else if (++t->unheard > UNHEARD_MAX) {
-		target_end(t, "target does not answer", "", "The target does not answer any more");
-		return;
-	} else
-		forward_keepalive(t);
-	if (t->policy->end_us != 0 && (at = t->policy->end_us) < next)
-		next = at;
-	if (t->policy->max_us != 0 && (at = t->up_us + t->policy->max_us) < next)
-		next = at;
-	if (t->policy->idle_us != 0 && (at = t->busy_us + t->policy->idle_us) < next)
-		next = at;
-	sp_timer_at(timer, next);
-}
-
 static void
 target_on_deadline(struct sp_timer *timer, void *arg)
 {
@@ -423,6 +383,10 @@ target_on_deadline(struct sp_timer *timer, void *arg)
 	char line[SESSION_TEXT];
 
 	(void)timer;
+	if (t->state == TG_ASKING) {
+		target_give_up(t, "Not connected: no reason was given in time");
+		return;
+	}
 	if (!jump_late(t, line, sizeof(line)))
 		(void)sp_snprintf(line, sizeof(line), "%s did not answer in time", target_name(t));
 	target_fail(t, line, "time out while connecting");
@@ -1065,6 +1029,8 @@ target_on_reply(struct session *s, struct sp_msg *m, void *arg)
 		target_choices(t, r);
 	} else if (r->err != SP_OK && r->mfa && target_ask_code(t))
 		return 0;
+	else if (r->err != SP_OK && r->ask[0] != '\0' && reason_ask(t, r->ask))
+		return 0;
 	else if (r->err != SP_OK)
 		target_fail(t, r->text[0] != '\0' ? r->text : sp_err_text((enum sp_err)r->err), NULL);
 	else if (!target_take_reply(t, m))
@@ -1125,8 +1091,7 @@ target_on_policy(struct target *t, const Sallyport__PolicyUpdate *u)
 		return;
 	sallyport__policy__free_unpacked(t->policy, NULL);
 	t->policy = p;
-	if (t->state == TG_UP)
-		sp_timer_in(t->clock, 0);
+	limits_policy(t);
 }
 
 int
@@ -1169,7 +1134,7 @@ target_on_control(struct session *s, struct sp_msg *m)
 	}
 }
 
-static void
+void
 target_ask(struct target *t)
 {
 	Sallyport__TargetAsk q = SALLYPORT__TARGET_ASK__INIT;
@@ -1178,11 +1143,13 @@ target_ask(struct target *t)
 	q.asset = t->want.asset;
 	q.form = t->form;
 	q.protocol = t->protocol;
+	q.reason = t->reason;
 	session_ask(t->s, SP_PROC_CONTROL, SP_MSG_TARGET_ASK, &q, -1, t->s->conf->control_wait, target_on_reply, t);
 }
 
 struct target *
-target_get(struct session *s, const struct sp_target *want, const char *form, const char *protocol, int lasting)
+target_get(struct session *s, const struct sp_target *want, const char *form, const char *protocol, int lasting,
+    const char *reason)
 {
 	struct target *t;
 
@@ -1195,7 +1162,7 @@ target_get(struct session *s, const struct sp_target *want, const char *form, co
 		return NULL;
 	*t = (struct target){ .s = s, .want = *want, .lasting = lasting, .scribe_fd = -1, .dial_fd = -1 };
 	if (sp_timer_new(s->loop, target_on_deadline, t, &t->deadline) != SP_OK ||
-	    sp_timer_new(s->loop, target_on_clock, t, &t->clock) != SP_OK) {
+	    sp_timer_new(s->loop, limits_on_clock, t, &t->clock) != SP_OK) {
 		sp_timer_free(t->deadline);
 		free(t);
 		return NULL;
@@ -1211,6 +1178,7 @@ target_get(struct session *s, const struct sp_target *want, const char *form, co
 	s->n_targets++;
 	(void)sp_strlcpy(t->form, form, sizeof(t->form));
 	(void)sp_strlcpy(t->protocol, protocol, sizeof(t->protocol));
+	(void)sp_strlcpy(t->reason, reason, sizeof(t->reason));
 	target_ask(t);
 	return t;
 }

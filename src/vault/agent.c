@@ -79,7 +79,7 @@ agent_sign(struct agent *a, const struct sp_agent_request *q)
 
 	a->sigs++;
 	/* The key that the request names needs no look of its own: that of the login request inside is compared. */
-	r = spend_sign_blob(a->v, a->lease, q->data, q->flags, &why, &sig);
+	r = spend_sign_blob(a->v, a->lease, q->data, q->flags, (struct sp_view){ NULL, 0 }, &why, &sig);
 	if (r != SP_OK) {
 		agent_log(a, why != NULL ? why : sp_err_text(r));
 		return sp_agent_put_failure(&a->out);

@@ -87,16 +87,33 @@ sign_flags_fit(const struct sp_userauth *u, uint32_t flags)
 	return sp_view_equal_str(u->algorithm, flags & SP_AGENT_RSA_SHA2_512 ? "rsa-sha2-512" : "rsa-sha2-256");
 }
 
-static enum sp_err
-sign_check(const struct lease *l, struct sp_view blob, uint32_t flags, struct sp_userauth *u, const char **why)
+/* Is the login for the server that the lease names? Its key is in the request (hostbound), or it signed the session. */
+static int
+sign_is_for_host(const struct lease *l, const struct sp_userauth *u, struct sp_view bind)
 {
-	enum sp_err r = sp_userauth_decode(blob, u);
+	struct sp_view key = vault_view(&l->terms->host_key);
+
+	if (key.len == 0)
+		return 1;
+	if (u->host_key.len > 0)
+		return u->host_key.len == key.len && memcmp(u->host_key.p, key.p, key.len) == 0;
+	return bind.len > 0 && sp_ssh_verify(key, bind, u->session_id) == SP_OK;
+}
+
+static enum sp_err
+sign_check(const struct lease *l, struct sp_view blob, uint32_t flags, struct sp_view bind, struct sp_userauth *u,
+    const char **why)
+{
+	enum sp_err r = l->terms->host_key.len > 0 ? sp_userauth_decode_any(blob, u) : sp_userauth_decode(blob, u);
 
 	*why = "not a login request";
 	if (r != SP_OK)
 		return SP_EDENIED;
 	*why = "a login request for another user";
 	if (!sp_view_equal_str(u->user, l->terms->login))
+		return SP_EDENIED;
+	*why = "a login to another server";
+	if (!sign_is_for_host(l, u, bind))
 		return SP_EDENIED;
 	*why = "signature flags do not fit";
 	if (!sign_flags_fit(u, flags))
@@ -106,8 +123,8 @@ sign_check(const struct lease *l, struct sp_view blob, uint32_t flags, struct sp
 }
 
 enum sp_err
-spend_sign_blob(const struct vault *v, const struct lease *l, struct sp_view blob, uint32_t flags, const char **why,
-    struct sp_buf *ret)
+spend_sign_blob(const struct vault *v, const struct lease *l, struct sp_view blob, uint32_t flags, struct sp_view bind,
+    const char **why, struct sp_buf *ret)
 {
 	sp_auto(sp_buf_release) struct sp_buf pub = { .max = SP_SSHKEY_BLOB_MAX };
 	char algorithm[SP_SSHSIG_ALG_SIZE];
@@ -115,7 +132,7 @@ spend_sign_blob(const struct vault *v, const struct lease *l, struct sp_view blo
 	sp_auto_secret key = { 0 };
 	enum sp_err r;
 
-	if ((r = sign_check(l, blob, flags, &u, why)) != SP_OK || (r = spend_secret(v, l, SECRET_SSH_KEY, &key)) != SP_OK ||
+	if ((r = sign_check(l, blob, flags, bind, &u, why)) != SP_OK || (r = spend_secret(v, l, SECRET_SSH_KEY, &key)) != SP_OK ||
 	    (r = sp_privkey_public(&key, &pub)) != SP_OK)
 		return r;
 	*why = "a login request with another key";
@@ -142,7 +159,7 @@ spend_on_sign(struct session *s, struct sp_msg *m)
 	if (r == SP_EPEER)
 		return;
 	if (r == SP_OK) {
-		r = spend_sign_blob(s->v, l, vault_view(&b->blob), b->flags, &why, &sig);
+		r = spend_sign_blob(s->v, l, vault_view(&b->blob), b->flags, vault_view(&b->bind_signature), &why, &sig);
 		lease_settle(&s->v->leases, l);
 	}
 	spend_log(s, "signature", r, why);

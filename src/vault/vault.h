@@ -143,7 +143,7 @@ void		spend_on_password(struct session *s, struct sp_msg *m);
 /* Sign a user-auth request with the secret of a lease, after all checks. Appends a signature blob.
  * SP_EDENIED with *why (static): it is not what the lease is for. */
 enum sp_err	spend_sign_blob(const struct vault *v, const struct lease *l, struct sp_view blob, uint32_t flags,
-		    const char **why, struct sp_buf *ret) SP_MUST_USE;
+		    struct sp_view bind, const char **why, struct sp_buf *ret) SP_MUST_USE;	/* bind: host key's signature over the session */
 /* Append the public key blob of the lease's SSH key. */
 enum sp_err	spend_public(const struct vault *v, const struct lease *l, struct sp_buf *ret) SP_MUST_USE;
 /* Control's LEASE_PUT may wait in its channel while the session's question is here already: read it first. */

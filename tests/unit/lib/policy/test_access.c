@@ -243,7 +243,7 @@ weekly_hours_hold_in_the_given_time_zone(void **state)
 		int64_t edge;
 
 		g.hours = hours[i].hours;
-		in.tz_offset_min = hours[i].tz_min;
+		in.tz_offset_s = hours[i].tz_min * 60;
 		assert_int_equal(sp_rfc3339_parse(hours[i].when, &in.now_us), SP_OK);
 		if (judge(&in).allowed != hours[i].allowed)
 			fail_msg("row %zu: %s at %s", i, hours[i].hours, hours[i].when);
@@ -373,6 +373,117 @@ random_decisions_equal_a_brute_force_oracle(void **state)
 	assert_in_range(allowed_n, 5000, 45000);	/* both answers were met often */
 }
 
+static int64_t
+at(const char *text)
+{
+	int64_t us;
+
+	assert_int_equal(sp_rfc3339_parse(text, &us), SP_OK);
+	return us;
+}
+
+static void
+the_end_leaps_over_windows_that_join(void **state)
+{
+	struct sp_policy_grant g[2] = { allow(SP_POLICY_SHELL), allow(SP_POLICY_SHELL) };
+	struct sp_policy_input in = ask(g, 1, SP_POLICY_SHELL);
+	struct sp_policy_decision d;
+
+	(void)state;
+	in.now_us = at("2026-09-01T09:00:00Z");		/* a Tuesday */
+	g[0].hours = "daily 08:00-12:00,daily 12:00-18:00,tue 11:00-19:00";
+	d = judge(&in);
+	assert_int_equal(d.until_us, at("2026-09-01T19:00:00Z"));
+	assert_int_equal(d.until_hours, 1);
+	assert_int_equal(d.recheck_us, at("2026-09-01T11:00:00Z"));
+	in.n = 2;						/* another grant takes over */
+	g[1].hours = "daily 18:30-24:00";
+	g[1].valid_until_us = at("2026-09-01T20:00:00Z");
+	d = judge(&in);
+	assert_int_equal(d.until_us, at("2026-09-01T20:00:00Z"));
+	g[0].hours = "daily 00:00-12:00,daily 12:00-24:00";	/* no gap: the look ahead ends, far away */
+	in.n = 1;
+	d = judge(&in);
+	assert_true(d.until_us > in.now_us + INT64_C(20) * 86400 * 1000000);
+	g[0].hours = "";
+	g[0].valid_until_us = at("2026-09-01T20:00:00Z");
+	d = judge(&in);
+	assert_int_equal(d.until_us, g[0].valid_until_us);
+	assert_int_equal(d.until_hours, 0);
+}
+
+static void
+clocks_that_change_move_the_end_of_the_hours(void **state)
+{
+	struct sp_policy_grant g = allow(SP_POLICY_SHELL);
+	struct sp_policy_input in = ask(&g, 1, SP_POLICY_SHELL);
+
+	(void)state;
+	/* Berlin, the night to 2026-10-25: 03:00 summer time becomes 02:00. The hour comes twice. */
+	g.hours = "sat 22:00-24:00,sun 00:00-04:00";
+	in.now_us = at("2026-10-24T21:00:00Z");
+	in.tz_offset_s = 7200;
+	in.tz_next_us = at("2026-10-25T01:00:00Z");
+	in.tz_next_offset_s = 3600;
+	assert_int_equal(judge(&in).until_us, at("2026-10-25T03:00:00Z"));
+	/* The night to 2026-03-29: 02:00 becomes 03:00. A window inside the hour that is not there never opens. */
+	g.hours = "sun 00:00-02:30";
+	in.now_us = at("2026-03-29T00:00:00Z");
+	in.tz_offset_s = 3600;
+	in.tz_next_us = at("2026-03-29T01:00:00Z");
+	in.tz_next_offset_s = 7200;
+	assert_int_equal(judge(&in).until_us, at("2026-03-29T01:00:00Z"));
+	in.now_us = in.tz_next_us;
+	assert_int_equal(judge(&in).allowed, 0);
+}
+
+static void
+every_limit_of_sessions_is_named_the_strictest_when_many(void **state)
+{
+	struct sp_policy_grant g[SP_POLICY_LIMITS + 2];
+	struct sp_policy_input in = ask(g, SP_POLICY_LIMITS + 2, SP_POLICY_SHELL);
+	struct sp_policy_decision d;
+	int64_t least = INT64_MAX, most = 0;
+
+	(void)state;
+	for (int i = 0; i < SP_POLICY_LIMITS + 2; i++) {
+		g[i] = allow(SP_POLICY_SHELL);
+		g[i].concurrent_max = i == 0 ? 0 : 100 - i;
+		g[i].id.b[0] = (uint8_t)i;
+	}
+	d = judge(&in);
+	assert_int_equal(d.limit_n, SP_POLICY_LIMITS);
+	for (size_t i = 0; i < d.limit_n; i++) {
+		least = d.limit[i].max < least ? d.limit[i].max : least;
+		most = d.limit[i].max > most ? d.limit[i].max : most;
+		assert_int_equal(d.limit[i].id.b[0], d.limit[i].grant);
+		assert_int_equal(g[d.limit[i].grant].concurrent_max, d.limit[i].max);
+	}
+	assert_int_equal(least, 100 - SP_POLICY_LIMITS - 1);
+	assert_int_equal(most, 98);			/* 99, the loosest, had to go */
+}
+
+static void
+a_ticket_is_stricter_than_a_text_and_every_pattern_counts(void **state)
+{
+	struct sp_policy_grant g[3] = { allow(SP_POLICY_SHELL), allow(SP_POLICY_SHELL), allow(SP_POLICY_SHELL) };
+	struct sp_policy_input in = ask(g, 3, SP_POLICY_SHELL);
+	struct sp_policy_decision d;
+	char big[900];
+
+	(void)state;
+	g[0].reason_required = SP_POLICY_REASON_TICKET, g[0].reason_pattern = "A-[0-9]+";
+	g[1].reason_required = SP_POLICY_REASON_TEXT;
+	g[2].reason_required = SP_POLICY_REASON_TICKET, g[2].reason_pattern = "[A-Z]-1.*";
+	d = judge(&in);
+	assert_int_equal(d.reason_required, SP_POLICY_REASON_TICKET);
+	assert_string_equal(d.reason_patterns, "A-[0-9]+\n[A-Z]-1.*");
+	memset(big, 'x', sizeof(big) - 1);
+	big[sizeof(big) - 1] = 0;
+	g[0].reason_pattern = g[2].reason_pattern = big;
+	assert_int_equal(judge(&in).reason_cut, 1);
+}
+
 int
 main(void)
 {
@@ -385,6 +496,10 @@ main(void)
 		cmocka_unit_test(a_union_of_destinations_that_does_not_fit_is_cut_not_overrun),
 		cmocka_unit_test(the_end_is_when_the_last_grant_that_carries_it_ends),
 		cmocka_unit_test(weekly_hours_hold_in_the_given_time_zone),
+		cmocka_unit_test(the_end_leaps_over_windows_that_join),
+		cmocka_unit_test(clocks_that_change_move_the_end_of_the_hours),
+		cmocka_unit_test(every_limit_of_sessions_is_named_the_strictest_when_many),
+		cmocka_unit_test(a_ticket_is_stricter_than_a_text_and_every_pattern_counts),
 		cmocka_unit_test(what_cannot_be_read_is_refused_when_saved),
 		cmocka_unit_test(protocols_have_names_both_ways),
 		cmocka_unit_test(reasons_read_as_sentences_and_hostile_names_are_escaped),

@@ -243,6 +243,13 @@ every_member_of_a_grant_comes_back_as_it_was_stored(void **state)
 	assert_memory_equal(&g, &got, sizeof(g));
 }
 
+static int
+take_host_key(const struct sp_store_host_key *k, void *arg)
+{
+	*(struct sp_store_host_key *)arg = *k;
+	return 0;
+}
+
 static void
 keys_secrets_accounts_and_host_keys_come_back_as_they_were_stored(void **state)
 {
@@ -275,6 +282,9 @@ keys_secrets_accounts_and_host_keys_come_back_as_they_were_stored(void **state)
 	h.blob = k.blob;
 	ok(sp_store_host_key_add(s, &h));
 	ok(sp_store_host_key_get(s, &h.id, &h2));
+	assert_memory_equal(&h, &h2, sizeof(h));
+	memset(&h2, 0, sizeof(h2));
+	ok(sp_store_host_keys_by_blob(s, h.blob.b, h.blob.len, take_host_key, &h2));
 	assert_memory_equal(&h, &h2, sizeof(h));
 	assert_int_equal(sp_store_secret_delete(s, &x->id, 1), SP_ESTATE);	/* the account uses it */
 	ok(sp_store_account_delete(s, &a.id, 1));

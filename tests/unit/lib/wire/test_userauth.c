@@ -269,6 +269,57 @@ agent_answers_have_the_published_form(void **state)
 	sp_buf_release(&b);
 }
 
+static void
+the_hostbound_variant_is_read_only_by_who_looks_at_its_host_key(void **state)
+{
+	struct fields f = good;
+	struct sp_userauth u;
+	struct sp_buf b;
+
+	(void)state;
+	f.method = "publickey-hostbound-v00@openssh.com";
+	b = build(&f);
+	assert_int_not_equal(sp_userauth_decode_any((struct sp_view){ b.p, b.len }, &u), SP_OK);	/* no host key */
+	assert_int_equal(sp_buf_put_string(&b, key.p, key.len), SP_OK);
+	assert_int_equal(sp_userauth_decode((struct sp_view){ b.p, b.len }, &u), SP_EDENIED);
+	assert_int_equal(sp_userauth_decode_any((struct sp_view){ b.p, b.len }, &u), SP_OK);
+	assert_int_equal(u.host_key.len, key.len);
+	assert_memory_equal(u.host_key.p, key.p, key.len);
+	assert_true(sp_view_equal_str(u.user, "root"));
+	assert_int_equal(sp_buf_put_u8(&b, 0), SP_OK);
+	assert_int_equal(sp_userauth_decode_any((struct sp_view){ b.p, b.len }, &u), SP_EFORMAT);
+	sp_buf_release(&b);
+	b = build(&good);
+	assert_int_equal(sp_userauth_decode_any((struct sp_view){ b.p, b.len }, &u), SP_OK);
+	assert_int_equal(u.host_key.len, 0);
+	sp_buf_release(&b);
+}
+
+static void
+agent_reads_a_binding_and_no_other_extension(void **state)
+{
+	struct sp_agent_request q = { .kind = SP_AGENT_BIND, .host_key = { key.p, key.len },
+	    .session_id = { (const uint8_t *)"SESSION", 7 }, .signature = { (const uint8_t *)"SIG", 3 }, .forwarding = 1 }, got;
+	struct sp_buf b;
+
+	(void)state;
+	sp_buf_init(&b, 4096);
+	assert_int_equal(sp_agent_encode(&q, &b), SP_OK);
+	assert_int_equal(sp_agent_decode((struct sp_view){ b.p + 4, b.len - 4 }, &got), SP_OK);
+	assert_int_equal(got.kind, SP_AGENT_BIND);
+	assert_int_equal(got.forwarding, 1);
+	assert_true(sp_view_equal_str(got.session_id, "SESSION") && sp_view_equal_str(got.signature, "SIG"));
+	b.p[b.len - 1] = 2;		/* no boolean */
+	assert_int_equal(sp_agent_decode((struct sp_view){ b.p + 4, b.len - 4 }, &got), SP_EFORMAT);
+	assert_int_not_equal(sp_agent_decode((struct sp_view){ b.p + 4, b.len - 5 }, &got), SP_OK);
+	sp_buf_reset(&b);
+	assert_int_equal(sp_buf_put_u8(&b, 27), SP_OK);
+	assert_int_equal(sp_buf_put_cstring(&b, "query"), SP_OK);
+	assert_int_equal(sp_agent_decode((struct sp_view){ b.p, b.len }, &got), SP_OK);
+	assert_int_equal(got.kind, SP_AGENT_OTHER);
+	sp_buf_release(&b);
+}
+
 int
 main(void)
 {
@@ -281,6 +332,8 @@ main(void)
 		cmocka_unit_test(refuses_malformed_signatures),
 		cmocka_unit_test(agent_reads_list_and_sign_and_calls_the_rest_other),
 		cmocka_unit_test(agent_bounds_messages_and_flags),
+		cmocka_unit_test(the_hostbound_variant_is_read_only_by_who_looks_at_its_host_key),
+		cmocka_unit_test(agent_reads_a_binding_and_no_other_extension),
 		cmocka_unit_test(agent_answers_have_the_published_form),
 	};
 

@@ -208,6 +208,56 @@ flags_of_another_hash_are_refused(void **state)
 	stored_release(&s);
 }
 
+/* The request of a client that names the server inside. */
+static struct sp_buf
+hostbound_request(const char *user, const struct stored *s, const struct stored *host)
+{
+	static const uint8_t sid[32] = { 1 };
+	struct sp_buf b;
+
+	sp_buf_init(&b, 16384);
+	assert_int_equal(sp_buf_put_string(&b, sid, sizeof(sid)), SP_OK);
+	assert_int_equal(sp_buf_put_u8(&b, 50), SP_OK);
+	assert_int_equal(sp_buf_put_cstring(&b, user), SP_OK);
+	assert_int_equal(sp_buf_put_cstring(&b, "ssh-connection"), SP_OK);
+	assert_int_equal(sp_buf_put_cstring(&b, "publickey-hostbound-v00@openssh.com"), SP_OK);
+	assert_int_equal(sp_buf_put_u8(&b, 1), SP_OK);
+	assert_int_equal(sp_buf_put_cstring(&b, "ssh-ed25519"), SP_OK);
+	assert_int_equal(sp_buf_put_string(&b, s->pub.p, s->pub.len), SP_OK);
+	assert_int_equal(sp_buf_put_string(&b, host->pub.p, host->pub.len), SP_OK);
+	return b;
+}
+
+static void
+a_lease_for_one_server_signs_for_no_other(void **state)
+{
+	sp_auto(sp_buf_release) struct sp_buf plain = login_request("deploy", &key, "ssh-ed25519", 32);
+	sp_auto(sp_buf_release) struct sp_buf here = { 0 }, there = { 0 }, other_user = { 0 };
+	struct stored host;
+	const struct { const struct sp_buf *blob; int bound; enum sp_err want; } rows[] = {
+		{ &here, 1, SP_OK }, { &there, 1, SP_EDENIED }, { &other_user, 1, SP_EDENIED },
+		{ &plain, 1, SP_EDENIED },	/* names no server, and none has signed for the session */
+		{ &here, 0, SP_EDENIED },	/* a session's own login is never of this kind */
+	};
+
+	(void)state;
+	assert_int_equal(secret_put(&r, "ssh-key", NULL, "ed25519", &host), SP_OK);
+	here = hostbound_request("deploy", &key, &host);
+	there = hostbound_request("deploy", &key, &key);
+	other_user = hostbound_request("root", &key, &host);
+	for (size_t i = 0; i < SP_NELEMS(rows); i++) {
+		struct lease_msg l;
+
+		lease_make(&r, &session, &key, &l);
+		if (rows[i].bound)
+			l.m.host_key = bytes_of(host.pub.p, host.pub.len);
+		lease_send(&r, &l);
+		if (ask_sign(&session, &l, rows[i].blob, NULL) != rows[i].want)
+			fail_msg("row %zu", i);
+	}
+	stored_release(&host);
+}
+
 /* ---- who and when */
 
 static void
@@ -446,6 +496,7 @@ main(void)
 		fresh(a_key_is_not_handed_out_as_a_password),
 		fresh(signs_nothing_but_the_login_request_of_its_lease),
 		fresh(flags_of_another_hash_are_refused),
+		fresh(a_lease_for_one_server_signs_for_no_other),
 		fresh(is_spent_after_its_uses),
 		fresh(another_connection_loses_its_channel_and_the_lease_stays),
 		fresh(is_good_for_its_operation_only),
