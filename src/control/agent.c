@@ -431,6 +431,11 @@ agent_ask(struct conn *cn, uint32_t corr, const Sallyport__AgentAsk *q)
 		ask_reply(a, SP_ESIZE, "too large", (ProtobufCBinaryData){ 0 });
 		return;
 	}
+	/* A program at the target asks as often as it likes; the log is everybody's. */
+	if (!conn_may_log(cn, VOLUME_AGENT, 0)) {
+		ask_reply(a, SP_EUNAVAIL, VOLUME_TEXT, (ProtobufCBinaryData){ 0 });
+		return;
+	}
 	a->job.work = ask_work;
 	a->job.done = ask_done;
 	ctl_job_run(cn->ctl, CTL_READ, &a->job);

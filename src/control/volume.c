@@ -27,7 +27,7 @@ struct volume_user {
 	uint64_t	more[VOLUME_KINDS];
 };
 
-static const char *const names[VOLUME_KINDS] = { "channel.open", "session.request", "inner.request" };
+static const char *const names[VOLUME_KINDS] = { "channel.open", "session.request", "inner.request", "agent.request" };
 
 const char *
 volume_kind_name(enum volume_kind kind)

@@ -9,7 +9,7 @@
 #define VOLUME_UNIT	4096u			/* bytes of text that cost as much as another entry */
 #define VOLUME_TEXT	"You ask for more than the audit log takes of one user; wait a moment and try again."
 
-enum volume_kind { VOLUME_CHANNEL, VOLUME_TARGET, VOLUME_INNER, VOLUME_KINDS };
+enum volume_kind { VOLUME_CHANNEL, VOLUME_TARGET, VOLUME_INNER, VOLUME_AGENT, VOLUME_KINDS };
 
 /* Pure: no I/O, no clock; the caller owns the table and the time (CLOCK_BOOTTIME). */
 struct volume {

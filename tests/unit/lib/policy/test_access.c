@@ -440,7 +440,7 @@ clocks_that_change_move_the_end_of_the_hours(void **state)
 static void
 every_limit_of_sessions_is_named_the_strictest_when_many(void **state)
 {
-	struct sp_policy_grant g[SP_POLICY_LIMITS + 2];
+	struct sp_policy_grant g[SP_POLICY_LIMITS + 2] = { { .name = NULL } };
 	struct sp_policy_input in = ask(g, SP_POLICY_LIMITS + 2, SP_POLICY_SHELL);
 	struct sp_policy_decision d;
 	int64_t least = INT64_MAX, most = 0;
