@@ -14,6 +14,7 @@
 #define STAGED_MAX	((size_t)384 << 20)	/* bytes of all of them */
 #define NAMES_BYTES	(96 * 1024)	/* of names in one audit entry */
 #define SECRETS_MAX	20000		/* of one file */
+#define SECRETS_BYTES	((size_t)64 << 20)	/* of all secrets of one file, wrapped */
 #define GUARD_PERCENT	20
 #define GUARD_FREE	2		/* so many may always go: percentages of small numbers say nothing */
 #define REPORT_ROWS	200		/* of a sweep's report in one audit entry */
@@ -34,7 +35,7 @@ struct bulk_import {
 	struct sp_buf	 rows;		/* u32 line, string JSON */
 	uint32_t	 n, pages;
 	struct sp_list	 secrets;
-	size_t		 secrets_n;
+	size_t		 secrets_n, secrets_bytes;
 };
 struct bulk {
 	pthread_mutex_t	 mu;
@@ -220,7 +221,7 @@ import_rows(struct api_call *c, struct sp_store *s)
 		return;
 	pthread_mutex_lock(&b->mu);
 	sp_list_each(it, &b->imports)
-		total += sp_container(it, struct bulk_import, link)->rows.cap;
+		total += sp_container(it, struct bulk_import, link)->rows.cap + sp_container(it, struct bulk_import, link)->secrets_bytes;
 	if ((im = import_of(c)) != NULL) {
 		if (page != im->pages)
 			(void)api_fail(c, SP_ESTATE, "page %u is expected", im->pages);
@@ -271,6 +272,7 @@ secret_staged(struct api_call *c, struct sp_store *s)
 	const struct secret_state *st = c->state;
 	struct bulk_import *im;
 	struct staged_secret *k;
+	size_t size;
 
 	(void)s;
 	if (c->reply_id != SP_MSG_SECRET_REPLY || r->err != SP_OK) {
@@ -278,8 +280,8 @@ secret_staged(struct api_call *c, struct sp_store *s)
 		    (long long)st->line, c->reply_id == SP_MSG_SECRET_REPLY && *r->text ? r->text : "the vault did not take the secret");
 		return;
 	}
-	if (r->envelope.len > SP_STORE_SECRET_MAX || r->public_key.len > SP_STORE_KEY_MAX ||
-	    (k = calloc(1, sizeof(*k) + r->envelope.len + r->public_key.len)) == NULL) {
+	size = sizeof(*k) + r->envelope.len + r->public_key.len;
+	if (r->envelope.len > SP_STORE_SECRET_MAX || r->public_key.len > SP_STORE_KEY_MAX || (k = calloc(1, size)) == NULL) {
 		(void)api_fail(c, SP_ESIZE, "line %lld: the secret is too long", (long long)st->line);
 		return;
 	}
@@ -289,13 +291,14 @@ secret_staged(struct api_call *c, struct sp_store *s)
 	if (r->public_key.len > 0)
 		memcpy(k->bytes + r->envelope.len, r->public_key.data, r->public_key.len);
 	pthread_mutex_lock(&c->ctl->bulk->mu);
-	if ((im = import_of(c)) != NULL && im->secrets_n < SECRETS_MAX) {
+	if ((im = import_of(c)) != NULL && im->secrets_n < SECRETS_MAX && im->secrets_bytes + size <= SECRETS_BYTES) {
 		sp_list_add_tail(&im->secrets, &k->link);
 		im->secrets_n++;
+		im->secrets_bytes += size;
 		k = NULL;
 		c->out = json_object();
 	} else if (im != NULL) {
-		(void)api_fail(c, SP_ESIZE, "more than %d secrets: split the file", SECRETS_MAX);
+		(void)api_fail(c, SP_ESIZE, "more than %d secrets, or %zu MiB of them: split the file", SECRETS_MAX, SECRETS_BYTES >> 20);
 	}
 	pthread_mutex_unlock(&c->ctl->bulk->mu);
 	free(k);

@@ -395,6 +395,42 @@ a_call_that_waits_for_the_vault_ends_with_its_callers_role(void **state)
 	rig_down(&w.r);
 }
 
+/* Secrets of an import wait in memory: as many as are allowed, each as long as one may be, is more than they may take. */
+static void
+staged_secrets_are_bounded_in_bytes(void **state)
+{
+	static uint8_t envelope[16000];
+	Sallyport__SecretReply a = SALLYPORT__SECRET_REPLY__INIT;
+	Sallyport__CallAsk q = SALLYPORT__CALL_ASK__INIT;
+	char method[] = "import.secret", params[160];
+	const uint32_t fit = (64 << 20) / sizeof(envelope);
+	struct world w = { 0 };
+	uint32_t n = 0, err = 0;
+	json_t *im;
+
+	(void)state;
+	world_up(&w);
+	im = call(&w.r, "import.begin", json_pack("{s:s}", "kind", "accounts"), NULL);
+	w.r.vault_plays = 0;
+	a.envelope = (ProtobufCBinaryData){ sizeof(envelope), envelope };
+	q.method = method;
+	while (err == SP_OK && n <= fit) {
+		uint32_t corr;
+
+		(void)snprintf(params, sizeof(params), "{\"import\":\"%s\",\"line\":%u,\"kind\":\"password\",\"sealed\":\"AAAA\"}",
+		    json_string_value(json_object_get(im, "import")), ++n);
+		q.params = (ProtobufCBinaryData){ strlen(params), (uint8_t *)params };
+		corr = peer_send(&w.r.ctl, SP_MSG_CALL_ASK, 0, &q);
+		(void)peer_wait(&w.r.vault, SP_MSG_SECRET_PUT, 0);
+		(void)peer_send(&w.r.vault, SP_MSG_SECRET_REPLY, w.r.vault.last_corr, &a);
+		err = ((Sallyport__CallReply *)peer_wait(&w.r.ctl, SP_MSG_CALL_REPLY, corr))->err;
+	}
+	assert_int_equal(err, SP_ESIZE);
+	assert_true(n <= fit && n > fit - 100);
+	json_decref(im);
+	rig_down(&w.r);
+}
+
 int
 main(void)
 {
@@ -404,6 +440,7 @@ main(void)
 		cmocka_unit_test(lists_leave_out_what_belongs_to_others),
 		cmocka_unit_test(nobody_raises_himself),
 		cmocka_unit_test(a_call_that_waits_for_the_vault_ends_with_its_callers_role),
+		cmocka_unit_test(staged_secrets_are_bounded_in_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
