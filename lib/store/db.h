@@ -154,7 +154,7 @@ struct sp_rowtype {
 	enum sp_err		(*before_delete)(struct sp_store *s, const struct sp_uuid *id);
 };
 extern const struct sp_rowtype sp_rt_department, sp_rt_user, sp_rt_user_key, sp_rt_totp, sp_rt_recovery, sp_rt_group,
-    sp_rt_zone, sp_rt_asset, sp_rt_host_key, sp_rt_asset_group, sp_rt_account, sp_rt_secret, sp_rt_grant, sp_rt_session;
+    sp_rt_zone, sp_rt_asset, sp_rt_host_key, sp_rt_asset_group, sp_rt_asset_claim, sp_rt_account, sp_rt_secret, sp_rt_grant, sp_rt_session;
 /* Every kind but sessions: what can be looked through and accepted by the name of its table (scan.c). */
 extern const struct sp_rowtype *const sp_rowtypes[];
 extern const size_t sp_rowtypes_n;

@@ -441,7 +441,7 @@ row_list(struct sp_store *s, const struct sp_rowtype *t, const struct sp_store_q
 	{ return sp_row_canonical(&sp_rt_##name, row, dst); }
 
 ROW(department) ROW(user) ROW(user_key) ROW(totp) ROW(recovery) ROW(group) ROW(zone) ROW(asset) ROW(host_key)
-ROW(asset_group) ROW(account) ROW(secret) ROW(grant)
+ROW(asset_group) ROW(asset_claim) ROW(account) ROW(secret) ROW(grant)
 
 #define BY_TEXT(name, what, where)											\
 	enum sp_err sp_store_##name##_by_##what(struct sp_store *s, const char *what, struct sp_store_##name *ret)	\

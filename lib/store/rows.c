@@ -88,6 +88,11 @@ static const struct sp_field account_fields[] = {
 	NUM(C, state, SP_STORE_ACTIVE, SP_STORE_EXPIRED), TEXT(C, principals, 0)
 };
 #undef C
+#define CL struct sp_store_asset_claim
+static const struct sp_field asset_claim_fields[] = {
+	HEAD(CL), UUID(CL, user_id, SP_FF_NEEDED), UUID(CL, group_id, 0), TEXT(CL, token_hash, SP_FF_NEEDED), TIME(CL, expires_us)
+};
+#undef CL
 #define S struct sp_store_secret
 static const struct sp_field secret_fields[] = {
 	HEAD(S), TEXT(S, name, 0), NUM(S, kind, SP_STORE_SECRET_PASSWORD, SP_STORE_SECRET_TOTP), NUM(S, secret_version, 0, INT64_MAX),
@@ -165,13 +170,16 @@ const struct sp_rowtype sp_rt_asset_group = { .table = "asset_groups", FIELDS(as
 	.before_write = sp_asset_group_before_write, .after_write = sp_asset_group_after_write, .before_delete = sp_asset_group_before_delete };
 const struct sp_rowtype sp_rt_account = { .table = "accounts", FIELDS(account_fields, struct sp_store_account),
 	.order = "name, id", .search = "lower(name || ' ' || login)", .of = { "asset_id", "secret_id" } };
+const struct sp_rowtype sp_rt_asset_claim = { .table = "asset_claims", FIELDS(asset_claim_fields, struct sp_store_asset_claim),
+	.order = "created_us, id", .of = { "user_id" } };
 const struct sp_rowtype sp_rt_secret = { .table = "secrets", FIELDS(secret_fields, struct sp_store_secret),
 	.order = "name, id", .search = "lower(name)" };
 const struct sp_rowtype sp_rt_grant = { .table = "grants", FIELDS(grant_fields, struct sp_store_grant),
 	.order = "id", .search = "lower(name || ' ' || remark)", .of = { "subject_id", "object_id" }, .check = grant_check };
 const struct sp_rowtype sp_rt_session = { .table = "sessions", FIELDS(session_fields, struct sp_store_session) };
 const struct sp_rowtype *const sp_rowtypes[] = { &sp_rt_department, &sp_rt_user, &sp_rt_user_key, &sp_rt_totp, &sp_rt_recovery,
-	&sp_rt_group, &sp_rt_zone, &sp_rt_asset, &sp_rt_host_key, &sp_rt_asset_group, &sp_rt_account, &sp_rt_secret, &sp_rt_grant };
+	&sp_rt_group, &sp_rt_zone, &sp_rt_asset, &sp_rt_host_key, &sp_rt_asset_group, &sp_rt_account, &sp_rt_secret, &sp_rt_grant,
+	&sp_rt_asset_claim };
 const size_t sp_rowtypes_n = SP_NELEMS(sp_rowtypes);
 
 /* ---- one row: check, bind, read ---- */

@@ -190,6 +190,13 @@ struct sp_store_account {
 	int64_t		state;
 	char		principals[SP_STORE_TEXT_MAX + 1];	/* of its certificates, separated by ','; "": the login */
 };
+struct sp_store_asset_claim {					/* id is the asset's id */
+	SP_STORE_HEAD;
+	struct sp_uuid	user_id;				/* who says that it is his */
+	struct sp_uuid	group_id;				/* asset group that he wishes it in; may be gone since */
+	char		token_hash[64 + 1];			/* SHA-256 of the token, hexadecimal */
+	int64_t		expires_us;
+};
 struct sp_store_secret {
 	SP_STORE_HEAD;
 	char		name[SP_STORE_NAME_MAX + 1];		/* for people; not unique */
@@ -335,7 +342,7 @@ struct sp_store_query {
 	const char	*text;		/* every word is a substring of name, login, address or remark; ASCII case ignored */
 	struct sp_uuid	 department_id;	/* rows of this department and of those below it */
 	struct sp_uuid	 of;		/* rows of this parent: user (keys, recovery), asset (host keys, accounts),
-					 * parent group (asset groups), subject or object (grants) */
+					 * parent group (asset groups), user (claims), subject or object (grants) */
 	uint32_t	 limit;		/* 0: SP_STORE_PAGE_MAX */
 	uint32_t	 offset;
 	int		 checked;	/* a row whose MAC is wrong ends the list with SP_ETAMPERED: for decisions. Recovery
@@ -359,10 +366,11 @@ SP_STORE_ROW(totp)
 SP_STORE_ROW(recovery)
 SP_STORE_ROW(group)		/* deleting takes memberships and grants along */
 SP_STORE_ROW(zone)
-SP_STORE_ROW(asset)		/* deleting takes accounts (not secrets), host keys, tags, memberships and grants along */
+SP_STORE_ROW(asset)		/* deleting takes accounts (not secrets), host keys, tags, its claim, memberships and grants along */
 SP_STORE_ROW(host_key)
 SP_STORE_ROW(asset_group)	/* deleting takes memberships and grants along; with groups below it: SP_ESTATE */
 SP_STORE_ROW(account)
+SP_STORE_ROW(asset_claim)	/* goes with the asset, and with the user */
 SP_STORE_ROW(secret)		/* one in use: SP_ESTATE */
 SP_STORE_ROW(grant)		/* subject and object must exist (SP_ENOENT) */
 

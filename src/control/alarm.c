@@ -39,6 +39,8 @@ static const struct {
 	{ "scribe.misbehaved", NULL, NULL, "misbehaved", "A recorder sent what it may not" },
 	{ "source.penalty_again", NULL, NULL, "login-penalties", "Logins from one source fail again and again" },
 	{ "mfa.guessing", NULL, NULL, "mfa-guessing", "Somebody with a user's password or key guesses at his one-time codes" },
+	{ "asset.proven", NULL, NULL, "asset-proven", "A user proved that a server is his, and it is enabled" },
+	{ "asset.proof_wrong", NULL, NULL, "asset-proof", "A claimed server has another token than the one of the claim" },
 	{ "vault.sealed", NULL, NULL, "vault-sealed", "The vault is sealed" },
 	{ "vault.unsealed", NULL, NULL, "vault-unsealed", "The vault is unsealed" },
 	{ "row.tampered", NULL, NULL, "row-tampered", "A row of the database was changed behind Sallyport's back" },

@@ -137,6 +137,10 @@ enum sp_err	 user_add_key(struct api_call *c, struct sp_store *s, const struct s
 enum sp_err	 user_fields(struct api_call *c, struct sp_store *s, struct sp_store_user *u);
 enum sp_err	 user_below(struct api_call *c, struct sp_store *s, const struct sp_store_user *u);
 enum sp_err	 user_key_parse(struct api_call *c, const struct sp_store_user *u, const char *line, struct sp_store_user_key *ret);
+/* The asset that `key` names, for who has the role there; or for its owner: *ret_owner is 1, and the role is not asked for. Who
+ * is neither learns nothing of it. */
+enum sp_err	 asset_owned_or(struct api_call *c, struct sp_store *s, const char *key, int64_t role, struct sp_store_asset *ret,
+		    int *ret_owner);
 enum sp_err	 asset_fields(struct api_call *c, struct sp_store *s, struct sp_store_asset *a);
 enum sp_err	 account_principals(struct api_call *c, struct sp_store_account *a);
 enum sp_err	 account_ca(struct api_call *c, struct sp_store *s, const char *name, struct sp_uuid *ret);

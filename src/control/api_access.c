@@ -353,11 +353,12 @@ access_who(struct api_call *c, struct sp_store *s)
 	sp_auto(who_release) struct who w = { .c = c, .s = s, .now_us = ctl_wall_us() };
 	char only[SP_STORE_NAME_MAX + 1] = "";
 	struct sp_store_asset a;
+	int owner;
 	enum sp_err r;
 
 	w.out = c->out = json_array();
 	w.only = only;
-	if (api_asset(c, s, "asset", &a) != SP_OK || api_str(c, "account", 0, only, sizeof(only)) != SP_OK)
+	if (asset_owned_or(c, s, "asset", SP_STORE_ROLE_AUDITOR, &a, &owner) != SP_OK || api_str(c, "account", 0, only, sizeof(only)) != SP_OK)
 		return;
 	if (a.state != SP_STORE_ACTIVE)
 		return;		/* nobody reaches it */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/claim.h"
 #include "control/methods.h"
 #include "control/zone.h"
 #include "crypto/hash.h"
@@ -100,6 +101,7 @@ asset_fields(struct api_call *c, struct sp_store *s, struct sp_store_asset *a)
 {
 	char zone[SP_STORE_NAME_MAX + 1] = "", state[16] = "", owner[SP_STORE_LOGIN_MAX + 1] = "";
 	struct sp_store_user u = { 0 };
+	struct sp_store_asset_claim claim;
 	struct sp_config conf;
 	struct sp_store_zone z;
 	enum sp_err r;
@@ -120,6 +122,8 @@ asset_fields(struct api_call *c, struct sp_store *s, struct sp_store_asset *a)
 	if (*state != '\0') {
 		if (strcmp(state, "active") != 0 && strcmp(state, "disabled") != 0)
 			return api_fail(c, SP_EINVAL, "state is active or disabled");
+		if (*state == 'a' && claim_pending(s, a, &claim) == SP_OK)
+			return api_fail(c, SP_ESTATE, "%s is claimed by a user: 'sallyport asset confirm' or 'asset reject' decides that", a->name);
 		a->state = *state == 'a' ? SP_STORE_ACTIVE : SP_STORE_DISABLED;
 		c->rejudge = 1;
 	}
@@ -210,13 +214,62 @@ asset_list(struct api_call *c, struct sp_store *s)
 	(void)api_store(c, e, "assets");
 }
 
+enum sp_err
+asset_owned_or(struct api_call *c, struct sp_store *s, const char *key, int64_t role, struct sp_store_asset *ret, int *ret_owner)
+{
+	char text[SP_STORE_NAME_MAX + 1];
+	struct sp_store_asset a;
+	struct sp_uuid id;
+	enum sp_err r = api_str(c, key, 1, text, sizeof(text));
+
+	if (r != SP_OK)
+		return r;
+	if ((r = sp_store_asset_by_name(s, text, &a)) != SP_OK && sp_uuid_parse(text, &id) == SP_OK)
+		r = sp_store_asset_get(s, &id, &a);
+	if (r == SP_OK && api_is_self(c, &a.owner_id) && (c->role < role || !api_in_scope(c, s, &a.department_id))) {
+		c->asset = a.id;
+		*ret = a;
+		*ret_owner = 1;
+		return SP_OK;
+	}
+	if (c->role < role)
+		return api_fail(c, SP_EACCES, "there is no asset \"%s\" of yours", text);
+	*ret_owner = 0;
+	return api_asset(c, s, key, ret);
+}
+
 void
 asset_show(struct api_call *c, struct sp_store *s)
 {
 	struct sp_store_asset a;
+	int owner;
 
-	if (api_asset(c, s, "name", &a) == SP_OK)
+	if (asset_owned_or(c, s, "name", SP_STORE_ROLE_AUDITOR, &a, &owner) == SP_OK)
 		c->out = asset_json(s, &a, 1);
+}
+
+/* An owner describes his server. Where it is, whose it is and who comes to it is for administrators. */
+static enum sp_err
+asset_owner_update(struct api_call *c, struct sp_store *s, struct sp_store_asset *a)
+{
+	static const char *const his[] = { "name", "remark", "tags" };
+	const char *key;
+	json_t *v;
+	enum sp_err r;
+
+	if (a->state != SP_STORE_ACTIVE)
+		return api_fail(c, SP_EACCES, "%s is not enabled", a->name);
+	json_object_foreach(c->params, key, v) {
+		size_t i = 0;
+
+		while (i < SP_NELEMS(his) && strcmp(his[i], key) != 0)
+			i++;
+		if (i == SP_NELEMS(his))
+			return api_fail(c, SP_EACCES, "the owner of %s changes its remark and tags; ask an administrator for %s", a->name, key);
+	}
+	if ((r = api_str(c, "remark", 0, a->remark, sizeof(a->remark))) != SP_OK)
+		return r;
+	return api_store(c, sp_store_asset_update(s, a), a->name);
 }
 
 void
@@ -225,9 +278,14 @@ asset_update(struct api_call *c, struct sp_store *s)
 	struct sp_store_asset a;
 	char why[600] = "";
 	enum sp_err r;
+	int owner;
 
-	if (api_asset(c, s, "name", &a) != SP_OK || asset_fields(c, s, &a) != SP_OK ||
-	    api_store(c, sp_store_asset_update(s, &a), a.name) != SP_OK || asset_extras(c, s, &a) != SP_OK)
+	if (asset_owned_or(c, s, "name", SP_STORE_ROLE_ADMIN, &a, &owner) != SP_OK)
+		return;
+	if (owner ? asset_owner_update(c, s, &a) != SP_OK : asset_fields(c, s, &a) != SP_OK ||
+	    api_store(c, sp_store_asset_update(s, &a), a.name) != SP_OK)
+		return;
+	if (asset_extras(c, s, &a) != SP_OK)
 		return;
 	if (json_object_get(c->params, "zone") != NULL && (r = zone_check_all(s, why, sizeof(why))) != SP_OK) {
 		(void)api_fail(c, r, "%s", *why ? why : sp_err_text(r));

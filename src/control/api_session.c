@@ -65,6 +65,17 @@ session_row(const struct sp_store_session *r, void *arg)
 	return json_array_size(l->c->out) >= l->limit;
 }
 
+/* Of his own server a user sees everybody's sessions; of another one, his own. */
+static enum sp_err
+session_asset(struct api_call *c, struct sp_store *s, struct sp_store_asset *ret, int *ret_owner)
+{
+	enum sp_err r = api_asset(c, s, "asset", ret);
+
+	if (r == SP_OK)
+		*ret_owner = c->role < SP_STORE_ROLE_AUDITOR && api_is_self(c, &ret->owner_id);
+	return r;
+}
+
 void
 session_list(struct api_call *c, struct sp_store *s)
 {
@@ -74,6 +85,7 @@ session_list(struct api_call *c, struct sp_store *s)
 	int64_t limit = 1000;
 	struct sp_store_user u;
 	struct sp_store_asset a;
+	int owner = 0;
 	enum sp_err r;
 
 	if (api_str(c, "state", 0, state, sizeof(state)) != SP_OK || api_int(c, "limit", 1, API_ROWS_MAX, &limit) != SP_OK)
@@ -89,11 +101,11 @@ session_list(struct api_call *c, struct sp_store *s)
 		q.user_id = u.id;
 	}
 	if (json_object_get(c->params, "asset") != NULL) {
-		if (api_asset(c, s, "asset", &a) != SP_OK)
+		if (session_asset(c, s, &a, &owner) != SP_OK)
 			return;
 		q.asset_id = a.id;
 	}
-	if (c->role < SP_STORE_ROLE_AUDITOR)
+	if (c->role < SP_STORE_ROLE_AUDITOR && !owner)
 		q.user_id = c->caller.id;	/* one's own */
 	c->out = json_array();
 	l.limit = (size_t)limit;

@@ -10,8 +10,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/claim.h"
 #include "control/judge.h"
 #include "control/mfa.h"
+#include "control/wall.h"
 #include "crypto/hash.h"
 #include "policy/command.h"
 #include "policy/forward.h"
@@ -23,6 +25,7 @@ struct opening {
 	uint32_t			 corr, channel, cols, rows;
 	int				 pty, forward, cut;
 	int				 enrolled, mfa;	/* mfa: a one-time code would do */
+	int				 proof;		/* a pending asset: only its claimant's proof goes there */
 	char				 type[32], term[64];
 	uint32_t			 wanted;	/* any of these bits will do */
 	struct sp_uuid			 user_id, asset_id;
@@ -287,6 +290,19 @@ forward_parse(struct opening *o)
 
 /* ---- the rows ---- */
 
+/* By the rows: a control that has started meanwhile knows of no target that it was opened for a proof. */
+static enum sp_err
+opening_is_proof(struct sp_store *s, struct opening *o)
+{
+	struct sp_store_asset a;
+	int provable = 0;
+	enum sp_err r = sp_store_asset_get(s, &o->asset_id, &a);
+
+	if (r == SP_OK && (r = claim_provable(s, &o->user_id, &a, ctl_wall_us(), &provable)) == SP_OK)
+		o->proof |= provable;
+	return r == SP_ENOENT || r == SP_ETAMPERED ? SP_OK : r;	/* what that means, judge_again says */
+}
+
 static void
 opening_work(struct ctl_job *j, struct sp_store *s)
 {
@@ -305,6 +321,8 @@ opening_work(struct ctl_job *j, struct sp_store *s)
 		o->detail[keep] = '\0';
 	}
 	(void)sp_store_server(s, &o->database);
+	if ((j->err = opening_is_proof(s, o)) != SP_OK)
+		return;
 	j->err = judge_again(s, &o->user_id, o->epoch, &o->source, &o->asset_id, o->account, 0, &o->d, NULL, o->why,
 	    sizeof(o->why));
 	if (j->err == SP_OK && o->d.allowed && o->d.mfa_interval_s != SP_POLICY_MFA_NEVER)
@@ -343,6 +361,8 @@ opening_done(struct ctl_job *j)
 		opening_reply(o, SP_ECLOSED, "The session has ended.");
 	} else if (j->err != SP_OK) {
 		opening_reply(o, j->err, "The access decision could not be made just now; try again.");
+	} else if (o->proof && (strcmp(o->type, "exec") != 0 || strcmp(o->detail, CLAIM_COMMAND) != 0)) {
+		opening_refuse(o, SP_EDENIED, "Nothing but the proof of ownership is run on this target.");
 	} else if (!o->d.allowed || (o->d.protocols & o->wanted) == 0 || !opening_agent(o)) {
 		sp_snprintf(text, sizeof(text), "Your grant does not allow %s on this target.", o->type);
 		if (o->d.allowed)
@@ -417,6 +437,7 @@ channel_ask(struct conn *cn, uint32_t corr, const Sallyport__ChannelAsk *q)
 	o->epoch = cn->epoch;
 	o->source = cn->source;
 	o->asset_id = t->row.asset_id;
+	o->proof = t->proof;
 	(void)sp_strlcpy(o->account, t->row.account, sizeof(o->account));
 	o->job.work = opening_work;
 	o->job.done = opening_done;

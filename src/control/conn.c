@@ -379,6 +379,9 @@ conn_dispatch(struct conn *cn, struct sp_msg *m)
 	case SP_MSG_INNER_ASK:
 		inner_ask(cn, m);
 		break;
+	case SP_MSG_OWNER_ASK:
+		owner_ask(cn, m->corr, (Sallyport__OwnerAsk *)m->body);
+		break;
 	case SP_MSG_MFA_ASK:
 		mfa_ask(cn, m->corr, (Sallyport__MfaAsk *)m->body);
 		break;

@@ -90,6 +90,7 @@ struct ctl {
 	int			 stopping;
 	uint64_t		 leave_at_us;		/* asked to go once no login is half done, at the latest then; 0: no */
 	int			 rejudge_running, rejudge_again;
+	uint64_t		 claims_at_us;		/* boottime: claims whose time is over are looked for then */
 	uint64_t		 started_us;
 	char			 store_url[SP_CONF_TEXT + 16];
 	struct servers		*said;			/* what was last said of them */
@@ -214,6 +215,11 @@ struct target {
 	size_t			 limit_n;
 	uint64_t		 policy_sum;	/* what the session was told, to notice a change */
 	uint64_t		 policy_end_us;	/* boottime; so too */
+	/* a pending asset, whose claimant proves that it is his (owner.c) */
+	int			 proof;
+	char			 peer[SP_NETADDR_SIZE];	/* where the dialled socket really went */
+	uint16_t		 peer_port;
+	struct sp_store_host_key *shown;	/* the host key of now, not pinned yet; owned, NULL: a pinned one */
 	int			 dialing, up, closed, ended, killed, scribe_gone, scribe_well, scribe_seen, loading;
 	int64_t			 seq_seen, seq_durable;
 	uint64_t		 lost_at_us;	/* boottime: END is written for it then, unless it came; 0: no */
@@ -277,6 +283,10 @@ void		 lease_drop(struct ctl *c, const struct sp_uuid *conn_id, const struct sp_
 void		 lease_retry(struct ctl *c);	/* what leases wait for may have come: the vault, START on disk */
 void		 lease_tick(struct ctl *c, uint64_t now_us);
 void		 hostkey_ask(struct conn *cn, uint32_t corr, const Sallyport__HostKeyAsk *q);
+/* owner.c: a host key to be pinned when the proof succeeds (SP_ENOMEM); OWNER_ASK; what nobody proved is forgotten. */
+enum sp_err	 owner_keep_key(struct target *t, const struct sp_store_host_key *k) SP_MUST_USE;
+void		 owner_ask(struct conn *cn, uint32_t corr, const Sallyport__OwnerAsk *q);
+void		 owner_tick(struct ctl *c, uint64_t now_us);
 void		 channel_ask(struct conn *cn, uint32_t corr, const Sallyport__ChannelAsk *q);
 
 enum sp_err	 inner_new(struct ctl *c, int state_dir) SP_MUST_USE;
@@ -289,6 +299,7 @@ enum sp_err	 inner_private(const struct ctl *c, const struct sp_uuid *asset_id, 
 enum sp_err	 inner_public(const struct ctl *c, const struct sp_uuid *asset_id, struct sp_buf *ret) SP_MUST_USE;
 void		 inner_tick(struct ctl *c, uint64_t now_us);
 int		 inner_is_pending(const struct ctl *c);	/* a connection inside another one is being born */
+int		 own_is_local(const struct sp_netaddr *a);	/* an address of this machine. Any thread */
 /* 1 if that is our SSH port, on any address of this machine that it listens on, or the database (port 0: there is none). */
 int		 own_is_ours(const struct ctl *c, const struct sp_netaddr *a, uint32_t port, const struct sp_netaddr *database);
 /* 1 if host (a name or an address) and port are this bastion itself. */

@@ -17,6 +17,7 @@ struct showing {
 	struct target			*target;
 	uint32_t			 corr;
 	int				 trust_first, pins, same, disabled, pinned;
+	int				 proof;		/* nothing is pinned before the proof succeeds */
 	size_t				 looked;	/* at so many rows */
 	char				 fingerprint[SP_FINGERPRINT_SIZE];
 	char				 user[SP_STORE_LOGIN_MAX + 1];
@@ -57,7 +58,7 @@ showing_work(struct ctl_job *j, struct sp_store *s)
 		r = sp_store_host_key_list(s, &q, showing_look, h);
 		q.offset += SP_STORE_PAGE_MAX;
 	} while (r == SP_OK && !h->same && !h->disabled && h->looked - before == SP_STORE_PAGE_MAX);
-	if (r == SP_OK && !h->same && !h->disabled && h->pins == 0 && h->trust_first) {
+	if (r == SP_OK && !h->same && !h->disabled && h->pins == 0 && h->trust_first && !h->proof) {
 		sp_snprintf(h->key.pinned_by, sizeof(h->key.pinned_by), "first use by %s", h->user);
 		h->key.state = SP_STORE_ACTIVE;
 		h->key.asset_id = h->asset_id;
@@ -138,6 +139,8 @@ showing_done(struct ctl_job *j)
 		showing_reply(h, 0, text);
 	} else if (h->same) {
 		showing_reply(h, 1, "");
+	} else if (h->proof && h->pins == 0 && !h->disabled && h->trust_first && owner_keep_key(h->target, &h->key) == SP_OK) {
+		showing_log(h, "hostkey.shown", "ok", "kept for the proof of ownership", showing_durable);
 	} else if (h->pinned) {
 		showing_log(h, "hostkey.pinned", "ok", "first use", showing_durable);
 	} else if (h->disabled) {
@@ -187,6 +190,7 @@ hostkey_ask(struct conn *cn, uint32_t corr, const Sallyport__HostKeyAsk *q)
 	(void)sp_strlcpy(h->shown, h->name, sizeof(h->shown));
 	if (jump != NULL)
 		(void)zone_hop_name(jump, h->shown, sizeof(h->shown));
+	h->proof = t->proof;
 	h->trust_first = cn->ctl->child.conf.trust_first_use != 0 && !q->mismatch;
 	(void)sp_strlcpy(h->user, cn->login, sizeof(h->user));
 	(void)sp_strlcpy(h->key.type, sp_sshkey_type_name(key.type), sizeof(h->key.type));

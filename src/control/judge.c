@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "control/claim.h"
 #include "control/wall.h"
 
 #define TZ_AHEAD_DAYS	200
@@ -560,8 +561,11 @@ judge_body(struct sp_store *s, const struct sp_config *conf, struct judge *j)
 		refuse_unseen(j, conf);
 		return SP_OK;
 	}
-	if (r != SP_OK || (r = judge_grants_load(s, &j->user_id, &j->asset.id, &grants)) != SP_OK ||
-	    (r = accounts_of(s, &j->asset.id, &set)) != SP_OK)
+	if (r == SP_OK && sp_uuid_is_null(&j->only_asset))
+		r = claim_provable(s, &j->user_id, &j->asset, ctl_wall_us(), &j->proof);
+	if (r == SP_OK)
+		r = j->proof ? claim_grants(&j->asset, &grants) : judge_grants_load(s, &j->user_id, &j->asset.id, &grants);
+	if (r != SP_OK || (r = accounts_of(s, &j->asset.id, &set)) != SP_OK)
 		return r;
 	judge_input(&j->user, &j->asset, &j->source, j->epoch, ctl_wall_us(), &grants, &in);
 	facts_asset(&j->asset, &j->facts);
@@ -574,8 +578,26 @@ judge_body(struct sp_store *s, const struct sp_config *conf, struct judge *j)
 		refuse(j, SP_EACCES, "Asset %s is disabled.", j->asset.name);
 		return SP_OK;
 	}
+	if (j->proof && (j->wanted & (SP_POLICY_SHELL | SP_POLICY_EXEC)) == 0) {
+		refuse(j, SP_EDENIED, "%s is not yet proven to be yours: 'ssh -t %s ACCOUNT@%s' proves it.", j->asset.name,
+		    conf->bastion_name, j->asset.name);
+		return SP_OK;
+	}
+	if (j->proof && !sp_uuid_is_null(&j->asset.zone_id)) {
+		/* The address is one of that network; and what is behind a jump server is not the claimant's alone to say. */
+		refuse(j, SP_EDENIED, "%s is in a network zone: an administrator confirms the claim.", j->asset.name);
+		return SP_OK;
+	}
+	if (j->proof)
+		j->wanted = SP_POLICY_EXEC;	/* whatever he asked for: one command of ours is all that is run */
 	if ((r = judge_account(s, j, &in, &set)) != SP_OK || j->err != SP_OK)
 		return r;
+	if (j->proof && strcmp(j->facts.method, "typed") != 0) {
+		/* Nothing that Sallyport keeps goes to a host of which nobody knows whose it is. */
+		refuse(j, SP_EDENIED, "Account %s on %s cannot be used to prove that it is yours: its password would have to be typed.",
+		    j->facts.account, j->asset.name);
+		return SP_OK;
+	}
 	pins.of = j->asset.id;
 	return sp_store_host_key_list(s, &pins, pin_add, j);
 }
@@ -607,6 +629,7 @@ judge_again(struct sp_store *s, const struct sp_uuid *user_id, int64_t epoch, co
 	struct sp_store_asset asset;
 	struct sp_store_account row;
 	struct sp_policy_input in;
+	int proof = 0;
 	enum sp_err r;
 
 	*ret = (struct sp_policy_decision){ .grant = -1 };
@@ -620,7 +643,9 @@ judge_again(struct sp_store *s, const struct sp_uuid *user_id, int64_t epoch, co
 		return SP_OK;
 	}
 	if (r == SP_OK)
-		r = judge_grants_load(s, user_id, asset_id, &grants);
+		r = claim_provable(s, user_id, &asset, ctl_wall_us(), &proof);
+	if (r == SP_OK)
+		r = proof ? claim_grants(&asset, &grants) : judge_grants_load(s, user_id, asset_id, &grants);
 	if (r == SP_ETAMPERED) {
 		(void)sp_strlcpy(why, "what gives this access was changed behind Sallyport's back", why_size);
 		return SP_OK;

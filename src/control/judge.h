@@ -72,6 +72,7 @@ struct judge {
 	size_t			 choice_n;
 	struct judge_pin	 pin[JUDGE_PINS_MAX];
 	size_t			 pin_n;
+	int			 proof;		/* not a visit: the claimant proves that the asset is his (claim.h) */
 };
 void		 judge_run(struct sp_store *s, const struct sp_config *conf, struct judge *j);	/* always fills err */
 /* Find an asset by exact name, address, id text. SP_ENOENT, SP_ECONFLICT. */

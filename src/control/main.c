@@ -250,6 +250,7 @@ on_tick(struct sp_timer *t, void *arg)
 	servers_tick(c, now);
 	snapshot_tick(c, now);
 	wall_tick(c, now);
+	owner_tick(c, now);
 	leave_when_idle(c, now);
 	sp_timer_in(t, c->leave_at_us != 0 ? CTL_LEAVE_TICK_US : CTL_TICK_US);
 }

@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static int
+int
 own_is_local(const struct sp_netaddr *a)
 {
 	struct sp_netaddr to = *a, from;

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/claim.h"
 #include "control/judge.h"
 #include "control/mfa.h"
 #include "control/policy_msg.h"
@@ -184,6 +185,7 @@ target_fill(struct target *t, struct asking *a)
 	t->recheck_us = j->decision.recheck_us;
 	t->pins_n = (int)j->pin_n;
 	t->trust_first = a->conn->ctl->child.conf.trust_first_use != 0;
+	t->proof = j->proof;
 }
 
 static json_t *
@@ -241,6 +243,8 @@ asking_reply(struct asking *a)
 	r.port = t->port;
 	if (text != NULL)
 		r.header = ctl_bytes(text, strlen(text));
+	if (t->proof)
+		r.proof = ctl_str(CLAIM_COMMAND);
 	conn_send(a->conn, SP_MSG_TARGET_REPLY, a->corr, &r);
 	free(text);
 	json_decref(header);
@@ -281,14 +285,17 @@ dial_is_own(struct target *t, int fd)
 	struct sp_netaddr local, peer;
 
 	if (getsockname(fd, sa, &n) == -1 || sp_netaddr_from_sockaddr(sa, &local) != SP_OK)
-		return 0;
+		return t->proof;	/* a proof is about an address */
 	sp_netaddr_text(&local, t->local_ip);
 	n = sizeof(ss);
 	if (getpeername(fd, sa, &n) == -1 || sp_netaddr_from_sockaddr(sa, &peer) != SP_OK)
-		return 0;
+		return t->proof;
+	sp_netaddr_text(&peer, t->peer);
+	t->peer_port = peer.port;
 	if (t->path != NULL)
 		sp_netaddr_text(&peer, t->path->dialled);
-	return own_is_ours(t->ctl, &peer, peer.port, &t->database);
+	return own_is_ours(t->ctl, &peer, peer.port, &t->database) ||
+	    (t->proof && !t->ctl->child.conf.claim_local && own_is_local(&peer));
 }
 
 static void
@@ -324,6 +331,7 @@ target_dial(struct target *t)
 	Sallyport__DialAsk q = SALLYPORT__DIAL_ASK__INIT;
 	struct dialing *d = calloc(1, sizeof(*d));
 	const struct sp_config *conf = &t->ctl->child.conf;
+	char *refuse[] = { ctl_str("loopback"), ctl_str("linklocal") };
 
 	if (d == NULL) {
 		dial_reply(t, SP_ENOMEM, "Out of memory.", "", NULL);
@@ -335,6 +343,10 @@ target_dial(struct target *t)
 	q.port = t->path != NULL ? t->path->hop[0].port : t->port;
 	q.timeout_us = conf->dial_timeout;
 	q.purpose = ctl_str("target");
+	if (t->proof && !conf->claim_local) {
+		q.refuse = refuse;
+		q.n_refuse = SP_NELEMS(refuse);
+	}
 	t->dialing = 1;
 	ctl_link_ask(t->ctl->dialer, SP_MSG_DIAL_ASK, &q, 1, conf->dial_timeout + 2 * SP_US_PER_S, dial_result, d);
 }
@@ -410,6 +422,8 @@ asking_done(struct ctl_job *cj)
 		(void)sp_strlcpy(a->j.text, no, sizeof(a->j.text));
 		a->j.why[0] = '\0';
 	}
+	if (a->j.proof)
+		(void)sp_strlcpy(a->protocol, "proof", sizeof(a->protocol));
 	if (a->j.err == SP_OK && a->ask != NULL) {
 		a->j.err = SP_EUSAGE;
 		sp_snprintf(a->j.text, sizeof(a->j.text), "A %s is required for this target%s: connect with a terminal (ssh -t), or "

@@ -68,6 +68,7 @@ target_unref(struct target *t)
 		return;
 	sp_chan_free(t->scribe);
 	free(t->path);
+	free(t->shown);
 	free(t);
 }
 

@@ -64,6 +64,40 @@ static const struct ctl_opt hostkey_remove_args[] = {
 	CTL_END
 };
 
+static const struct ctl_col claim_cols[] = {
+	{ "name", "NAME" },
+	{ "address", "ADDRESS" },
+	{ "port", "PORT", .flags = CTL_COL_RIGHT },
+	{ "user", "CLAIMED BY" },
+	{ "state", "STATE" },
+	{ "expires", "UNTIL" },
+	{ "account", "ACCOUNT", .flags = CTL_COL_EXTRA },
+	{ "department", "DEPARTMENT", .flags = CTL_COL_EXTRA },
+	{ "group", "GROUP", .flags = CTL_COL_EXTRA },
+	{ "created", "SINCE", CTL_FMT_AGE, CTL_COL_EXTRA },
+	{ NULL }
+};
+static const struct ctl_opt claim_args[] = {
+	{ "NAME", CTL_STR, .help = "name of the new asset, as people will type it" },
+	{ "ADDRESS", CTL_STR, .help = "host name or IP address" },
+	CTL_END
+};
+static const struct ctl_opt claim_opts[] = {
+	{ "port", CTL_INT, .value = "N", .help = "SSH port (default 22)" },
+	{ "login", CTL_STR, .value = "LOGIN", .help = "your account on it (default: your login here)" },
+	{ "group", CTL_STR, .value = "NAME", .complete = "asset-group", .help = "asset group that an administrator may put it into" },
+	{ "remark", CTL_STR, .value = "TEXT", .help = "shown in the menu" },
+	CTL_END
+};
+static const struct ctl_opt confirm_opts[] = {
+	{ "group", CTL_STR, .value = "NAME", .complete = "asset-group", .help = "asset group for it (default: the one of the claim)" },
+	CTL_END
+};
+static const struct ctl_opt reject_opts[] = {
+	{ "reason", CTL_STR, .value = "TEXT", .help = "for the audit log" },
+	CTL_END
+};
+
 static enum sp_err
 asset_fill_create(struct ctl *c)
 {
@@ -81,6 +115,25 @@ static const struct ctl_cmd asset_cmds[] = {
 	  .done = "Asset {name} changed." },
 	{ "delete", "delete an asset with its accounts and grants", .args = asset_arg, .method = "asset.delete",
 	  .done = "Asset {name} deleted." },
+	{ "claim", "add a server of your own", .args = claim_args, .opts = claim_opts, .method = "asset.claim",
+	  .done = "{name} is claimed, disabled for now. To prove that it is yours, put this line into {path} on it, readable for {account}:\n"
+	  "{token}\nThen run: {command}\nOr an administrator confirms it. The claim ends at {expires}.",
+	  .more = "Any user may claim a server, five at a time. The asset belongs to the user's department and is disabled until the claim is "
+	  "proven or confirmed: no grant works on it. A name, or an address, that another asset has cannot be claimed, nor can addresses of "
+	  "the bastion's machine, loopback and link-local ones (claim_local in sallyport.conf(5)). What is not decided in time (claim_life) "
+	  "is removed. The owner of an asset sees it, who may reach it (access who) and its sessions, and changes its remark and tags; "
+	  "accounts and grants stay with administrators." },
+	{ "claims", "list claims that are not decided", .method = "asset.claims", .show = CTL_ROWS, .cols = claim_cols,
+	  .empty = "No claims.", .more = "Users see their own, administrators and auditors those of their department." },
+	{ "prove", "say how to prove a claim", .args = asset_arg, .method = "asset.prove",
+	  .done = "With the token in {path} on {name}, run: {command}\nType the password of {account} there; nothing but 'cat {path}' is run.",
+	  .more = "Sallyport connects to the claimed address, with the password that is typed, runs 'cat /etc/sallyport-owner', and looks for the "
+	  "token in it. Writing that file takes root on an ordinary host. The host key that was shown is pinned in the same moment (with "
+	  "trust_first_use off it has to be pinned before). That proves who holds the host that answers at this address and port, no more." },
+	{ "confirm", "enable a claimed server", .args = asset_arg, .opts = confirm_opts, .method = "asset.confirm",
+	  .done = "{name} is confirmed and enabled." },
+	{ "reject", "refuse a claim, or withdraw one's own", .args = asset_arg, .opts = reject_opts, .method = "asset.reject",
+	  .done = "The claim on {name} is gone, and the asset with it." },
 	{ "hostkey list", "list the pinned host keys of an asset", .args = asset_arg, .method = "asset.hostkey.list",
 	  .show = CTL_ROWS, .cols = hostkey_cols, .empty = "No host keys pinned." },
 	{ "hostkey set", "pin a host key", .args = hostkey_set_args, .method = "asset.hostkey.set",

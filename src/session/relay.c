@@ -406,12 +406,12 @@ relay_to_menu(struct relay *r, const char *message)
 	return 1;
 }
 
-/* Our own words, with the exit status that ssh itself uses for its errors. */
+/* Our own words, with the exit status that ssh itself uses for its errors, or 0. */
 static void
 relay_say(struct relay *r, const char *text)
 {
 	char line[SESSION_TEXT + 32];
-	static const uint8_t status[4] = { 0, 0, 0, SESSION_EXIT_FAIL };
+	const uint8_t status[4] = { 0, 0, 0, (uint8_t)r->exit_code };
 
 	(void)sp_snprintf(line, sizeof(line), r->pty ? "\r\n%s\r\n" : "sallyport: %s\n", text);
 	slot_flush(r);
@@ -420,8 +420,8 @@ relay_say(struct relay *r, const char *text)
 	sp_channel_eof(r->near);
 }
 
-void
-relay_fail(struct relay *r, const char *text)
+static void
+relay_stop(struct relay *r, const char *text, int status)
 {
 	char safe[SESSION_TEXT];
 
@@ -430,7 +430,7 @@ relay_fail(struct relay *r, const char *text)
 	(void)sp_escape(text, strlen(text), safe, sizeof(safe));
 	if (r->state != RL_RUN && r->state != RL_MENU && relay_to_menu(r, safe))
 		return;
-	r->exit_code = SESSION_EXIT_FAIL;
+	r->exit_code = status;
 	if (r->near != NULL && r->kind == RELAY_SESSION)
 		relay_say(r, safe);
 	else if (r->near != NULL && !sp_channel_is_open(r->near) && r->kind != RELAY_REMOTE) {
@@ -438,6 +438,18 @@ relay_fail(struct relay *r, const char *text)
 		r->near = NULL;
 	}
 	relay_done(r);
+}
+
+void
+relay_fail(struct relay *r, const char *text)
+{
+	relay_stop(r, text, SESSION_EXIT_FAIL);
+}
+
+void
+relay_conclude(struct relay *r, const char *text)
+{
+	relay_stop(r, text, 0);
 }
 
 void

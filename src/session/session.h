@@ -149,6 +149,8 @@ struct target {
 	struct sp_list		 forwards;	/* remote forwards: asked for or in force */
 	int			 x11;		/* asked for by a channel, and allowed: the target may open such channels */
 	enum agent_kind		 agent;		/* the same, and whose */
+	int			 proven;
+	struct proof		*proof;		/* of ownership, under way (proof.c); NULL */
 	char			 failed[SESSION_TEXT];
 };
 /* The target for these words: a live one on this connection, or a new one. relay waits on it: relay_target_up() or
@@ -170,12 +172,17 @@ void		 target_typed(struct target *t, struct relay *r, const uint8_t *p, size_t 
 struct target	*target_find(struct session *s, const uint8_t *id, size_t n);
 const char	*target_name(const struct target *t);	/* its asset, for a line to the user */
 int		 target_allows(const struct target *t, const char *protocol);
+int		 target_proves(const struct target *t);	/* a pending asset: proof.c alone opens a channel there */
 /* May a variable of that name reach a target? By the policy of the only one that is live, else by the configuration that was
  * in force when this connection began: which target is meant is known later. */
 int		 target_env_allowed(const struct session *s, const char *name);
 /* Bytes to the scribe: how many it took (all, when they are only counted). */
 size_t		 target_record(struct target *t, uint32_t channel, enum sp_rec_stream stream, const uint8_t *p, size_t n);
 void		 target_scribe(struct target *t, uint16_t id, const void *body);
+
+/* ---- proof.c */
+void		 proof_start(struct target *t);	/* it is up */
+void		 proof_free(struct target *t);
 
 /* ---- relay.c */
 enum relay_kind { RELAY_SESSION, RELAY_LOCAL, RELAY_REMOTE, RELAY_INNER };
@@ -247,6 +254,7 @@ struct relay	*relay_new(struct session *s, enum relay_kind kind, struct sp_chann
 void		 relay_open(struct session *s, struct sp_channel *ch);	/* a session channel */
 void		 relay_target_up(struct relay *r);			/* host key is right: ask for the channel */
 void		 relay_fail(struct relay *r, const char *text);		/* one line, exit status 255, close */
+void		 relay_conclude(struct relay *r, const char *text);	/* the same with exit status 0 */
 void		 relay_go_on(struct relay *r);
 void		 relay_run(struct relay *r);			/* both sides are open */
 void		 relay_resolve(struct relay *r, const struct sp_target *want, const char *form, const char *protocol,

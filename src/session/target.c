@@ -86,6 +86,12 @@ target_env_allowed(const struct session *s, const char *name)
 	return 0;
 }
 
+int
+target_proves(const struct target *t)
+{
+	return t->reply != NULL && t->reply->proof[0] != '\0';
+}
+
 /* ---- recording */
 
 void
@@ -294,7 +300,9 @@ target_end(struct target *t, const char *reason, const char *by, const char *sho
 
 		if (r->target != t)
 			continue;
-		if (shown != NULL)
+		if (shown != NULL && t->proven)
+			relay_conclude(r, line);
+		else if (shown != NULL)
 			relay_fail(r, line);
 		else
 			relay_finish(r);
@@ -343,6 +351,7 @@ target_free(struct target *t)
 {
 	session_forget(t->s, t);
 	forward_target_free(t);
+	proof_free(t);
 	sp_list_remove(&t->link);
 	t->s->n_targets--;
 	sp_source_remove(t->scribe_room);
@@ -478,6 +487,10 @@ target_host_ok(struct target *t)
 {
 	t->host_ok = 1;
 	t->state = TG_LOGIN;
+	if (target_proves(t)) {		/* no channel of the user goes there */
+		target_go_on(t);
+		return;
+	}
 	/* Control may decide about the channels while we log in. */
 	sp_list_each(it, &t->s->relays) {
 		struct relay *r = sp_container(it, struct relay, link);
@@ -547,6 +560,10 @@ target_up(struct target *t)
 	st.detail = (char *)(uintptr_t)sp_leg_algorithms(t->leg, alg, sizeof(alg));
 	session_tell(t->s, SP_MSG_TARGET_STATE, &st);
 	sp_timer_in(t->clock, 0);
+	if (target_proves(t)) {
+		proof_start(t);
+		return;
+	}
 	sp_list_each(it, &t->s->relays) {
 		struct relay *r = sp_container(it, struct relay, link);
 

@@ -292,6 +292,37 @@ keys_secrets_accounts_and_host_keys_come_back_as_they_were_stored(void **state)
 	free(x);
 }
 
+static int
+count_claims(const struct sp_store_asset_claim *cl, void *arg)
+{
+	(void)cl;
+	++*(int *)arg;
+	return 0;
+}
+
+static void
+a_claim_comes_back_as_it_was_stored_and_goes_with_its_asset(void **state)
+{
+	struct sp_store *s = store_of(state);
+	struct sp_uuid user = add_user(s, "u"), other = add_user(s, "v"), asset = add_asset(s, "a"), none = add_asset(s, "b");
+	struct sp_store_asset_claim c = { .id = asset, .user_id = user, .group_id = other, .token_hash = "abc", .expires_us = 7 }, got;
+	struct sp_store_query q = { .of = user };
+	int n = 0;
+
+	ok(sp_store_asset_claim_add(s, &c));
+	ok(sp_store_asset_claim_get(s, &asset, &got));
+	assert_memory_equal(&c, &got, sizeof(c));
+	assert_int_equal(sp_store_asset_claim_add(s, &(struct sp_store_asset_claim){ .id = asset, .user_id = other, .token_hash = "x" }), SP_EEXIST);
+	assert_int_equal(sp_store_asset_claim_get(s, &none, &got), SP_ENOENT);
+	ok(sp_store_asset_claim_list(s, &q, count_claims, &n));
+	assert_int_equal(n, 1);
+	q.of = other;
+	ok(sp_store_asset_claim_list(s, &q, count_claims, &n));
+	assert_int_equal(n, 1);
+	ok(sp_store_asset_delete(s, &asset, 1));
+	assert_int_equal(sp_store_asset_claim_get(s, &asset, &got), SP_ENOENT);
+}
+
 struct ids {
 	struct sp_uuid	id[64];
 	int		n, stop_at;
@@ -1368,6 +1399,7 @@ static const struct CMUnitTest tests[] = {
 	T(every_member_of_a_user_comes_back_as_it_was_stored),
 	T(every_member_of_a_grant_comes_back_as_it_was_stored),
 	T(keys_secrets_accounts_and_host_keys_come_back_as_they_were_stored),
+	T(a_claim_comes_back_as_it_was_stored_and_goes_with_its_asset),
 	T(secrets_are_found_by_kind_and_name_and_by_the_age_of_their_key),
 	T(a_taken_name_is_eexist_and_changes_nothing),
 	T(an_update_with_an_old_version_is_a_conflict_and_changes_nothing),

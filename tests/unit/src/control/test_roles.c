@@ -92,6 +92,19 @@ static const struct {
 	{ "asset.list", "{}", LOOK_ANY },
 	{ "asset.show", "{'name':'a@'}", LOOK },
 	{ "asset.update", "{'name':'a@','remark':'x'}", CHANGE },
+	/* o@ is owned by u@, p@ claimed by him */
+	{ "asset.show", "{'name':'o@'}", LOOK | SELF },
+	{ "asset.update", "{'name':'o@','remark':'x','tags':['t']}", CHANGE | SELF },
+	{ "asset.update", "{'name':'o@','address':'192.0.2.7'}", CHANGE },
+	{ "asset.update", "{'name':'o@','groups':['h@']}", CHANGE },
+	{ "asset.update", "{'name':'p@','remark':'x'}", CHANGE },
+	{ "access.who", "{'asset':'o@'}", LOOK | SELF },
+	{ "asset.claim", "{'name':'claim-@','address':'192.0.2.33'}", EVERY },
+	{ "asset.claims", "{}", EVERY },
+	{ "asset.show", "{'name':'p@'}", LOOK | SELF },
+	{ "asset.prove", "{'name':'p@'}", SELF },
+	{ "asset.confirm", "{'name':'p@'}", CHANGE },
+	{ "asset.reject", "{'name':'p@'}", CHANGE | SELF },
 	{ "asset.hostkey.list", "{'name':'a@'}", LOOK },
 	{ "asset.hostkey.set", "{'name':'a@','line':'x'}", CHANGE },
 	{ "asset.hostkey.remove", "{'name':'a@'}", CHANGE },
@@ -178,10 +191,13 @@ world_department(struct rig *r, char d)
 		{ "user.create", "{\"login\":\"boss@\",\"department\":\"@\",\"role\":\"admin\"}" },
 		{ "group.create", "{\"name\":\"g@\",\"department\":\"@\"}" },
 		{ "asset.create", "{\"name\":\"a@\",\"address\":\"192.0.2.1\",\"department\":\"@\"}" },
+		{ "asset.create", "{\"name\":\"o@\",\"address\":\"192.0.2.2\",\"department\":\"@\",\"owner\":\"u@\"}" },
 		{ "account.create", "{\"asset\":\"a@\",\"name\":\"root\",\"secret\":{\"kind\":\"password\",\"sealed\":\"c2VhbGVk\"}}" },
 		{ "asset_group.create", "{\"name\":\"h@\",\"department\":\"@\"}" },
 		{ "grant.create", "{\"name\":\"r@\",\"user\":\"u@\",\"asset\":\"a@\",\"accounts\":\"*\"}" },
 	};
+
+	char login[8], name[8], address[32];
 
 	for (size_t i = 0; i < SP_NELEMS(make); i++) {
 		char p[256];
@@ -191,6 +207,12 @@ world_department(struct rig *r, char d)
 			*at = d;
 		must(r, make[i].method, p);
 	}
+	sp_snprintf(login, sizeof(login), "u%c", d);
+	sp_snprintf(name, sizeof(name), "p%c", d);
+	sp_snprintf(address, sizeof(address), "192.0.2.%d", 40 + d - 'A');
+	r->as_user = login;
+	json_decref(call(r, "asset.claim", json_pack("{s:s, s:s}", "name", name, "address", address), NULL));
+	r->as_user = NULL;
 }
 
 static void
@@ -312,8 +334,8 @@ static void
 lists_leave_out_what_belongs_to_others(void **state)
 {
 	static const struct { const char *method; size_t n; } lists[] = {
-		{ "user.list", 3 }, { "group.list", 1 }, { "asset.list", 1 }, { "asset_group.list", 1 }, { "account.list", 1 },
-		{ "grant.list", 3 }, { "session.list", 1 } };	/* cross-B is for a user of A: he may look */
+		{ "user.list", 3 }, { "group.list", 1 }, { "asset.list", 3 }, { "asset_group.list", 1 }, { "account.list", 2 },
+		{ "grant.list", 3 }, { "session.list", 1 }, { "asset.claims", 1 } };	/* cross-B is for a user of A: he may look */
 	struct world w = { 0 };
 
 	(void)state;
@@ -330,6 +352,26 @@ lists_leave_out_what_belongs_to_others(void **state)
 		json_decref(rows);
 	}
 	w.r.as_user = NULL;
+	rig_down(&w.r);
+}
+
+static void
+a_claimed_server_is_enabled_by_a_decision_on_the_claim_alone(void **state)
+{
+	struct world w = { 0 };
+	uint32_t err;
+	json_t *a;
+
+	(void)state;
+	world_up(&w);
+	json_decref(call(&w.r, "asset.update", json_pack("{s:s, s:s}", "name", "pA", "state", "active"), &err));
+	assert_int_equal(err, SP_ESTATE);
+	must(&w.r, "asset.confirm", "{\"name\":\"pA\"}");
+	a = call(&w.r, "asset.show", json_pack("{s:s}", "name", "pA"), NULL);
+	assert_string_equal(json_string_value(json_object_get(a, "state")), "active");
+	json_decref(a);
+	must(&w.r, "asset.update", "{\"name\":\"pA\",\"state\":\"disabled\"}");
+	must(&w.r, "asset.update", "{\"name\":\"pA\",\"state\":\"active\"}");
 	rig_down(&w.r);
 }
 
@@ -438,6 +480,7 @@ main(void)
 		cmocka_unit_test(every_method_is_in_the_table),
 		cmocka_unit_test(what_is_not_allowed_is_refused),
 		cmocka_unit_test(lists_leave_out_what_belongs_to_others),
+		cmocka_unit_test(a_claimed_server_is_enabled_by_a_decision_on_the_claim_alone),
 		cmocka_unit_test(nobody_raises_himself),
 		cmocka_unit_test(a_call_that_waits_for_the_vault_ends_with_its_callers_role),
 		cmocka_unit_test(staged_secrets_are_bounded_in_bytes),
