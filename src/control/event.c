@@ -440,6 +440,6 @@ event_session_gone(struct target *t, const Sallyport__Gone *g)
 		return;
 	/* The scribe notices the same and writes END; this is for a scribe that cannot. */
 	t->lost_at_us = sp_now_us() + CTL_LOST_US;
-	(void)sp_strlcpy(t->lost_reason, g->killed && *g->kill_reason ? g->kill_reason : "session process died",
-	    sizeof(t->lost_reason));
+	(void)sp_strlcpy(t->lost_reason, g->killed && *g->kill_reason ? g->kill_reason :
+	    *t->row.error ? t->row.error : "session process died", sizeof(t->lost_reason));
 }

@@ -167,6 +167,8 @@ status_run(struct ctl *c)
 	CTL_TRY(ctl_call(c, c->cmd->method, c->params, &body));
 	if (!c->json && json_is_object(json_object_get(body, "vault")))
 		json_object_set_new(body, "vault", json_string(status_vault(json_object_get(body, "vault"))));
+	if (!c->json && json_is_object(json_object_get(body, "snapshot")))
+		json_object_set(body, "snapshot", json_object_get(json_object_get(body, "snapshot"), "state"));
 	return ctl_show(c, body);
 }
 

@@ -45,7 +45,7 @@ def told(lab, r, *texts):
     for t in texts:
         assert t in err, (t, r)
     name = re.search(r"h-\d+", err).group(0)
-    s = L.wait_for("the record", lambda: next((s for s in lab.ctl("session", "list", "--limit", 60) if s["asset"] == name and s["state"] == "ended"), None))
+    s = L.wait_for("the record", lambda: next((s for s in lab.ctl("session", "list", "--limit", 60) if s["asset"] == name and s["state"] == "ended"), None), 90)
     line = err.removeprefix("sallyport: ").rstrip(".")
     assert s["reason"].rstrip(".") in line or line in s["reason"], (s["reason"], line)
     print("%s" % line)
