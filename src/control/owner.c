@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/claim.h"
+#include "control/quarantine.h"
 #include "control/wall.h"
 #include "crypto/hash.h"
 #include "wire/sshkey.h"
@@ -302,7 +303,7 @@ owner_tick(struct ctl *c, uint64_t now_us)
 {
 	struct ending *e;
 
-	if (now_us < c->claims_at_us || !c->store_open || c->stopping || (e = calloc(1, sizeof(*e))) == NULL)
+	if (now_us < c->claims_at_us || !c->store_open || c->stopping || quarantine_is(c) || (e = calloc(1, sizeof(*e))) == NULL)
 		return;
 	c->claims_at_us = now_us + OWNER_TICK_US;
 	e->now_us = ctl_wall_us();
