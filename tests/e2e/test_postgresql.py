@@ -51,7 +51,8 @@ def lab(tmp_path_factory):
                 p.chmod(0o755)
         from conftest import BUILD
         try:
-            with L.Lab(folder, BUILD, config={"store": "postgresql://sallyport@127.0.0.1:%d/sallyport" % server.port}) as lab:
+            with L.Lab(folder, BUILD, config={"store": "postgresql://sallyport@127.0.0.1:%d/sallyport" % server.port,
+                                               "snapshot_life": "0"}) as lab:       # nothing to go on from: test_failover has that
                 lab.pg = server
                 lab.info = L.standard(lab)
                 yield lab
