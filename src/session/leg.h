@@ -1,6 +1,6 @@
 /* src/session/leg.h - one SSH connection, either side: transport, key exchange and authentication, on libssh.
  * Process: session (and zygote, which parses the host keys once, before it forks).
- * This pair of files is the only one that knows libssh (docs/adr/0002-static-libssh.md). What libssh does here: version,
+ * Only leg*.c and leg_int.h know libssh (docs/adr/0002-static-libssh.md). What libssh does here: version,
  * key exchange, keys, packets, signatures. What it does not: sockets (read and written here, many packets per call) and
  * channels (conn.h, on the packets that a leg hands up).
  * Invariants: no callback after closed(); a leg is freed only by its owner, inside a callback too (memory goes later, in

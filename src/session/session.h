@@ -1,8 +1,8 @@
 /* src/session/session.h - what the files of this folder share: one user's connection (struct session), the targets that it
  * reached (struct target) and its channels (struct relay). Process: session; one struct session per process.
  *
- *   user ── leg ── conn ──┬── relay ──┬── conn ── leg ── target      relay.c: requests and bytes, both ways
- *                         ├── relay ──┘         │                    target.c: asking, recording, dialing, login
+ *   user ── leg ── conn ──┬── relay ──┬── conn ── leg ── target      relay*.c: requests and bytes, both ways
+ *                         ├── relay ──┘         │                    target*.c: asking, recording, dialing, login
  *                         └── relay ── socketpair (ssh -J)           forward.c: forwards, inner connections
  *
  * Invariants: (1) nothing reaches a target before control allowed that channel and the scribe opened the recording.
@@ -109,7 +109,7 @@ void		 session_hello(struct session *s);
 extern const struct sp_leg_ops login_leg_ops;
 void		 login_welcome(struct session *s, const Sallyport__Welcome *w);
 
-/* ---- target.c */
+/* ---- target.c, target_rec.c, target_login.c */
 enum target_state { TG_ASKING, TG_PREPARING, TG_KEX, TG_LOGIN, TG_UP, TG_ENDED };
 struct target {
 	struct sp_list		 link;
@@ -184,7 +184,7 @@ void		 target_scribe(struct target *t, uint16_t id, const void *body);
 void		 proof_start(struct target *t);	/* it is up */
 void		 proof_free(struct target *t);
 
-/* ---- relay.c */
+/* ---- relay.c, relay_flow.c, relay_near.c */
 enum relay_kind { RELAY_SESSION, RELAY_LOCAL, RELAY_REMOTE, RELAY_INNER };
 enum relay_state { RL_NEW, RL_MENU, RL_WAIT, RL_ASK, RL_OPENING, RL_RUN, RL_DONE };
 struct flow {				/* bytes on their way in one direction */
@@ -286,6 +286,7 @@ void		 forward_inner_pump(struct relay *r);
  * only live target. NULL: none. */
 struct target	*forward_target(struct session *s);
 
+/* ---- relay_request.c */
 /* The start of a session channel, kept for the target; slot: of the user's request, -1 none. */
 void		 relay_start(struct relay *r, const char *type, const void *detail, size_t n, int slot);
 

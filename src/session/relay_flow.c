@@ -1,0 +1,189 @@
+/* src/session/relay_flow.c - bytes of a channel, both ways, with back pressure. Process: session.
+ * Invariants: (1) a packet is recorded, then written. (2) What does not go out stays in a flow, and the sender's window grows
+ * only by what went out: so a flow is bounded by the window that its sender was given. */
+#include "session/relay_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+static void
+flow_keep(struct flow *f, const uint8_t *p, size_t n, size_t recorded)
+{
+	if (f->off == f->len)
+		f->off = f->len = 0;
+	if (f->cap - f->len < n && f->off > 0 && f->len - f->off <= f->off) {
+		memmove(f->p, f->p + f->off, f->len - f->off);
+		f->len -= f->off;
+		f->off = 0;
+	}
+	if (f->cap - f->len < n) {
+		size_t cap = f->cap ? f->cap : 4096;
+		uint8_t *q;
+
+		while (cap - f->len < n)
+			cap *= 2;
+		if ((q = realloc(f->p, cap)) == NULL)
+			sp_die(71, "out of memory");	/* bounded by the windows: this process is out of its limit */
+		f->p = q;
+		f->cap = cap;
+	}
+	memcpy(f->p + f->len, p, n);
+	f->len += n;
+	f->recorded += recorded;
+}
+
+void
+relay_flow_drop(struct flow *f)
+{
+	free(f->p);
+	f->p = NULL;
+	f->off = f->len = f->cap = f->recorded = 0;
+}
+
+/* Give bytes to the scribe; how many may go on. Streams without a terminal are only counted beyond the limit. */
+static size_t
+flow_record(struct relay *r, enum sp_rec_stream dir, const uint8_t *p, size_t n)
+{
+	struct flow *f = &r->flow[dir];
+	uint64_t max = r->target->policy->record_max_bytes;
+	size_t part = n, took;
+
+	if (max != 0 && !r->pty) {
+		if (f->kept >= max)
+			return n;
+		if (n > max - f->kept)
+			part = (size_t)(max - f->kept);
+	}
+	took = target_record(r->target, r->number, dir, p, part);
+	f->kept += took;
+	return took < part ? took : n;
+}
+
+void
+relay_push(struct relay *r, enum sp_rec_stream dir)
+{
+	struct flow *f = &r->flow[dir];
+	struct sp_channel *dst = dir == SP_REC_IN ? r->far : r->near, *src = dir == SP_REC_IN ? r->near : r->far;
+	int stream = dir == SP_REC_ERR ? SP_STREAM_ERR : SP_STREAM_OUT;
+	size_t wrote;
+
+	while (f->off < f->len && r->state == RL_RUN && dst != NULL) {
+		size_t wait = f->len - f->off;
+
+		if (f->recorded < wait)
+			f->recorded += flow_record(r, dir, f->p + f->off + f->recorded, wait - f->recorded);
+		if (r->state != RL_RUN || f->recorded == 0 ||
+		    (wrote = sp_channel_write(dst, stream, f->p + f->off, f->recorded)) == 0)
+			break;
+		f->off += wrote;
+		f->recorded -= wrote;
+		if (src != NULL)
+			sp_channel_consumed(src, wrote);
+	}
+	if (f->off == f->len && f->cap > 0)
+		relay_flow_drop(f);
+}
+
+/* "SSH-" from the far end of a forward: somebody wants a way around the recording. */
+static int
+relay_is_tunnel(struct relay *r, struct sp_view v)
+{
+	static const char ssh[4] = "SSH-";
+
+	for (size_t i = 0; i < v.len && r->greeted >= 0 && r->greeted < 4; i++)
+		r->greeted = v.p[i] == (uint8_t)ssh[r->greeted] ? r->greeted + 1 : -1;
+	return r->greeted == 4;
+}
+
+void
+relay_bytes(struct relay *r, enum sp_rec_stream dir, struct sp_view v)
+{
+	struct flow *f = &r->flow[dir];
+	struct sp_channel *dst = dir == SP_REC_IN ? r->far : r->near, *src = dir == SP_REC_IN ? r->near : r->far;
+	int stream = dir == SP_REC_ERR ? SP_STREAM_ERR : SP_STREAM_OUT;
+	size_t rec, wrote = 0;
+
+	f->bytes += v.len;
+	limits_activity(r, dir);
+	if (r->near_closed) {
+		sp_channel_consumed(src, v.len);	/* nobody reads it any more */
+		return;
+	}
+	if (r->agent != NULL) {
+		agent_bytes(r, dir, v);
+		return;
+	}
+	if (r->kind == RELAY_LOCAL && dir == SP_REC_OUT && relay_is_tunnel(r, v)) {
+		relay_fail(r, "closed: the other side of this forward speaks SSH");
+		return;
+	}
+	if (f->off < f->len || r->state != RL_RUN || dst == NULL || r->kind == RELAY_INNER) {
+		flow_keep(f, v.p, v.len, 0);
+		if (r->kind == RELAY_INNER)
+			forward_inner_pump(r);
+		else
+			relay_push(r, dir);
+		return;
+	}
+	rec = flow_record(r, dir, v.p, v.len);
+	if (r->state != RL_RUN)
+		return;
+	if (rec > 0 && (wrote = sp_channel_write(dst, stream, v.p, rec)) > 0)
+		sp_channel_consumed(src, wrote);
+	if (wrote < v.len)
+		flow_keep(f, v.p + wrote, v.len - wrote, rec - wrote);
+}
+
+void
+relay_pump(struct relay *r)
+{
+	if (r->kind == RELAY_INNER) {
+		forward_inner_pump(r);
+		return;
+	}
+	if (r->target != NULL && r->target->asking == r) {
+		struct flow *f = &r->flow[SP_REC_IN];
+		size_t n = f->len - f->off;
+
+		if (n > 0) {
+			target_typed(r->target, r, f->p + f->off, n);
+			sp_channel_consumed(r->near, n);
+			relay_flow_drop(f);
+		}
+		return;
+	}
+	for (int dir = 0; dir < SP_REC_STREAMS && r->agent == NULL; dir++)
+		relay_push(r, (enum sp_rec_stream)dir);
+	relay_settle(r);
+}
+
+void
+relay_discard_typed(struct relay *r)
+{
+	struct flow *f = &r->flow[SP_REC_IN];
+
+	if (r->near != NULL && f->len > f->off)
+		sp_channel_consumed(r->near, f->len - f->off);
+	relay_flow_drop(f);
+	f->bytes = 0;
+}
+
+void
+relay_menu_early(struct relay *r)
+{
+	struct flow *f = &r->flow[SP_REC_IN];
+	size_t n = f->len - f->off;
+	uint8_t *p = f->p;
+	struct sp_view v = { p != NULL ? p + f->off : NULL, n };
+
+	f->p = NULL;
+	f->off = f->len = f->cap = f->recorded = 0;
+	f->bytes = 0;
+	if (n > 0) {
+		sp_channel_consumed(r->near, n);
+		front_menu_input(r, v);
+	}
+	free(p);
+}
