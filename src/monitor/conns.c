@@ -1,23 +1,17 @@
-/* src/monitor/conns.c - live connections and their scribes: who was born, whom control and vault reach it through, how it
- * is killed, that its end is told. Process: monitor.
+/* src/monitor/conns.c - live connections and their scribes: who was born, whom control and vault reach it through, what it
+ * is called. conns_live.c watches their processes and tells of their end, conns_kill.c ends them. Process: monitor.
  *
  * A connection is one session process; each of its targets has one scribe process. The zygote (or the scribe parent)
- * forks them and may die before them: they are then our children (we are their subreaper). Their end is seen on the
- * pidfd, whoever their parent is; the exit status comes from the parent's DIED, or from waiting ourselves.
+ * forks them and may die before them: they are then our children (we are their subreaper).
  *
- * Invariants: (1) an id is in its table at most once. (2) GONE is made once per process. (3) A pidfd is only kept after
- * the kernel said that it belongs to the pid that was named, and that pid is none of the monitor's own children: else a
- * zygote that was taken over could have the monitor kill the vault. (4) A session or scribe that says anything on its
- * monitor channel, which is one-way, is killed. */
+ * Invariants: (1) an id is in its table at most once. (2) A scribe outlives its connection, a label, a kill and a command
+ * line do not. */
 #include "monitor/conns.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,33 +19,21 @@
 #include "base/log.h"
 
 #define CONN_LABELS	1024u			/* sessions on one connection */
-#define CONN_KILLS	64u			/* kills under way on one connection */
-#define STATUS_WAIT_US	(500 * SP_US_PER_MS)	/* for DIED after the pidfd said that it is over */
-#define GONE_KEEP_US	(5 * SP_US_PER_S)	/* a control that died has not read what is younger */
-#define GONE_MAX	16384u
 #define BORN_RENEW	1000u			/* forks after which the zygote is replaced */
 
-static void	conn_free(struct conn *c);
-static void	scribe_free(struct scribe *s);
-static struct label *label_find(struct conn *c, const struct sp_uuid *id);
-static void	label_free(struct conn *c, struct label *b);
-static void	kill_begin(struct conn *c, const struct sp_uuid *session, const char *reason, const char *by);
-
-static struct conn *live_conn(struct live *l) { return sp_container(l, struct conn, l); }
-static struct scribe *live_scribe(struct live *l) { return sp_container(l, struct scribe, l); }
-static ProtobufCBinaryData
-id_bytes(struct sp_uuid *u)
+ProtobufCBinaryData
+mon_id_bytes(struct sp_uuid *u)
 {
 	return (ProtobufCBinaryData){ sizeof(u->b), u->b };
 }
 
-static enum sp_err
-id_of(const ProtobufCBinaryData *b, struct sp_uuid *ret)
+enum sp_err
+mon_id_of(const ProtobufCBinaryData *b, struct sp_uuid *ret)
 {
 	return b->data == NULL ? SP_EFORMAT : sp_uuid_from(b->data, b->len, ret);
 }
 
-static struct conn *
+struct conn *
 conn_find(struct mon *m, const struct sp_uuid *id)
 {
 	struct sp_hnode *n = sp_htab_find(&m->conns, id->b, sizeof(id->b));
@@ -59,269 +41,12 @@ conn_find(struct mon *m, const struct sp_uuid *id)
 	return n == NULL ? NULL : live_conn(sp_container(n, struct live, node));
 }
 
-static struct scribe *
+struct scribe *
 scribe_find(struct mon *m, const struct sp_uuid *id)
 {
 	struct sp_hnode *n = sp_htab_find(&m->scribes, id->b, sizeof(id->b));
 
 	return n == NULL ? NULL : live_scribe(sp_container(n, struct live, node));
-}
-
-/* ---- GONE: sent at once when control is there, kept a while in case that instance dies with it unread */
-
-static void
-gone_free(struct mon *m, struct gone *g)
-{
-	sp_list_remove(&g->link);
-	m->n_gone--;
-	free(g);
-}
-
-static void
-gone_send(struct mon *m, struct gone *g)
-{
-	if (mon_tell(m, SP_PROC_CONTROL, SP_MSG_GONE, &g->msg, NULL, 0) == SP_OK)
-		g->sent = 1;
-}
-
-static void
-gone_prune(struct mon *m)
-{
-	uint64_t now = sp_now_us();
-
-	sp_list_each(it, &m->gone) {
-		struct gone *g = sp_container(it, struct gone, link);
-
-		if ((g->sent && now - g->made_us > GONE_KEEP_US) || m->n_gone >= GONE_MAX)
-			gone_free(m, g);
-	}
-}
-
-struct gone *
-gone_make(struct mon *m, const struct sp_uuid *conn_id, const struct sp_uuid *session_id, const char *reason, const char *by)
-{
-	struct gone *g = calloc(1, sizeof(*g));
-
-	if (g == NULL)
-		return NULL;
-	sallyport__gone__init(&g->msg);
-	g->made_us = sp_now_us();
-	g->conn_id = *conn_id;
-	g->msg.conn_id = id_bytes(&g->conn_id);
-	if (session_id != NULL) {
-		g->session_id = *session_id;
-		g->msg.session_id = id_bytes(&g->session_id);
-	}
-	(void)sp_strlcpy(g->reason, reason, sizeof(g->reason));
-	(void)sp_strlcpy(g->by, by, sizeof(g->by));
-	g->msg.kill_reason = g->reason;
-	g->msg.kill_by = g->by;
-	sp_list_add_tail(&m->gone, &g->link);
-	m->n_gone++;
-	return g;
-}
-
-static void
-gone_tell(struct live *l, const struct sp_uuid *conn_id, const struct sp_uuid *session_id)
-{
-	struct gone *g;
-
-	gone_prune(l->m);
-	if (!l->known || (g = gone_make(l->m, conn_id, session_id, l->reason, l->by)) == NULL)
-		return;		/* control never heard of it, or reconciles later from what is attached */
-	g->msg.pid = (uint32_t)l->pid;
-	g->msg.wait_status = l->wait_status;
-	g->msg.killed = l->killed;
-	gone_send(l->m, g);
-}
-
-/* ---- what both kinds of process share */
-
-static void
-live_signal_kill(struct live *l)
-{
-	if (l->pidfd != -1)
-		(void)syscall(SYS_pidfd_send_signal, l->pidfd, SIGKILL, NULL, 0);
-}
-
-static void
-live_release(struct live *l)
-{
-	sp_source_remove(l->source);
-	l->source = NULL;
-	sp_chan_free(l->chan);
-	l->chan = NULL;
-	sp_timer_free(l->late);
-	l->late = NULL;
-	sp_closep(&l->pidfd);
-}
-
-/* A scribe that ended well has written the end of its session; control may not be there to say so. */
-static void
-scribe_forget_label(const struct scribe *s)
-{
-	struct label *b = s->conn != NULL && s->l.wait_status == 0 ? label_find(s->conn, &s->l.id) : NULL;
-
-	if (b != NULL)
-		label_free(s->conn, b);
-}
-
-/* The process is over and its status is known, or will not be. */
-static void
-live_end(struct live *l)
-{
-	struct mon *m = l->m;
-
-	if (l->is_scribe) {
-		struct scribe *s = live_scribe(l);
-
-		gone_tell(l, &s->conn_id, &l->id);
-		scribe_forget_label(s);
-		scribe_free(s);
-	} else {
-		gone_tell(l, &l->id, NULL);
-		conn_free(live_conn(l));
-	}
-	mon_ended(m);
-}
-
-static void
-live_on_late(struct sp_timer *t, void *arg)
-{
-	(void)t;
-	live_end(arg);
-}
-
-/* The pidfd is readable: the process ended. If it is our child we reap it here; else its parent says DIED in a moment. */
-/* Nobody watches its pidfd any more. If it is our child we reap it here; else its parent says DIED in a moment. */
-static void
-live_over(struct live *l)
-{
-	int status;
-
-	l->over = 1;
-	if (waitpid(l->pid, &status, WNOHANG) == l->pid)
-		l->wait_status = status;
-	if (l->wait_status != STATUS_UNKNOWN || sp_timer_new(l->m->loop, live_on_late, l, &l->late) != SP_OK)
-		live_end(l);
-	else
-		sp_timer_in(l->late, STATUS_WAIT_US);
-}
-
-/* The pidfd is readable: the process ended. */
-static void
-live_on_over(struct sp_source *s, uint32_t events, void *arg)
-{
-	struct live *l = arg;
-
-	(void)s;
-	(void)events;
-	sp_source_remove(l->source);
-	l->source = NULL;
-	live_over(l);
-}
-
-static void
-live_status(struct live *l, int status)
-{
-	if (l->wait_status == STATUS_UNKNOWN)
-		l->wait_status = status;
-	if (l->over)
-		live_end(l);
-}
-
-static void
-live_on_msg(struct sp_chan *c, struct sp_msg *msg, void *arg)
-{
-	struct live *l = arg;
-
-	(void)c;
-	sp_error("%s %d wrote %s on its one-way channel: killed", l->is_scribe ? "scribe" : "session", (int)l->pid,
-	    sp_msg_spec(msg->id)->name);
-	live_signal_kill(l);
-}
-
-static void
-live_on_close(struct sp_chan *c, enum sp_err why, const char *what, void *arg)
-{
-	struct live *l = arg;
-
-	if (l->chan == c)
-		l->chan = NULL;
-	sp_chan_free(c);
-	if (l->is_scribe)
-		live_scribe(l)->finished = 1;
-	if (why == SP_ECLOSED)
-		return;
-	sp_error("%s %d sent a bad message %s: %s; killed", l->is_scribe ? "scribe" : "session", (int)l->pid, what,
-	    sp_err_text(why));
-	live_signal_kill(l);
-}
-
-enum sp_err
-live_resume(struct live *l)
-{
-	enum sp_err r;
-
-	if (l->pidfd == -1)
-		return SP_OK;	/* a scribe that is not born yet */
-	if (!l->over)
-		return sp_loop_add(l->m->loop, l->pidfd, EPOLLIN, live_on_over, l, &l->source);
-	if ((r = sp_timer_new(l->m->loop, live_on_late, l, &l->late)) == SP_OK)
-		sp_timer_in(l->late, STATUS_WAIT_US);
-	return r;
-}
-
-/* "Pid:" in fdinfo exists for pidfds only, and names the process. */
-static int
-pidfd_is(int pidfd, pid_t pid)
-{
-	char path[64], line[128];
-	FILE *f;
-	long got = -2;		/* no such line: not a pidfd */
-
-	sp_snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
-	if ((f = fopen(path, "re")) == NULL)
-		return 0;
-	while (fgets(line, sizeof(line), f) != NULL)
-		if (strncmp(line, "Pid:", 4) == 0)
-			got = strtol(line + 4, NULL, 10);
-	fclose(f);
-	return got == (long)pid || got == -1;	/* -1: it ended meanwhile */
-}
-
-static enum sp_err
-live_watch(struct live *l, struct mon *m, uint32_t pid, int *pidfd)
-{
-	for (int i = 0; i < SP_PROC_N; i++)
-		if (m->proc[i].pid == (pid_t)pid)
-			return SP_EINVAL;
-	if (pid < 2 || pid > INT32_MAX || (pid_t)pid == getpid() || !pidfd_is(*pidfd, (pid_t)pid))
-		return SP_EINVAL;
-	l->pid = (pid_t)pid;
-	l->pidfd = sp_steal_fd(pidfd);
-	return sp_loop_add(m->loop, l->pidfd, EPOLLIN, live_on_over, l, &l->source);
-}
-
-enum sp_err
-live_open(struct live *l, int *fd, enum sp_proc peer)
-{
-	enum sp_err r = sp_chan_new(sp_steal_fd(fd), SP_PROC_MONITOR, peer, live_on_msg, live_on_close, l, &l->chan);
-
-	return r == SP_OK ? sp_chan_watch(l->chan, l->m->loop) : r;
-}
-
-static void
-live_tell_peer(struct live *l, enum sp_proc kind, int *fd)
-{
-	Sallyport__Peer p = SALLYPORT__PEER__INIT;
-
-	p.kind = kind;
-	p.pid = (uint32_t)l->m->proc[kind].pid;
-	if (l->chan == NULL)
-		sp_closep(fd);
-	else if (sp_chan_send(l->chan, SP_MSG_PEER, 0, &p, fd, 1) != SP_OK)
-		sp_warn("%s %d does not take its new channel", l->is_scribe ? "scribe" : "session", (int)l->pid);
 }
 
 /* ---- attachment */
@@ -332,7 +57,7 @@ conn_tell_control(struct conn *c, int *fd, int again)
 	Sallyport__Attach a = SALLYPORT__ATTACH__INIT;
 	int fds[2];
 
-	a.conn_id = id_bytes(&c->l.id);
+	a.conn_id = mon_id_bytes(&c->l.id);
 	a.pid = (uint32_t)c->l.pid;
 	a.source_ip = c->source_ip;
 	a.source_port = c->source_port;
@@ -356,7 +81,7 @@ conn_tell_vault(struct conn *c, int *fd)
 	Sallyport__Peer p = SALLYPORT__PEER__INIT;
 
 	p.kind = SP_PROC_SESSION;
-	p.conn_id = id_bytes(&c->l.id);
+	p.conn_id = mon_id_bytes(&c->l.id);
 	p.pid = (uint32_t)c->l.pid;
 	(void)!mon_tell(c->l.m, SP_PROC_VAULT, SP_MSG_PEER, &p, fd, 1);	/* away: all are connected when it is back */
 }
@@ -366,8 +91,8 @@ scribe_tell_control(struct scribe *s, int *fd, int again)
 {
 	Sallyport__AttachScribe a = SALLYPORT__ATTACH_SCRIBE__INIT;
 
-	a.conn_id = id_bytes(&s->conn_id);
-	a.session_id = id_bytes(&s->l.id);
+	a.conn_id = mon_id_bytes(&s->conn_id);
+	a.session_id = mon_id_bytes(&s->l.id);
 	a.pid = (uint32_t)s->l.pid;
 	a.again = again;
 	if (mon_tell(s->l.m, SP_PROC_CONTROL, SP_MSG_ATTACH_SCRIBE, &a, fd, 1) == SP_OK)
@@ -407,7 +132,7 @@ scribe_reattach(struct scribe *s)
 
 /* ---- scribes */
 
-static void
+void
 scribe_free(struct scribe *s)
 {
 	sp_htab_remove(&s->l.m->scribes, &s->l.node);
@@ -473,8 +198,8 @@ scribe_order(struct scribe *s)
 			sp_closep(&theirs[i]);
 		return r;
 	}
-	n.conn_id = id_bytes(&s->conn_id);
-	n.session_id = id_bytes(&s->l.id);
+	n.conn_id = mon_id_bytes(&s->conn_id);
+	n.session_id = mon_id_bytes(&s->l.id);
 	r = mon_tell(m, SP_PROC_SCRIBE, SP_MSG_SCRIBE_NEW, &n, theirs, 3);
 	return r == SP_ECLOSED ? SP_OK : r;	/* away: ordered again when it is back */
 }
@@ -488,7 +213,7 @@ on_scribe_spawn(struct mon *m, struct sp_msg *msg)
 	struct conn *c;
 	enum sp_err r;
 
-	if ((r = id_of(&b->conn_id, &conn_id)) != SP_OK || (r = id_of(&b->session_id, &session_id)) != SP_OK)
+	if ((r = mon_id_of(&b->conn_id, &conn_id)) != SP_OK || (r = mon_id_of(&b->session_id, &session_id)) != SP_OK)
 		return r;
 	if ((c = conn_find(m, &conn_id)) == NULL)
 		return SP_OK;	/* it ended while control decided */
@@ -512,7 +237,7 @@ on_scribe_born(struct mon *m, struct sp_msg *msg)
 	struct scribe *s;
 	enum sp_err r;
 
-	if ((r = id_of(&b->session_id, &id)) != SP_OK)
+	if ((r = mon_id_of(&b->session_id, &id)) != SP_OK)
 		return r;
 	if ((s = scribe_find(m, &id)) == NULL)
 		return SP_OK;	/* its connection ended first; without channels it leaves by itself */
@@ -520,7 +245,7 @@ on_scribe_born(struct mon *m, struct sp_msg *msg)
 		return SP_EEXIST;
 	if ((r = live_watch(&s->l, m, b->pid, &msg->fds[0])) != SP_OK)
 		return r;
-	link.session_id = id_bytes(&s->l.id);
+	link.session_id = mon_id_bytes(&s->l.id);
 	scribe_tell_control(s, &s->end_control, 0);
 	if (s->conn != NULL && s->conn->l.chan != NULL &&
 	    sp_chan_send(s->conn->l.chan, SP_MSG_SCRIBE_LINK, 0, &link, &s->end_session, 1) != SP_OK)
@@ -531,7 +256,7 @@ on_scribe_born(struct mon *m, struct sp_msg *msg)
 
 /* ---- connections */
 
-static void
+void
 label_free(struct conn *c, struct label *b)
 {
 	sp_list_remove(&b->link);
@@ -539,17 +264,33 @@ label_free(struct conn *c, struct label *b)
 	free(b);
 }
 
-static void
-kill_free(struct kill *k)
+struct label *
+label_find(struct conn *c, const struct sp_uuid *id)
 {
-	sp_list_remove(&k->link);
-	k->conn->n_kills--;
-	sp_timer_free(k->timer);
-	free(k);
+	sp_list_each(it, &c->labels) {
+		struct label *b = sp_container(it, struct label, link);
+
+		if (sp_uuid_equal(&b->session_id, id))
+			return b;
+	}
+	return NULL;
+}
+
+struct label *
+label_make(struct conn *c, const struct sp_uuid *session_id)
+{
+	struct label *b = c->n_labels < CONN_LABELS ? calloc(1, sizeof(*b)) : NULL;
+
+	if (b == NULL)
+		return NULL;
+	b->session_id = *session_id;
+	sp_list_add_tail(&c->labels, &b->link);
+	c->n_labels++;
+	return b;
 }
 
 /* Scribes finish their recording by themselves; those that were not even born have nothing to finish. */
-static void
+void
 conn_free(struct conn *c)
 {
 	struct mon *m = c->l.m;
@@ -624,7 +365,7 @@ on_born(struct mon *m, struct sp_msg *msg)
 	struct conn *c;
 	enum sp_err r;
 
-	if ((r = id_of(&b->conn_id, &id)) != SP_OK)
+	if ((r = mon_id_of(&b->conn_id, &id)) != SP_OK)
 		return r;
 	if (conn_find(m, &id) != NULL)
 		return SP_EEXIST;
@@ -653,9 +394,9 @@ on_died(struct mon *m, enum sp_proc from, struct sp_msg *msg)
 	struct conn *c;
 	struct sp_uuid id;
 
-	if (from == SP_PROC_ZYGOTE && id_of(&b->conn_id, &id) == SP_OK && (c = conn_find(m, &id)) != NULL)
+	if (from == SP_PROC_ZYGOTE && mon_id_of(&b->conn_id, &id) == SP_OK && (c = conn_find(m, &id)) != NULL)
 		l = &c->l;
-	else if (from == SP_PROC_SCRIBE && id_of(&b->session_id, &id) == SP_OK && (s = scribe_find(m, &id)) != NULL)
+	else if (from == SP_PROC_SCRIBE && mon_id_of(&b->session_id, &id) == SP_OK && (s = scribe_find(m, &id)) != NULL)
 		l = &s->l;
 	if (l == NULL || l->pid != (pid_t)b->pid)
 		return SP_OK;	/* told before, or a replay child of the scribe parent */
@@ -664,31 +405,6 @@ on_died(struct mon *m, enum sp_proc from, struct sp_msg *msg)
 		mon_proc_renew(m, from);	/* a crash may have been an attempt at the address space that they share */
 	live_status(l, b->wait_status);
 	return SP_OK;
-}
-
-static struct label *
-label_find(struct conn *c, const struct sp_uuid *id)
-{
-	sp_list_each(it, &c->labels) {
-		struct label *b = sp_container(it, struct label, link);
-
-		if (sp_uuid_equal(&b->session_id, id))
-			return b;
-	}
-	return NULL;
-}
-
-struct label *
-label_make(struct conn *c, const struct sp_uuid *session_id)
-{
-	struct label *b = c->n_labels < CONN_LABELS ? calloc(1, sizeof(*b)) : NULL;
-
-	if (b == NULL)
-		return NULL;
-	b->session_id = *session_id;
-	sp_list_add_tail(&c->labels, &b->link);
-	c->n_labels++;
-	return b;
 }
 
 static enum sp_err
@@ -700,7 +416,7 @@ on_label(struct mon *m, struct sp_msg *msg)
 	struct conn *c;
 	enum sp_err r;
 
-	if ((r = id_of(&b->conn_id, &conn_id)) != SP_OK || (r = id_of(&b->session_id, &id)) != SP_OK)
+	if ((r = mon_id_of(&b->conn_id, &conn_id)) != SP_OK || (r = mon_id_of(&b->session_id, &id)) != SP_OK)
 		return r;
 	if ((c = conn_find(m, &conn_id)) == NULL)
 		return SP_OK;
@@ -731,14 +447,14 @@ on_inner(struct mon *m, struct sp_msg *msg)
 	struct conn *c;
 	enum sp_err r;
 
-	if ((r = id_of(&b->outer_conn_id, &outer)) != SP_OK)
+	if ((r = mon_id_of(&b->outer_conn_id, &outer)) != SP_OK)
 		return r;
 	if (b->inner_token.len == 0)
 		return SP_EFORMAT;
 	if ((c = conn_find(m, &outer)) == NULL || m->phase != MON_RUN)
 		return SP_OK;
 	sp_uuid_make(&id);
-	conn.conn_id = id_bytes(&id);
+	conn.conn_id = mon_id_bytes(&id);
 	conn.source_ip = b->source_ip;
 	conn.source_port = b->source_port;
 	conn.local_ip = c->local_ip;
@@ -758,153 +474,11 @@ on_shell_spawn(struct mon *m, struct sp_msg *msg)
 	struct sp_uuid id;
 	enum sp_err r;
 
-	if ((r = id_of(&b->conn_id, &id)) != SP_OK)
+	if ((r = mon_id_of(&b->conn_id, &id)) != SP_OK)
 		return r;
 	if (conn_find(m, &id) == NULL || m->phase == MON_CUT || m->phase == MON_STOP)
 		return SP_OK;
 	return mon_shell_spawn(m, &id, msg);
-}
-
-/* ---- kill: tell the process, then make sure */
-
-static void
-kill_tell(struct live *l, struct kill *k)
-{
-	Sallyport__Kill msg = SALLYPORT__KILL__INIT;
-
-	msg.conn_id = id_bytes(&k->conn->l.id);
-	if (!sp_uuid_is_null(&k->session_id))
-		msg.session_id = id_bytes(&k->session_id);
-	msg.reason = k->reason;
-	msg.by = k->by;
-	if (l->chan != NULL && sp_chan_send(l->chan, SP_MSG_KILL, 0, &msg, NULL, 0) != SP_OK)
-		live_signal_kill(l);
-}
-
-static void
-kill_mark(struct live *l, const struct kill *k)
-{
-	if (l->killed)
-		return;		/* the first one counts */
-	l->killed = 1;
-	(void)sp_strlcpy(l->reason, k->reason, sizeof(l->reason));
-	(void)sp_strlcpy(l->by, k->by, sizeof(l->by));
-}
-
-static int
-kill_concerns(const struct kill *k, const struct scribe *s)
-{
-	return sp_uuid_is_null(&k->session_id) || sp_uuid_equal(&k->session_id, &s->l.id);
-}
-
-/* Its recording has its end, or there never was one. */
-static int
-kill_is_done(const struct kill *k)
-{
-	struct scribe *s;
-
-	if (sp_uuid_is_null(&k->session_id))
-		return 0;	/* the process lives, or the kill would be gone with it */
-	s = scribe_find(k->conn->l.m, &k->session_id);
-	return s == NULL ? label_find(k->conn, &k->session_id) == NULL : s->finished;
-}
-
-/* Scribes learn who did it before their session's channel breaks. */
-static void
-kill_on_timer(struct sp_timer *t, void *arg)
-{
-	struct kill *k = arg;
-	struct conn *c = k->conn;
-
-	(void)t;
-	if (!kill_is_done(k)) {
-		sp_list_each(it, &c->scribes)
-			kill_tell(&sp_container(it, struct scribe, link)->l, k);
-		kill_mark(&c->l, k);
-		live_signal_kill(&c->l);
-	}
-	kill_free(k);
-}
-
-struct kill *
-kill_make(struct conn *c, const struct sp_uuid *session_id, const char *reason, const char *by, uint64_t at_us)
-{
-	struct kill *k = c->n_kills < CONN_KILLS ? calloc(1, sizeof(*k)) : NULL;
-
-	if (k == NULL || sp_timer_new(c->l.m->loop, kill_on_timer, k, &k->timer) != SP_OK) {
-		free(k);
-		return NULL;
-	}
-	k->conn = c;
-	if (session_id != NULL)
-		k->session_id = *session_id;
-	(void)sp_strlcpy(k->reason, reason, sizeof(k->reason));
-	(void)sp_strlcpy(k->by, by, sizeof(k->by));
-	sp_list_add_tail(&c->kills, &k->link);
-	c->n_kills++;
-	k->at_us = at_us;
-	sp_timer_at(k->timer, at_us);
-	return k;
-}
-
-static void
-kill_begin(struct conn *c, const struct sp_uuid *session, const char *reason, const char *by)
-{
-	struct kill *k = kill_make(c, session, reason, by, sp_now_us() + (uint64_t)c->l.m->conf.kill_after_ms * SP_US_PER_MS);
-
-	if (k == NULL) {
-		live_signal_kill(&c->l);	/* no room to be polite */
-		return;
-	}
-	if (session == NULL)
-		kill_mark(&c->l, k);
-	sp_list_each(it, &c->scribes)
-		if (kill_concerns(k, sp_container(it, struct scribe, link)))
-			kill_mark(&sp_container(it, struct scribe, link)->l, k);
-	kill_tell(&c->l, k);
-}
-
-static enum sp_err
-on_kill(struct mon *m, struct sp_msg *msg)
-{
-	const Sallyport__Kill *b = (const Sallyport__Kill *)msg->body;
-	struct sp_uuid conn_id, session_id;
-	struct conn *c;
-	enum sp_err r;
-
-	if ((r = id_of(&b->conn_id, &conn_id)) != SP_OK)
-		return r;
-	if (b->session_id.len != 0 && (r = id_of(&b->session_id, &session_id)) != SP_OK)
-		return r;
-	if ((c = conn_find(m, &conn_id)) != NULL)
-		kill_begin(c, b->session_id.len != 0 ? &session_id : NULL, b->reason, b->by);
-	return SP_OK;
-}
-
-enum sp_err
-mon_kill_id(struct mon *m, const struct sp_uuid *id, const char *reason, const char *by)
-{
-	struct conn *c = conn_find(m, id);
-
-	if (c != NULL) {
-		kill_begin(c, NULL, reason, by);
-		return SP_OK;
-	}
-	sp_list_each(it, &m->conn_list) {
-		c = sp_container(it, struct conn, link);
-		if (label_find(c, id) != NULL) {
-			kill_begin(c, id, reason, by);
-			return SP_OK;
-		}
-	}
-	return SP_ENOENT;
-}
-
-void
-mon_conns_kill_all(struct mon *m, const char *reason, const char *by)
-{
-	sp_list_each(it, &m->conn_list)
-		kill_begin(sp_container(it, struct conn, link), NULL, reason, by);
 }
 
 /* ---- the rest of the interface */
@@ -934,7 +508,7 @@ static const struct {
 	{ SP_MSG_LABEL, SP_PROC_CONTROL, on_label },
 	{ SP_MSG_INNER, SP_PROC_CONTROL, on_inner },
 	{ SP_MSG_SHELL_SPAWN, SP_PROC_CONTROL, on_shell_spawn },
-	{ SP_MSG_KILL, SP_PROC_CONTROL, on_kill },
+	{ SP_MSG_KILL, SP_PROC_CONTROL, kill_on_msg },
 };
 
 enum sp_err

@@ -1,4 +1,4 @@
-/* src/monitor/conns.h - the objects behind conns.c, shared with the file that saves and restores them. Process: monitor. */
+/* src/monitor/conns.h - the objects behind conns*.c, and what those files call of each other. Process: monitor. */
 #ifndef SP_MONITOR_CONNS_H
 #define SP_MONITOR_CONNS_H
 
@@ -64,15 +64,43 @@ struct gone {
 	char		 reason[MON_REASON], by[MON_NAME];
 };
 
-/* conns.c, for conns_state.c: objects that are not new to the world. NULL, or an error: no memory, or the id is taken. */
+static inline struct conn *live_conn(struct live *l) { return sp_container(l, struct conn, l); }
+static inline struct scribe *live_scribe(struct live *l) { return sp_container(l, struct scribe, l); }
+
+/* ---- conns.c. make: an object that is not new to the world. NULL: no memory, or the id is taken, or too many. */
 struct conn	*conn_make(struct mon *m, const struct sp_uuid *id);
+struct conn	*conn_find(struct mon *m, const struct sp_uuid *id);
+void		 conn_free(struct conn *c);
 struct scribe	*scribe_make(struct mon *m, const struct sp_uuid *id, const struct sp_uuid *conn_id, struct conn *c);
+struct scribe	*scribe_find(struct mon *m, const struct sp_uuid *id);
+void		 scribe_free(struct scribe *s);
 struct label	*label_make(struct conn *c, const struct sp_uuid *session_id);
-struct kill	*kill_make(struct conn *c, const struct sp_uuid *session_id, const char *reason, const char *by, uint64_t at_us);
-struct gone	*gone_make(struct mon *m, const struct sp_uuid *conn_id, const struct sp_uuid *session_id, const char *reason,
-		    const char *by);
+struct label	*label_find(struct conn *c, const struct sp_uuid *id);
+void		 label_free(struct conn *c, struct label *b);
+ProtobufCBinaryData mon_id_bytes(struct sp_uuid *u);	/* borrows it */
+enum sp_err	 mon_id_of(const ProtobufCBinaryData *b, struct sp_uuid *ret) SP_MUST_USE;
+
+/* ---- conns_live.c */
 enum sp_err	 live_open(struct live *l, int *fd, enum sp_proc peer) SP_MUST_USE;	/* its monitor channel; fd is taken */
+/* Watch a process that its parent named; pidfd is taken on success. SP_EINVAL: it is not that of such a process. */
+enum sp_err	 live_watch(struct live *l, struct mon *m, uint32_t pid, int *pidfd) SP_MUST_USE;
 /* Watch a process by the pidfd that it already has; one that is over gets its time to be reaped. */
 enum sp_err	 live_resume(struct live *l) SP_MUST_USE;
+void		 live_status(struct live *l, int status);	/* as wait(2) gives it; the first one counts */
+void		 live_tell_peer(struct live *l, enum sp_proc kind, int *fd);	/* its new channel to kind; fd is taken */
+void		 live_signal_kill(struct live *l);
+void		 live_release(struct live *l);
+struct gone	*gone_make(struct mon *m, const struct sp_uuid *conn_id, const struct sp_uuid *session_id, const char *reason,
+		    const char *by);
+void		 gone_send(struct mon *m, struct gone *g);
+void		 gone_prune(struct mon *m);	/* forget what control has surely read, and what is too much */
+void		 gone_free(struct mon *m, struct gone *g);
+
+/* ---- conns_kill.c */
+struct kill	*kill_make(struct conn *c, const struct sp_uuid *session_id, const char *reason, const char *by, uint64_t at_us);
+/* session NULL: the whole connection. */
+void		 kill_begin(struct conn *c, const struct sp_uuid *session, const char *reason, const char *by);
+void		 kill_free(struct kill *k);
+enum sp_err	 kill_on_msg(struct mon *m, struct sp_msg *msg) SP_MUST_USE;
 
 #endif

@@ -62,7 +62,7 @@ struct mon {
 	int			 announced;		/* READY was told to the service manager */
 	struct mon_upgrade	 upgrade;
 	struct mon_proc		 proc[SP_PROC_N];
-	/* live connections and scribes: conns.c */
+	/* live connections and scribes: conns*.c */
 	struct sp_htab		 conns, scribes;
 	struct sp_list		 conn_list, orphans;	/* orphans: scribes whose connection is gone */
 	struct sp_list		 gone;			/* notices for control, kept until they are surely read */
@@ -106,7 +106,7 @@ void		 mon_announce(struct mon *m);	/* main.c: called when every child is ready 
 void		 mon_ended(struct mon *m);	/* main.c: called when a connection or scribe is no more */
 const char	*mon_status_text(int wait_status, char *dst, size_t size);
 
-/* conns.c */
+/* conns.c, conns_kill.c */
 enum sp_err	 mon_conns_init(struct mon *m) SP_MUST_USE;
 void		 mon_conns_release(struct mon *m);
 /* Messages of zygote, scribe parent and control about connections. SP_EFORMAT and the like: the sender lies. */
