@@ -78,6 +78,7 @@ class Lab:
             self.data.chmod(0o755)
         self.etc = self.data / "etc"
         self.etc.mkdir(parents=True, exist_ok=True)
+        self.etc.chmod(0o755)
         self.known_hosts = self.dir / "known_hosts"
         self._accounts()
 
@@ -116,7 +117,9 @@ class Lab:
     def _wrap(self, argv):
         if not ROOT:
             return list(argv)
-        mounts = " && ".join('mount --bind "%s/%s" /etc/%s' % (self.etc, n, n) for n in ("passwd", "shadow", "group"))
+        # A bind mount over a file is gone as soon as somebody replaces that file (useradd, a package's script); the overlay stays.
+        single = " && ".join('mount --bind "%s/%s" /etc/%s' % (self.etc, n, n) for n in ("passwd", "shadow", "group"))
+        mounts = '{ mount -t overlay sallyport-lab -o "lowerdir=%s:/etc" /etc 2>/dev/null || { %s; }; }' % (self.etc, single)
         return ["unshare", "--mount", "--propagation", "private", "sh", "-c",
                 'mkdir -p /run/sshd && chmod 755 /run/sshd && %s && exec "$@"' % mounts, "sh", *map(str, argv)]
 
