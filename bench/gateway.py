@@ -18,7 +18,8 @@ import tempfile
 import time
 
 REPO = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPO / "tests" / "lab"))
+sys.path[:0] = [str(REPO / "tests" / "lab"), str(REPO / "bench" / "parts")]
+import inforce  # noqa: E402
 import lab as L  # noqa: E402
 
 GCM = ["-o", "Ciphers=aes256-gcm@openssh.com"]
@@ -333,7 +334,7 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__)
     ap.add_argument("--build", required=True, help=argparse.SUPPRESS)
     ap.add_argument("--quick", action="store_true", help="a tenth of the volume, for a first look")
-    ap.add_argument("--only", default="bulk,sftp,delay,connect,memory,access,menu,oracle", help="comma list of parts")
+    ap.add_argument("--only", default="bulk,sftp,delay,connect,memory,access,menu,oracle,inforce,empty", help="comma list of parts")
     ap.add_argument("--repeat", type=int, default=0, help="times that each figure is taken (default 3)")
     ap.add_argument("--json", default="run/bench/gateway.json", help="where the JSON goes")
     a = ap.parse_args()
@@ -351,7 +352,9 @@ def main():
             lab.info = L.standard(lab)
             b = Bench(lab, a)
             for name, fn in (("bulk", b.bulk), ("sftp", b.sftp), ("delay", lambda: b.sftp(50)), ("connect", b.connect),
-                             ("memory", b.memory), ("access", b.access), ("menu", b.menu), ("oracle", b.oracle)):
+                             ("memory", b.memory), ("access", b.access), ("menu", b.menu), ("oracle", b.oracle),
+                             ("inforce", lambda: inforce.changes(b, 5 if q else inforce.ROUNDS)),
+                             ("empty", lambda: inforce.empty(b, 2 if q else 5))):
                 if name in parts:
                     fn()
             out = pathlib.Path(a.json)
