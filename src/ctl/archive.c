@@ -399,11 +399,28 @@ reader_all(struct reader *r)
 	}
 }
 
-enum sp_err
-archive_read(int fd, const struct sp_secret *passphrase, const struct archive_ops *ops, void *arg)
+/* key NULL: it comes from the passphrase and the head. */
+static enum sp_err
+reader_start(struct reader *r, const struct sp_secret *passphrase, const struct sp_secret *key)
+{
+	sp_auto_secret made = { 0 };
+	enum sp_err e = lseek(r->fd, 0, SEEK_SET) == -1 ? sp_err_errno(errno) : get(r->fd, r->head, HEAD_LEN);
+
+	if (e == SP_ENOENT || e == SP_ESHORT || (e == SP_OK && memcmp(r->head, MAGIC, 8) != 0))
+		return SP_EFORMAT;
+	if (e == SP_OK && key == NULL) {
+		e = head_key(r->head, passphrase, &made);
+		key = &made;
+	}
+	if (e == SP_OK && crypto_secretstream_xchacha20poly1305_init_pull(&r->st, r->head + 20 + SP_ARGON2_SALT, key->p) != 0)
+		return SP_EAUTH;
+	return e;
+}
+
+static enum sp_err
+reader_run(int fd, const struct sp_secret *passphrase, const struct sp_secret *key, const struct archive_ops *ops, void *arg)
 {
 	struct reader *r = calloc(1, sizeof(*r));
-	sp_auto_secret key = { 0 };
 	enum sp_err e;
 
 	if (r == NULL)
@@ -412,14 +429,24 @@ archive_read(int fd, const struct sp_secret *passphrase, const struct archive_op
 	r->ops = ops;
 	r->arg = arg;
 	sp_buf_init(&r->manifest, MANIFEST_MAX);
-	e = lseek(fd, 0, SEEK_SET) == -1 ? sp_err_errno(errno) : get(fd, r->head, HEAD_LEN);
-	if (e == SP_ENOENT || e == SP_ESHORT || (e == SP_OK && memcmp(r->head, MAGIC, 8) != 0))
-		e = SP_EFORMAT;
-	if (e == SP_OK && (e = head_key(r->head, passphrase, &key)) == SP_OK)
-		e = crypto_secretstream_xchacha20poly1305_init_pull(&r->st, r->head + 20 + SP_ARGON2_SALT, key.p) == 0 ?
-		    reader_all(r) : SP_EAUTH;
+	if ((e = reader_start(r, passphrase, key)) == SP_OK)
+		e = reader_all(r);
 	sp_buf_release(&r->manifest);
 	sodium_memzero(r, sizeof(*r));
 	free(r);
 	return e;
+}
+
+enum sp_err
+archive_read(int fd, const struct sp_secret *passphrase, const struct archive_ops *ops, void *arg)
+{
+	return reader_run(fd, passphrase, NULL, ops, arg);
+}
+
+enum sp_err
+archive_read_key(int fd, const struct sp_secret *key, const struct archive_ops *ops, void *arg)
+{
+	if (key->len != crypto_secretstream_xchacha20poly1305_KEYBYTES)
+		return SP_EINVAL;
+	return reader_run(fd, NULL, key, ops, arg);
 }

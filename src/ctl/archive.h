@@ -45,5 +45,7 @@ struct archive_ops {
 /* From the start of fd to its end. ops members may be NULL. SP_EFORMAT: no archive; SP_EAUTH: another passphrase, or
  * changed; SP_ESHORT: cut off; SP_ECORRUPT: it is ours and contradicts itself. */
 enum sp_err	archive_read(int fd, const struct sp_secret *passphrase, const struct archive_ops *ops, void *arg) SP_MUST_USE;
+/* The same with the 32 bytes that passphrase and head come to: a fuzzer cannot wait half a second for each archive. */
+enum sp_err	archive_read_key(int fd, const struct sp_secret *key, const struct archive_ops *ops, void *arg) SP_MUST_USE;
 
 #endif
