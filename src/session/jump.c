@@ -257,6 +257,8 @@ channel_on_refused(void *arg, uint32_t code, const char *text)
 		hop_fail(h, "refused to open the way on (does its sshd allow forwarding?)", why);
 		return;
 	}
+	if (why[0] == '\0')
+		(void)sp_strlcpy(why, "it does not say why", sizeof(why));
 	if (hop_number(h) < j->n)
 		(void)sp_snprintf(line, sizeof(line), "J%s cannot be reached through %.80s: %s", hop_name(h + 1, next), h->row->asset, why);
 	else
