@@ -100,7 +100,7 @@ width_table_is_sorted_and_without_overlap(void **state)
 #define RANGE(first, last, columns) \
 	assert_true((first) > end && (first) <= (last) && ((columns) == 0 || (columns) == 2)); \
 	end = (last);
-#include "ctl/width.def"
+#include "base/width.def"
 #undef RANGE
 }
 
