@@ -63,7 +63,8 @@ slot_kind_name(enum sp_slot_kind k)
 	return k >= SP_SLOT_PASSPHRASE && k <= SP_SLOT_SHAMIR ? slot_kinds[k] : "unknown";
 }
 
-enum sp_slot_kind
+/* 0 when it is none. */
+static enum sp_slot_kind
 slot_kind_parse(const char *name)
 {
 	for (unsigned i = SP_SLOT_PASSPHRASE; i < SP_NELEMS(slot_kinds); i++)

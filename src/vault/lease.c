@@ -21,7 +21,7 @@ lease_table_init(struct lease_table *t)
 	return sp_htab_init(&t->by_id);
 }
 
-void
+static void
 lease_free(struct lease *l)
 {
 	if (l == NULL)
@@ -199,17 +199,6 @@ lease_settle(struct lease_table *t, struct lease *l)
 		return;
 	lease_unlink(t, l);
 	lease_free(l);
-}
-
-enum sp_err
-lease_take(struct lease_table *t, struct sp_view id, const struct sp_uuid *conn, enum lease_op op, uint64_t now_us,
-    struct lease **ret)
-{
-	enum sp_err r = lease_find(t, id, conn, op, now_us, ret);
-
-	if (r == SP_OK)
-		lease_unlink(t, *ret);
-	return r;
 }
 
 unsigned

@@ -52,10 +52,6 @@ enum sp_err	lease_put(struct lease_table *t, const Sallyport__LeasePut *m, struc
 enum sp_err	lease_spend(struct lease_table *t, struct sp_view id, const struct sp_uuid *conn, enum lease_op op,
 		    uint64_t now_us, struct lease **ret) SP_MUST_USE;
 void		lease_settle(struct lease_table *t, struct lease *l);	/* forget it if no use is left */
-/* Take it out of the table with every use that is left; the caller frees it. Errors as for spend. */
-enum sp_err	lease_take(struct lease_table *t, struct sp_view id, const struct sp_uuid *conn, enum lease_op op,
-		    uint64_t now_us, struct lease **ret) SP_MUST_USE;
-void		lease_free(struct lease *l);	/* not in a table; NULL is fine */
 /* All of a connection, or with session != NULL those of that session on it. Returns how many. */
 unsigned	lease_drop(struct lease_table *t, const struct sp_uuid *conn, const struct sp_uuid *session);
 unsigned	lease_sweep(struct lease_table *t, uint64_t now_us);	/* forget expired ones */

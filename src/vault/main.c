@@ -27,7 +27,6 @@ static const struct {
 	{ SP_MSG_SIGN_ASK,		spend_on_sign },
 	{ SP_MSG_CERT_ASK,		spend_on_cert },
 	{ SP_MSG_PASSWORD_ASK,		spend_on_password },
-	{ SP_MSG_AGENT_OPEN,		agent_on_open },
 };
 
 /* ---- sessions */
@@ -37,7 +36,6 @@ session_free(struct session *s)
 {
 	sp_htab_remove(&s->v->sessions, &s->node);
 	lease_drop(&s->v->leases, &s->conn, NULL);
-	agent_drop(s->v, &s->conn, NULL);
 	sp_chan_free(s->chan);
 	free(s);
 }
@@ -143,7 +141,6 @@ on_lease_drop(struct vault *v, struct sp_msg *m)
 		only = &session;
 	}
 	lease_drop(&v->leases, &conn, only);
-	agent_drop(v, &conn, only);
 }
 
 static const struct {
@@ -235,7 +232,6 @@ on_sweep(struct sp_timer *t, void *arg)
 	uint64_t now = sp_now_us();
 
 	lease_sweep(&v->leases, now);
-	agent_sweep(v, now);
 	pwcheck_sweep(v, now);
 	totp_sweep(v, now);
 	shares_sweep(&v->shares, now);

@@ -69,15 +69,6 @@ spend_secret(const struct vault *v, const struct lease *l, enum secret_kind kind
 
 /* ---- signatures */
 
-enum sp_err
-spend_public(const struct vault *v, const struct lease *l, struct sp_buf *ret)
-{
-	sp_auto_secret key = { 0 };
-	enum sp_err r = spend_secret(v, l, SECRET_SSH_KEY, &key);
-
-	return r == SP_OK ? sp_privkey_public(&key, ret) : r;
-}
-
 /* Flags of the agent protocol name the hash of an RSA signature; they must say the same as the request. */
 static int
 sign_flags_fit(const struct sp_userauth *u, uint32_t flags)
@@ -122,8 +113,10 @@ sign_check(const struct lease *l, struct sp_view blob, uint32_t flags, struct sp
 	return SP_OK;
 }
 
-enum sp_err
-spend_sign_blob(const struct vault *v, const struct lease *l, struct sp_view blob, uint32_t flags, struct sp_view bind,
+/* Sign a user-auth request with the secret of a lease, after all checks. Appends a signature blob. bind: the host key's
+ * signature over the session. SP_EDENIED with *why (static): it is not what the lease is for. */
+static enum sp_err
+sign_blob(const struct vault *v, const struct lease *l, struct sp_view blob, uint32_t flags, struct sp_view bind,
     const char **why, struct sp_buf *ret)
 {
 	sp_auto(sp_buf_release) struct sp_buf pub = { .max = SP_SSHKEY_BLOB_MAX };
@@ -159,7 +152,7 @@ spend_on_sign(struct session *s, struct sp_msg *m)
 	if (r == SP_EPEER)
 		return;
 	if (r == SP_OK) {
-		r = spend_sign_blob(s->v, l, vault_view(&b->blob), b->flags, vault_view(&b->bind_signature), &why, &sig);
+		r = sign_blob(s->v, l, vault_view(&b->blob), b->flags, vault_view(&b->bind_signature), &why, &sig);
 		lease_settle(&s->v->leases, l);
 	}
 	spend_log(s, "signature", r, why);

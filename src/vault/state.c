@@ -19,7 +19,6 @@ vault_state_init(struct vault *v)
 
 	randombytes_buf(v->boot, sizeof(v->boot));
 	sp_buf_init(&v->text, SP_SLOTS_TEXT_MAX);
-	sp_list_init(&v->agents);
 	if ((r = sp_htab_init(&v->sessions)) != SP_OK || (r = sp_htab_init(&v->checks)) != SP_OK ||
 	    (r = sp_htab_init(&v->codes)) != SP_OK ||
 	    (r = lease_table_init(&v->leases)) != SP_OK)
@@ -101,7 +100,6 @@ vault_wipe(struct vault *v)
 	v->unsealed = 0;
 	v->seal_gen++;
 	lease_clear(&v->leases);
-	agent_drop(v, NULL, NULL);
 	shares_clear(&v->shares);
 }
 

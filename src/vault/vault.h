@@ -54,8 +54,6 @@ struct vault {
 
 	struct sp_pool		*hash_pool, *slow_pool;
 	struct lease_table	 leases;
-	struct sp_list		 agents;	/* struct agent */
-	unsigned		 agents_n;
 	struct sp_htab		 checks;	/* struct pwcheck by id */
 	struct sp_htab		 codes;		/* struct codecheck by id */
 	struct sp_timer		*sweep;
@@ -113,7 +111,6 @@ void		ceremony_on_open(struct vault *v, struct sp_msg *m);
 void		ceremony_on_rotate(struct vault *v, struct sp_msg *m);
 void		ceremony_on_slots(struct vault *v, struct sp_msg *m);
 const char	*slot_kind_name(enum sp_slot_kind k);
-enum sp_slot_kind slot_kind_parse(const char *name);			/* 0 when it is none */
 
 /* secrets.c */
 void		secrets_on_put(struct vault *v, struct sp_msg *m);
@@ -140,19 +137,8 @@ enum sp_err	secret_ref_parse(const ProtobufCBinaryData *id, uint32_t version, st
 void		spend_on_sign(struct session *s, struct sp_msg *m);
 void		spend_on_cert(struct session *s, struct sp_msg *m);
 void		spend_on_password(struct session *s, struct sp_msg *m);
-/* Sign a user-auth request with the secret of a lease, after all checks. Appends a signature blob.
- * SP_EDENIED with *why (static): it is not what the lease is for. */
-enum sp_err	spend_sign_blob(const struct vault *v, const struct lease *l, struct sp_view blob, uint32_t flags,
-		    struct sp_view bind, const char **why, struct sp_buf *ret) SP_MUST_USE;	/* bind: host key's signature over the session */
-/* Append the public key blob of the lease's SSH key. */
-enum sp_err	spend_public(const struct vault *v, const struct lease *l, struct sp_buf *ret) SP_MUST_USE;
 /* Control's LEASE_PUT may wait in its channel while the session's question is here already: read it first. */
 void		spend_catch_up(struct vault *v);
-
-/* agent.c */
-void		agent_on_open(struct session *s, struct sp_msg *m);
-void		agent_drop(struct vault *v, const struct sp_uuid *conn, const struct sp_uuid *session);	/* NULL: all */
-void		agent_sweep(struct vault *v, uint64_t now_us);
 
 /* pwcheck.c */
 void		pwcheck_on_put(struct vault *v, struct sp_msg *m);
