@@ -161,10 +161,7 @@ copy_logical(struct sp_store *src, struct sp_store *dst, int parts)
 		if ((r = dst->drv->exec(dst, part, "PRAGMA foreign_keys=OFF; PRAGMA synchronous=FULL;")) != SP_OK ||
 		    (r = sp_store_begin(dst, part)) != SP_OK)
 			break;
-		if ((r = copy_tables(src, dst, part)) == SP_OK)
-			r = sp_store_commit(dst);
-		else
-			sp_store_rollback(dst);
+		r = sp_store_end(dst, copy_tables(src, dst, part));
 	}
 	sp_store_rollback(src);
 	return r;

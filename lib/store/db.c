@@ -400,3 +400,12 @@ sp_store_rollback(struct sp_store *s)
 	s->batch = 0;
 	tx_rollback(s, s->batch_part);
 }
+
+enum sp_err
+sp_store_end(struct sp_store *s, enum sp_err r)
+{
+	if (r == SP_OK)
+		return sp_store_commit(s);
+	sp_store_rollback(s);
+	return r;
+}

@@ -298,6 +298,8 @@ enum sp_store_part { SP_STORE_MAIN, SP_STORE_EVIDENCE };
 enum sp_err	 sp_store_begin(struct sp_store *s, enum sp_store_part part) SP_MUST_USE;
 enum sp_err	 sp_store_commit(struct sp_store *s) SP_MUST_USE;	/* a failure has rolled back */
 void		 sp_store_rollback(struct sp_store *s);			/* without a transaction: nothing */
+/* What came of the work since begin: SP_OK is committed, anything else rolled back. Returns it, or why the commit failed. */
+enum sp_err	 sp_store_end(struct sp_store *s, enum sp_err r) SP_MUST_USE;
 
 enum sp_err	 sp_store_setting_get(struct sp_store *s, const char *key, char *dst, size_t size) SP_MUST_USE;	/* ENOENT */
 enum sp_err	 sp_store_setting_set(struct sp_store *s, const char *key, const char *value) SP_MUST_USE;

@@ -191,11 +191,7 @@ write_work(struct ctl_job *j, struct sp_store *s)
 	struct alarms *a = sp_container(j, struct alarms, write);
 	enum sp_err r = sp_store_begin(s, SP_STORE_MAIN);
 
-	if (r == SP_OK && (r = write_rows(a, s)) == SP_OK)
-		r = sp_store_commit(s);
-	else if (r != SP_OK)
-		sp_store_rollback(s);
-	j->err = r;
+	j->err = r == SP_OK ? sp_store_end(s, write_rows(a, s)) : r;
 }
 
 static void
@@ -317,11 +313,7 @@ mark_work(struct ctl_job *j, struct sp_store *s)
 			r = sp_store_outbox_done(s, a->sent[i].row);
 	if (r == SP_OK && !a->purged)
 		r = sp_store_outbox_purge(s, sp_wall_us() - ALARM_KEEP_US);
-	if (r == SP_OK)
-		r = sp_store_commit(s);
-	else
-		sp_store_rollback(s);
-	j->err = r;
+	j->err = sp_store_end(s, r);
 }
 
 static void

@@ -263,10 +263,7 @@ replay_work(struct ctl_job *j, struct sp_store *s)
 		json_array_foreach(b->entries, i, o)
 			if ((r = replay_one(s, o)) != SP_OK)
 				break;
-		if (r == SP_OK)
-			r = sp_store_commit(s);
-		else
-			sp_store_rollback(s);
+		r = sp_store_end(s, r);
 	}
 	j->err = r;
 }

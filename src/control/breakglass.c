@@ -84,10 +84,7 @@ breakglass_open(struct ctl *c, struct sp_store *s, const struct sp_uuid *conn, c
 		else if (b.opened_us == 0)
 			r = open_now(c, s, conn, source, u, &b);
 	}
-	if (r == SP_OK)
-		return sp_store_commit(s);
-	sp_store_rollback(s);
-	return r;
+	return sp_store_end(s, r);
 }
 
 enum sp_err

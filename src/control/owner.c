@@ -153,12 +153,8 @@ proving_work(struct ctl_job *j, struct sp_store *s)
 	if ((r = sp_store_begin(s, SP_STORE_MAIN)) == SP_OK) {
 		if ((r = proving_judge(p, s, &a, &cl)) == SP_OK && (r = proving_enable(p, s, &a, &cl)) == SP_OK)
 			r = proving_log(p, j->ctl, &a);
-		if (r != SP_OK) {
-			sp_store_rollback(s);
-		} else {
-			p->logged = 1;
-			r = sp_store_commit(s);
-		}
+		p->logged = r == SP_OK;
+		r = sp_store_end(s, r);
 	}
 	if (r == SP_OK)
 		sp_snprintf(p->text, sizeof(p->text), "%s is proven to be yours, and enabled; who may use it, an administrator grants. "
@@ -281,10 +277,7 @@ ending_work(struct ctl_job *j, struct sp_store *s)
 	for (size_t i = 0; i < e->n; i++) {
 		if (sp_store_begin(s, SP_STORE_MAIN) != SP_OK)
 			return;		/* next time */
-		if ((r = ending_one(s, j->ctl, &e->id[i], e->now_us)) == SP_OK)
-			r = sp_store_commit(s);
-		else
-			sp_store_rollback(s);
+		r = sp_store_end(s, ending_one(s, j->ctl, &e->id[i], e->now_us));
 		if (r != SP_OK && r != SP_ENOENT)
 			sp_warn("a claim that is over cannot be removed: %s", sp_err_text(r));
 	}

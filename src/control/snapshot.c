@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "control/breakglass.h"
 #include "control/rowkey.h"
@@ -74,20 +75,6 @@ path_of(const struct snapshot *s, char dst[PATH_SIZE], const char *name)
 }
 
 static enum sp_err
-write_all(int fd, const void *p, size_t n)
-{
-	for (const char *at = p; n > 0; ) {
-		ssize_t k = write(fd, at, n);
-
-		if (k <= 0)
-			return k == -1 ? sp_err_errno(errno) : SP_EIO;
-		at += k;
-		n -= (size_t)k;
-	}
-	return SP_OK;
-}
-
-static enum sp_err
 sync_dir(const char *path)
 {
 	sp_auto(sp_closep) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -107,7 +94,7 @@ file_put(const struct snapshot *s, const char *name, const char *text)
 		return r;
 	if ((fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600)) == -1)
 		return sp_err_errno(errno);
-	if ((r = write_all(fd, text, strlen(text))) != SP_OK)
+	if ((r = sp_write_all(fd, text, strlen(text))) != SP_OK)
 		return r;
 	if (fsync(fd) == -1 || rename(tmp, path) == -1)
 		return sp_err_errno(errno);
@@ -154,7 +141,7 @@ hash_file(const char *from, const char *to, uint8_t ret[SP_SHA256_LEN])
 	while (r == SP_OK && (n = read(in, buf, 1 << 16)) > 0) {
 		crypto_hash_sha256_update(&h, (const uint8_t *)buf, (unsigned long long)n);
 		if (out != -1)
-			r = write_all(out, buf, (size_t)n);
+			r = sp_write_all(out, buf, (size_t)n);
 	}
 	crypto_hash_sha256_final(&h, ret);
 	return r != SP_OK ? r : n == -1 ? sp_err_errno(errno) : SP_OK;
@@ -515,12 +502,7 @@ carry_part(struct carry *k, enum sp_store_part part, enum sp_err (*body)(struct 
 {
 	enum sp_err r = sp_store_begin(k->to, part);
 
-	if (r != SP_OK)
-		return r;
-	if ((r = body(k)) == SP_OK)
-		return sp_store_commit(k->to);
-	sp_store_rollback(k->to);
-	return r;
+	return r == SP_OK ? sp_store_end(k->to, body(k)) : r;
 }
 
 static void

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/str.h"
 #include "common/config.h"
 #include "ctl/archive.h"
@@ -421,17 +422,12 @@ static enum sp_err
 on_data(void *arg, const void *p, size_t n)
 {
 	struct restore *r = arg;
+	enum sp_err e;
 
 	if (r->in_info && !r->write)
 		return sp_buf_append(&r->text, p, n);
-	for (const char *at = p; r->fd != -1 && n > 0; ) {
-		ssize_t k = write(r->fd, at, n);
-
-		if (k <= 0)
-			return ctl_fail(r->c, SP_EIO, "%s: %s", r->to, strerror(errno));
-		at += k;
-		n -= (size_t)k;
-	}
+	if (r->fd != -1 && (e = sp_write_all(r->fd, p, n)) != SP_OK)
+		return ctl_fail(r->c, SP_EIO, "%s: %s", r->to, sp_err_text(e));
 	return SP_OK;
 }
 

@@ -180,15 +180,6 @@ cell_value(enum sp_bulk_type type, const char *cell, const char **ret_why)
 			return json_integer(n);
 		*ret_why = "is not a number";
 		return NULL;
-	case SP_BULK_BOOL:
-		if (*cell == '\0')
-			return NULL;
-		if (strcmp(cell, "yes") == 0 || strcmp(cell, "true") == 0 || strcmp(cell, "1") == 0)
-			return json_true();
-		if (strcmp(cell, "no") == 0 || strcmp(cell, "false") == 0 || strcmp(cell, "0") == 0)
-			return json_false();
-		*ret_why = "is not yes or no";
-		return NULL;
 	}
 	return NULL;
 }
@@ -386,4 +377,15 @@ ctl_bulk_end(struct ctl_bulk *b, const char *method)
 	if ((r = bulk_show(b, body, refused)) != SP_OK || refused == 0)
 		return r;
 	return ctl_fail(b->c, SP_EFORMAT, "%zu refused, nothing was done", refused);
+}
+
+enum sp_err
+ctl_bulk_run(struct ctl *c, const char *kind, const char *method)
+{
+	sp_auto(ctl_bulk_release) struct ctl_bulk b = { 0 };
+
+	CTL_TRY(ctl_bulk_begin(&b, c, kind, c->params));
+	b.secrets = ctl_local_flag(c, "secrets");
+	CTL_TRY(ctl_bulk_file(&b, ctl_local_str(c, "FILE"), ctl_local_str(c, "format")));
+	return ctl_bulk_end(&b, method);
 }

@@ -25,7 +25,8 @@ enum sp_err	 ctl_bulk_file(struct ctl_bulk *b, const char *path, const char *for
 /* method: import.commit or sweep.commit. Shows the summary, refusals and the report; SP_EFORMAT when rows were refused. */
 enum sp_err	 ctl_bulk_end(struct ctl_bulk *b, const char *method) SP_MUST_USE;
 void		 ctl_bulk_release(struct ctl_bulk *b);
-/* Options that import and sweep have in common are put into params. */
+/* The file of the command line (FILE, --format, --secrets), from begin to end. */
+enum sp_err	 ctl_bulk_run(struct ctl *c, const char *kind, const char *method) SP_MUST_USE;
 enum sp_err	 ctl_bulk_read(struct ctl *c, const char *path, size_t max, struct sp_buf *ret) SP_MUST_USE;	/* "-": standard input */
 
 #endif

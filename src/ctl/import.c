@@ -29,16 +29,11 @@ static const struct ctl_opt import_account_opts[] = {
 static enum sp_err
 import_run(struct ctl *c)
 {
-	sp_auto(ctl_bulk_release) struct ctl_bulk b = { 0 };
-
 	if (json_object_get(c->params, "prune") != NULL && json_object_get(c->params, "source") == NULL)
 		return ctl_fail(c, SP_EUSAGE, "--prune: say whose: --source NAME");
 	if (json_object_get(c->params, "delete") != NULL && json_object_get(c->params, "prune") == NULL)
 		return ctl_fail(c, SP_EUSAGE, "--delete goes with --prune");
-	CTL_TRY(ctl_bulk_begin(&b, c, c->cmd->verb, c->params));
-	b.secrets = ctl_local_flag(c, "secrets");
-	CTL_TRY(ctl_bulk_file(&b, ctl_local_str(c, "FILE"), ctl_local_str(c, "format")));
-	return ctl_bulk_end(&b, "import.commit");
+	return ctl_bulk_run(c, c->cmd->verb, "import.commit");
 }
 
 #define IMPORT_MORE "All rows or none: every refused row is listed with its line and reason, and then nothing is done. " \

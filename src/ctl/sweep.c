@@ -67,11 +67,7 @@ sweep_run_ldap(struct ctl *c)
 static enum sp_err
 sweep_run_csv(struct ctl *c)
 {
-	sp_auto(ctl_bulk_release) struct ctl_bulk b = { 0 };
-
-	CTL_TRY(ctl_bulk_begin(&b, c, "people", c->params));
-	CTL_TRY(ctl_bulk_file(&b, ctl_local_str(c, "FILE"), ctl_local_str(c, "format")));
-	return ctl_bulk_end(&b, "sweep.commit");
+	return ctl_bulk_run(c, "people", "sweep.commit");
 }
 
 #define SWEEP_MORE "Users of the source who are missing from the list, or marked as left, are disabled: their sessions end. Who is in " \

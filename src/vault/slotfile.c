@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/file.h"
+
 static enum sp_err
 slotfile_read_all(int fd, struct sp_buf *ret)
 {
@@ -38,30 +40,19 @@ slotfile_read(int dirfd, struct sp_buf *ret)
 }
 
 static enum sp_err
-slotfile_write_all(int fd, struct sp_view text)
-{
-	while (text.len > 0) {
-		ssize_t n = write(fd, text.p, text.len);
-
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1)
-			return sp_err_errno(errno);
-		text.p += n;
-		text.len -= (size_t)n;
-	}
-	return fsync(fd) == 0 ? SP_OK : sp_err_errno(errno);
-}
-
-static enum sp_err
 slotfile_write_temp(int dirfd, struct sp_view text)
 {
 	sp_auto(sp_closep) int fd = -1;
+	enum sp_err r;
 
 	if (unlinkat(dirfd, SLOTFILE_TEMP, 0) == -1 && errno != ENOENT)
 		return sp_err_errno(errno);
 	fd = openat(dirfd, SLOTFILE_TEMP, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	return fd == -1 ? sp_err_errno(errno) : slotfile_write_all(fd, text);
+	if (fd == -1)
+		return sp_err_errno(errno);
+	if ((r = sp_write_all(fd, text.p, text.len)) != SP_OK)
+		return r;
+	return fsync(fd) == 0 ? SP_OK : sp_err_errno(errno);
 }
 
 enum sp_err

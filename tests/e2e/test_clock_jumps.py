@@ -5,7 +5,6 @@ import os
 import pathlib
 import shutil
 import signal
-import sqlite3
 import struct
 import subprocess
 import time
@@ -94,23 +93,13 @@ def clock_row(lab):
     return row
 
 
-def sql(lab, text, *args):
-    (path,) = lab.data.rglob("sallyport.db")
-    db = sqlite3.connect(path, timeout=10)
-    try:
-        with db:
-            return db.execute(text, args).fetchall()
-    finally:
-        db.close()
-
-
 def confirm(lab, app, code):
     return lab.ctl_run("user", "totp", "confirm", app.login, "--code-stdin", stdin=code + "\n")
 
 
 def control_dies(lab):
     """It comes back to a clock that is wrong already, and has nothing but its mark."""
-    L.wait_for("a mark", lambda: sql(lab, "SELECT value FROM settings WHERE key = 'clock.high'"))
+    L.wait_for("a mark", lambda: lab.sql("SELECT value FROM settings WHERE key = 'clock.high'"))
     old = T.child_pid(lab, "control")
     os.kill(old, signal.SIGKILL)
     L.wait_for("another control", lambda: T.child_pid(lab, "control") not in (None, old) and lab.ctl_ok("status"), 30)
@@ -144,7 +133,7 @@ def test_back_by_a_day_revives_nothing_and_stops_nothing(lab, me):
     heard(lab, "clock.agrees")
     assert clock_row(lab)["ok"] and not gets_in(lab, dan)
     assert valid.end() == 0
-    L.wait_for("the alarm", lambda: sql(lab, "SELECT 1 FROM outbox WHERE kind = 'alarm.clock-behind'"))
+    L.wait_for("the alarm", lambda: lab.sql("SELECT 1 FROM outbox WHERE kind = 'alarm.clock-behind'"))
 
 
 def test_forth_by_an_hour_ends_what_has_ended_and_back_again_does_not_revive_it(lab, me):
@@ -192,7 +181,7 @@ def test_forth_by_ten_days_is_raised_and_neither_ends_nor_opens_a_grant(lab, me)
 
 def test_a_mark_that_was_changed_in_the_database_is_raised_and_made_anew(lab, me):
     lab.stop("sallyport")
-    sql(lab, "UPDATE settings SET value = ? WHERE key = 'clock.high'", "9999999999999999 1 0 0 0 -")
+    lab.sql("UPDATE settings SET value = ? WHERE key = 'clock.high'", "9999999999999999 1 0 0 0 -")
     lab.start()
     L.wait_for("the entry", lambda: lab.ctl("audit", "list", "--kind", "row.tampered"))
     L.wait_for("the mark is whole again", lambda: lab.ctl_run("doctor", "--rows").returncode == 0, 30)

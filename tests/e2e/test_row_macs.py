@@ -2,33 +2,22 @@
 import base64
 import contextlib
 import json
-import sqlite3
 import subprocess
 
 import lab as L
 
 
-def sql(lab, text, *args):
-    (path,) = lab.data.rglob("sallyport.db")
-    db = sqlite3.connect(path, timeout=10)
-    try:
-        with db:
-            return db.execute(text, args).fetchall()
-    finally:
-        db.close()
-
-
 @contextlib.contextmanager
 def changed(lab, table, what, where, *args):
     """UPDATE, then put the row back as it was: it is believed again, because nothing else was touched."""
-    before = sql(lab, "SELECT * FROM %s WHERE %s" % (table, where), *args)
-    columns = [c[1] for c in sql(lab, "PRAGMA table_info(%s)" % table)]
+    before = lab.sql("SELECT * FROM %s WHERE %s" % (table, where), *args)
+    columns = [c[1] for c in lab.sql("PRAGMA table_info(%s)" % table)]
     assert len(before) == 1
-    sql(lab, "UPDATE %s SET %s WHERE %s" % (table, what, where), *args)
+    lab.sql("UPDATE %s SET %s WHERE %s" % (table, what, where), *args)
     try:
         yield
     finally:
-        sql(lab, "UPDATE %s SET %s WHERE id = ?" % (table, ", ".join("%s = ?" % c for c in columns)),
+        lab.sql("UPDATE %s SET %s WHERE id = ?" % (table, ", ".join("%s = ?" % c for c in columns)),
             *before[0], before[0][columns.index("id")])
 
 
@@ -42,7 +31,7 @@ def raised(lab, table):
 
 
 def alarms(lab):
-    return sql(lab, "SELECT count(*) FROM outbox WHERE kind = 'alarm.row-tampered'")[0][0]
+    return lab.sql("SELECT count(*) FROM outbox WHERE kind = 'alarm.row-tampered'")[0][0]
 
 
 def refused(me, text=None, **kw):
@@ -74,16 +63,16 @@ def test_a_changed_role_gives_no_power(lab, me):
 def test_a_replaced_key_does_not_log_in(lab, me):
     mine = lab.key("mallory.key")
     raw = base64.b64decode(subprocess.run(["ssh-keygen", "-y", "-f", mine], capture_output=True, text=True, check=True).stdout.split()[1])
-    user = sql(lab, "SELECT id FROM users WHERE login = 'alice'")[0][0]
-    key = sql(lab, "SELECT id FROM user_keys WHERE user_id = ?", user)[0][0]
-    old = sql(lab, "SELECT blob FROM user_keys WHERE id = ?", key)[0][0]
-    sql(lab, "UPDATE user_keys SET blob = ? WHERE id = ?", raw, key)
+    user = lab.sql("SELECT id FROM users WHERE login = 'alice'")[0][0]
+    key = lab.sql("SELECT id FROM user_keys WHERE user_id = ?", user)[0][0]
+    old = lab.sql("SELECT blob FROM user_keys WHERE id = ?", key)[0][0]
+    lab.sql("UPDATE user_keys SET blob = ? WHERE id = ?", raw, key)
     try:
         r = lab.ssh(me.to0, "echo in", key=mine)
         assert r.returncode == 255 and "Permission denied" in r.stderr, r
         raised(lab, "user_keys")
     finally:
-        sql(lab, "UPDATE user_keys SET blob = ? WHERE id = ?", old, key)
+        lab.sql("UPDATE user_keys SET blob = ? WHERE id = ?", old, key)
     mended(lab, me)
 
 
@@ -96,20 +85,20 @@ def test_a_wider_grant_is_refused(lab, me):
 
 def test_another_login_of_an_account_is_refused(lab, me):
     name = me.t0.split("@")[0]
-    row = sql(lab, "SELECT a.id, a.principals FROM accounts a JOIN assets t ON t.id = a.asset_id WHERE t.name = 'web1' AND a.name = ?", name)[0]
-    sql(lab, "UPDATE accounts SET principals = 'root' WHERE id = ?", row[0])
+    row = lab.sql("SELECT a.id, a.principals FROM accounts a JOIN assets t ON t.id = a.asset_id WHERE t.name = 'web1' AND a.name = ?", name)[0]
+    lab.sql("UPDATE accounts SET principals = 'root' WHERE id = ?", row[0])
     try:
         refused(me, "behind Sallyport's back")
         raised(lab, "accounts")
     finally:
-        sql(lab, "UPDATE accounts SET principals = ? WHERE id = ?", row[1], row[0])
+        lab.sql("UPDATE accounts SET principals = ? WHERE id = ?", row[1], row[0])
     mended(lab, me)
 
 
 def test_another_address_and_a_foreign_pin_are_refused(lab, me):
     with changed(lab, "assets", "address = '127.0.0.2'", "name = 'web1'"):
         refused(me, "behind Sallyport's back")
-    pin = sql(lab, "SELECT h.id FROM host_keys h JOIN assets t ON t.id = h.asset_id WHERE t.name = 'web1'")
+    pin = lab.sql("SELECT h.id FROM host_keys h JOIN assets t ON t.id = h.asset_id WHERE t.name = 'web1'")
     if pin:
         with changed(lab, "host_keys", "pinned_by = 'me'", "id = ?", pin[0][0]):
             refused(me, "behind Sallyport's back")
@@ -122,12 +111,12 @@ def test_a_membership_that_was_put_in_gives_nothing(lab, me):
     lab.ctl("user", "create", "bob", "--key", str(bob_key) + ".pub")
     lab.ctl("grant", "create", "--name", "ops-web1", "--group", "ops", "--asset", "web1", "--account", "*")
     to = me.to0.replace("alice@", "bob@", 1)
-    bob, ops = (sql(lab, "SELECT id FROM %s WHERE %s" % q)[0][0] for q in (("users", "login = 'bob'"), ("user_groups", "name = 'ops'")))
-    sql(lab, "INSERT INTO user_closure (leaf_id, node_id) VALUES (?, ?)", bob, ops)
+    bob, ops = (lab.sql("SELECT id FROM %s WHERE %s" % q)[0][0] for q in (("users", "login = 'bob'"), ("user_groups", "name = 'ops'")))
+    lab.sql("INSERT INTO user_closure (leaf_id, node_id) VALUES (?, ?)", bob, ops)
     r = lab.ssh(to, "echo in", key=bob_key)
     assert r.returncode == 255 and r.stdout == "", r
     raised(lab, "user_closure")
-    sql(lab, "INSERT INTO user_edges (child_id, parent_id, child_kind, created_us) VALUES (?, ?, 1, 1)", bob, ops)
+    lab.sql("INSERT INTO user_edges (child_id, parent_id, child_kind, created_us) VALUES (?, ?, 1, 1)", bob, ops)
     r = lab.ssh(to, "echo in", key=bob_key)
     assert r.returncode == 255 and r.stdout == "", r
     raised(lab, "user_edges")
@@ -140,7 +129,7 @@ def test_a_membership_that_was_put_in_gives_nothing(lab, me):
 
 
 def test_a_row_is_believed_after_an_administrator_accepted_it_and_that_is_on_record(lab, me):
-    sql(lab, "UPDATE users SET full_name = 'Alice B.' WHERE login = 'alice'")
+    lab.sql("UPDATE users SET full_name = 'Alice B.' WHERE login = 'alice'")
     refused(me, "Permission denied")
     (row,) = json.loads(lab.ctl_run("--json", "doctor", "--rows").stdout)
     assert row["table"] == "users"

@@ -12,6 +12,7 @@ import pwd
 import shutil
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import tempfile
@@ -218,6 +219,12 @@ class Lab:
         if r.returncode != 0:
             raise RuntimeError("sallyport %s: exit %d: %s" % (" ".join(map(str, args)), r.returncode, (r.stderr or r.stdout).strip()))
         return json.loads(r.stdout) if r.stdout.strip() else None
+
+    def sql(self, text, *args):
+        """Rows of the main database, or a change of them, behind Sallyport's back."""
+        (path,) = self.data.rglob("sallyport.db")
+        with contextlib.closing(sqlite3.connect(path, timeout=10)) as db, db:
+            return db.execute(text, args).fetchall()
 
     def session(self, sid):
         return next(s for s in self.ctl("session", "list", "--limit", 500) if s["id"] == sid)

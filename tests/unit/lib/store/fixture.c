@@ -20,6 +20,7 @@
 #define ARGS_MAX	32
 #define START_TRIES	400	/* of 25 ms */
 
+struct fx_server *fx_with;
 _Atomic int64_t fx_now_us = 1000000;
 
 int64_t
@@ -251,4 +252,21 @@ fx_sql(struct fx *f, const char *sql)
 		fprintf(stderr, "%s\n", sqlite3_errmsg(lite));
 	sqlite3_close(lite);
 	return rc == SQLITE_OK ? 0 : -1;
+}
+
+int
+fx_setup(void **state)
+{
+	struct fx *f = calloc(1, sizeof(*f));
+
+	*state = f;
+	return f != NULL ? fx_open(f, fx_with) : -1;
+}
+
+int
+fx_teardown(void **state)
+{
+	fx_close(*state);
+	free(*state);
+	return 0;
 }

@@ -27,6 +27,10 @@ void	fx_server_stop(struct fx_server *p);	/* and remove its files */
 /* A new empty store, open and migrated, with a clock that the test owns. */
 int	fx_open(struct fx *f, struct fx_server *pg);
 void	fx_close(struct fx *f);
+/* Of one test: a struct fx as its state, with the server that fx_with says (NULL: SQLite). */
+int	fx_setup(void **state);
+int	fx_teardown(void **state);
+extern struct fx_server *fx_with;
 /* Run SQL behind the store's back, main part: 0 or -1. */
 int	fx_sql(struct fx *f, const char *sql);
 void	fx_remove_tree(const char *dir);

@@ -13,24 +13,6 @@
 #include "fixture.h"
 
 static struct fx_server server;
-static struct fx_server *use_server;	/* NULL while the SQLite group runs */
-
-static int
-setup(void **state)
-{
-	struct fx *f = calloc(1, sizeof(*f));
-
-	*state = f;
-	return f != NULL ? fx_open(f, use_server) : -1;
-}
-
-static int
-teardown(void **state)
-{
-	fx_close(*state);
-	free(*state);
-	return 0;
-}
 
 #define ok(e) assert_ok((e), #e, s, __LINE__)
 static void
@@ -1026,6 +1008,12 @@ a_batch_is_all_or_nothing_and_survives_a_refused_row(void **state)
 	sp_store_rollback(s);
 	sp_store_rollback(s);
 	assert_int_equal(sp_store_commit(s), SP_ESTATE);
+	ok(sp_store_begin(s, SP_STORE_MAIN));
+	add_user(s, "gone too");
+	assert_int_equal(sp_store_end(s, SP_EDENIED), SP_EDENIED);
+	assert_int_equal(sp_store_end(s, SP_OK), SP_ESTATE);
+	ok(sp_store_begin(s, SP_STORE_MAIN));
+	ok(sp_store_end(s, SP_OK));
 	c = (struct seen){ 0 };
 	ok(sp_store_user_list(s, NULL, see_user, &c));
 	assert_string_equal(c.text, "dup kept ");
@@ -1394,7 +1382,7 @@ readers_in_other_threads_see_each_commit_and_are_never_held_up(void **state)
 	}
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)
 static const struct CMUnitTest tests[] = {
 	T(every_member_of_a_user_comes_back_as_it_was_stored),
 	T(every_member_of_a_grant_comes_back_as_it_was_stored),
@@ -1441,7 +1429,7 @@ main(void)
 		fx_server_stop(&server);
 		return 1;
 	}
-	use_server = &server;
+	fx_with = &server;
 	failed += cmocka_run_group_tests_name("store on postgresql", tests, NULL, NULL);
 	fx_server_stop(&server);
 	return failed > 0;

@@ -13,24 +13,6 @@
 #include "fixture.h"
 
 static struct fx_server server;
-static struct fx_server *use_server;
-
-static int
-setup(void **state)
-{
-	struct fx *f = calloc(1, sizeof(*f));
-
-	*state = f;
-	return f != NULL ? fx_open(f, use_server) : -1;
-}
-
-static int
-teardown(void **state)
-{
-	fx_close(*state);
-	free(*state);
-	return 0;
-}
 
 static struct sp_store_user
 add_user(struct sp_store *s, const char *login)
@@ -164,7 +146,7 @@ damage_is_found_by_reading_every_page(void **state)
 	assert_int_equal(sp_store_verify(f->s), SP_ECORRUPT);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)
 static const struct CMUnitTest both[] = {
 	T(a_copy_has_every_row_and_answers_like_the_store),
 	T(a_copy_is_never_made_inside_a_batch),
@@ -184,7 +166,7 @@ main(void)
 		fx_server_stop(&server);
 		return 1;
 	}
-	use_server = &server;
+	fx_with = &server;
 	failed += cmocka_run_group_tests_name("copies of postgresql", both, NULL, NULL);
 	fx_server_stop(&server);
 	return failed > 0;
