@@ -55,15 +55,15 @@ sp_evp_freep(EVP_PKEY **p)
 	*p = NULL;
 }
 
-static void
-bn_freep(BIGNUM **b)
+void
+sp_bn_freep(BIGNUM **b)
 {
 	BN_clear_free(*b);
 	*b = NULL;
 }
 
-static void
-bn_ctx_freep(BN_CTX **c)
+void
+sp_bn_ctx_freep(BN_CTX **c)
 {
 	BN_CTX_free(*c);
 	*c = NULL;
@@ -86,7 +86,7 @@ params_release(struct params *ps)
 static enum sp_err
 params_number(struct params *ps, const char *name, struct sp_view be)
 {
-	sp_auto(bn_freep) BIGNUM *b = be.len <= SP_SSHKEY_BLOB_MAX ? BN_bin2bn(be.p, (int)be.len, NULL) : NULL;
+	sp_auto(sp_bn_freep) BIGNUM *b = be.len <= SP_SSHKEY_BLOB_MAX ? BN_bin2bn(be.p, (int)be.len, NULL) : NULL;
 	size_t n;
 
 	if (b == NULL)
@@ -170,10 +170,10 @@ sp_evp_public(const struct sp_sshkey *k, EVP_PKEY **ret)
 static enum sp_err
 params_exponent(struct params *ps, const char *name, const struct sp_view rsa[RSA_FIELDS], int prime)
 {
-	sp_auto(bn_freep) BIGNUM *d = BN_bin2bn(rsa[RSA_D].p, (int)rsa[RSA_D].len, NULL);
-	sp_auto(bn_freep) BIGNUM *p = BN_bin2bn(rsa[prime].p, (int)rsa[prime].len, NULL);
-	sp_auto(bn_freep) BIGNUM *e = BN_new();
-	sp_auto(bn_ctx_freep) BN_CTX *ctx = BN_CTX_new();
+	sp_auto(sp_bn_freep) BIGNUM *d = BN_bin2bn(rsa[RSA_D].p, (int)rsa[RSA_D].len, NULL);
+	sp_auto(sp_bn_freep) BIGNUM *p = BN_bin2bn(rsa[prime].p, (int)rsa[prime].len, NULL);
+	sp_auto(sp_bn_freep) BIGNUM *e = BN_new();
+	sp_auto(sp_bn_ctx_freep) BN_CTX *ctx = BN_CTX_new();
 	sp_auto_secret be = { 0 };
 	enum sp_err r;
 

@@ -15,20 +15,6 @@
 
 #define RSA_NEW_BITS	3072
 
-static void
-bn_freep(BIGNUM **b)
-{
-	BN_clear_free(*b);
-	*b = NULL;
-}
-
-static void
-bn_ctx_freep(BN_CTX **c)
-{
-	BN_CTX_free(*c);
-	*c = NULL;
-}
-
 /* A positive number in canonical form. */
 static int
 mpint_is_ok(struct sp_view m)
@@ -109,7 +95,7 @@ sp_privkey_put_public(const struct sp_privkey *k, struct sp_buf *ret)
 static int
 bn_product_is(const BIGNUM *a, const BIGNUM *b, const BIGNUM *m, const BIGNUM *want, BN_CTX *ctx)
 {
-	sp_auto(bn_freep) BIGNUM *x = BN_new();
+	sp_auto(sp_bn_freep) BIGNUM *x = BN_new();
 
 	if (x == NULL || !(m != NULL ? BN_mod_mul(x, a, b, m, ctx) : BN_mul(x, a, b, ctx)))
 		return 0;
@@ -122,9 +108,9 @@ static enum sp_err
 check_rsa(const struct sp_privkey *k)
 {
 	BIGNUM *b[RSA_FIELDS] = { 0 };
-	sp_auto(bn_freep) BIGNUM *p1 = NULL;
-	sp_auto(bn_freep) BIGNUM *q1 = NULL;
-	sp_auto(bn_ctx_freep) BN_CTX *ctx = BN_CTX_new();
+	sp_auto(sp_bn_freep) BIGNUM *p1 = NULL;
+	sp_auto(sp_bn_freep) BIGNUM *q1 = NULL;
+	sp_auto(sp_bn_ctx_freep) BN_CTX *ctx = BN_CTX_new();
 	int ok = ctx != NULL;
 
 	for (int i = 0; i < RSA_FIELDS; i++)
@@ -233,7 +219,7 @@ put_mpint(struct sp_buf *b, const BIGNUM *n)
 static enum sp_err
 put_param(struct sp_buf *b, EVP_PKEY *pkey, const char *name)
 {
-	sp_auto(bn_freep) BIGNUM *n = NULL;
+	sp_auto(sp_bn_freep) BIGNUM *n = NULL;
 
 	return EVP_PKEY_get_bn_param(pkey, name, &n) == 1 ? put_mpint(b, n) : SP_EDENIED;
 }
@@ -254,8 +240,8 @@ from_evp_rsa(EVP_PKEY *pkey, struct sp_buf *b)
 static enum sp_err
 put_point(struct sp_buf *b, EVP_PKEY *pkey, size_t coord)
 {
-	sp_auto(bn_freep) BIGNUM *x = NULL;
-	sp_auto(bn_freep) BIGNUM *y = NULL;
+	sp_auto(sp_bn_freep) BIGNUM *x = NULL;
+	sp_auto(sp_bn_freep) BIGNUM *y = NULL;
 	enum sp_err r;
 
 	if (EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_EC_PUB_X, &x) != 1 ||
@@ -393,16 +379,6 @@ sp_privkey_public(const struct sp_secret *key, struct sp_buf *ret)
 	enum sp_err r = privkey_decode(key, &k);
 
 	return r == SP_OK ? sp_privkey_put_public(&k, ret) : r;
-}
-
-const char *
-sp_privkey_algorithm(const struct sp_secret *key)
-{
-	struct sp_privkey k;
-
-	if (privkey_decode(key, &k) != SP_OK)
-		return NULL;
-	return k.type == SP_SSHKEY_RSA ? "rsa-sha2-512" : sp_sshkey_type_name(k.type);
 }
 
 /* SEQUENCE { r, s } to mpint r, mpint s. */

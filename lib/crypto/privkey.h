@@ -32,5 +32,7 @@ enum sp_err	sp_evp_public(const struct sp_sshkey *k, EVP_PKEY **ret) SP_MUST_USE
 /* Digest of an SSH signature algorithm with that type of key. */
 const EVP_MD	*sp_evp_digest(enum sp_sshkey_type t, const char *algorithm);
 void		 sp_evp_freep(EVP_PKEY **p);
+void		 sp_bn_freep(BIGNUM **b);	/* wiped */
+void		 sp_bn_ctx_freep(BN_CTX **c);
 
 #endif

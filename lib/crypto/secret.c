@@ -132,15 +132,3 @@ sp_secret_equal(const struct sp_secret *a, const struct sp_secret *b)
 {
 	return a->len == b->len && sp_ct_equal(a->p, b->p, a->len);
 }
-
-int
-sp_secret_can_lock(size_t bytes)
-{
-	size_t cap = secret_cap(bytes);
-	uint8_t *p = secret_map(cap);
-
-	if (p == NULL)
-		return 0;
-	secret_unmap(p, cap);
-	return 1;
-}

@@ -42,8 +42,6 @@ void		sp_secret_move(struct sp_secret *dst, struct sp_secret *src);
 int		sp_secret_equal(const struct sp_secret *a, const struct sp_secret *b) SP_MUST_USE;
 /* The same for plain memory. */
 int		sp_ct_equal(const void *a, const void *b, size_t n) SP_MUST_USE;
-/* 1 if this process can lock `bytes` more right now: for the line that a process prints at start-up, and for doctor. */
-int		sp_secret_can_lock(size_t bytes) SP_MUST_USE;
 
 /* Borrowed view of the bytes, for codecs and ciphers. */
 static inline struct sp_view

@@ -42,11 +42,8 @@ enum sp_err	sp_privkey_import(struct sp_view text, struct sp_view passphrase, co
 enum sp_err	sp_privkey_export(const struct sp_secret *key, const char *comment, struct sp_buf *ret) SP_MUST_USE;
 /* Append the public key blob. SP_EFORMAT when key is not a valid blob. */
 enum sp_err	sp_privkey_public(const struct sp_secret *key, struct sp_buf *ret) SP_MUST_USE;
-/* The algorithm that sign uses when asked for NULL: "ssh-ed25519", "ecdsa-sha2-nistpNNN", "rsa-sha2-512". NULL when key
- * is not a valid blob. Static text. */
-const char	*sp_privkey_algorithm(const struct sp_secret *key);
 /* Append an SSH signature blob (string algorithm, string signature) over data.
- *   algorithm   NULL for the default; "rsa-sha2-256" or "rsa-sha2-512" for RSA
+ *   algorithm   NULL for the key's own, "rsa-sha2-512" for RSA; or "rsa-sha2-256"
  * SP_EINVAL: algorithm does not fit the key. SP_EFORMAT: bad key. SP_EINTERNAL, SP_ENOMEM. */
 enum sp_err	sp_privkey_sign(const struct sp_secret *key, const char *algorithm, struct sp_view data, struct sp_buf *ret)
 		    SP_MUST_USE;

@@ -164,7 +164,6 @@ sp_chan_watch(struct sp_chan *c, struct sp_loop *l)
 void sp_chan_set_state(struct sp_chan *c, enum sp_chan_state s) { c->state = s; }
 enum sp_chan_state sp_chan_state(const struct sp_chan *c) { return c->state; }
 enum sp_proc sp_chan_peer(const struct sp_chan *c) { return c->peer; }
-void *sp_chan_arg(const struct sp_chan *c) { return c->arg; }
 void sp_chan_set_arg(struct sp_chan *c, void *arg) { c->arg = arg; }
 int sp_chan_fd(const struct sp_chan *c) { return c->fd; }
 int sp_chan_want_write(const struct sp_chan *c) { return !sp_list_empty(&c->out); }

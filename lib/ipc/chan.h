@@ -34,7 +34,6 @@ enum sp_err	 sp_chan_watch(struct sp_chan *c, struct sp_loop *l) SP_MUST_USE;
 void		 sp_chan_set_state(struct sp_chan *c, enum sp_chan_state s);	/* starts as SP_ST_AUTHED */
 enum sp_chan_state sp_chan_state(const struct sp_chan *c);
 enum sp_proc	 sp_chan_peer(const struct sp_chan *c);
-void		*sp_chan_arg(const struct sp_chan *c);
 void		 sp_chan_set_arg(struct sp_chan *c, void *arg);
 /* Body must be of the type that messages.def names for id. corr 0 for a notice; for a question use sp_chan_corr().
  * SP_EFULL when more than SP_CHAN_QUEUE bytes wait; SP_ECLOSED; SP_ESIZE. nfds descriptors are taken in any case. */

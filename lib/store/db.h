@@ -178,7 +178,6 @@ struct sp_words {
 	int	n;
 	char	like[SP_STORE_WORDS_MAX][SP_STORE_NAME_MAX * 2 + 3];
 };
-enum sp_err	 sp_words_parse(const char *text, struct sp_words *ret) SP_MUST_USE;
 /* The department ? and every one below it. */
 #define SP_DEPARTMENTS_BELOW "(WITH RECURSIVE d(id) AS (SELECT id FROM departments WHERE id = ? UNION"	\
 	" SELECT c.id FROM departments c JOIN d ON c.parent_id = d.id) SELECT id FROM d)"

@@ -318,8 +318,8 @@ word_pattern(const char *p, size_t n, char *dst)
 	dst[k] = 0;
 }
 
-enum sp_err
-sp_words_parse(const char *text, struct sp_words *ret)
+static enum sp_err
+words_parse(const char *text, struct sp_words *ret)
 {
 	size_t n;
 
@@ -408,7 +408,7 @@ row_list(struct sp_store *s, const struct sp_rowtype *t, const struct sp_store_q
 	struct sp_q q;
 	enum sp_err r;
 
-	if ((r = sp_words_parse(f->text, &w)) != SP_OK || (r = list_sql(&sql, t, f, &w)) != SP_OK)
+	if ((r = words_parse(f->text, &w)) != SP_OK || (r = list_sql(&sql, t, f, &w)) != SP_OK)
 		return r;
 	sp_q_open(s, SP_STORE_MAIN, sp_buf_cstr(&sql), &q);
 	if (!sp_uuid_is_null(&f->department_id))

@@ -10,7 +10,6 @@ enum sp_bulk_type {
 	SP_BULK_TEXT,
 	SP_BULK_INT,	/* an empty cell: the column is not there */
 	SP_BULK_LIST,	/* separated by ';', or by line breaks when there is one; empty: no members */
-	SP_BULK_BOOL,	/* yes, no; an empty cell: the column is not there */
 	SP_BULK_SECRET	/* sealed by the command line; never in a row that control sees, never exported */
 };
 struct sp_bulk_col {

@@ -74,7 +74,5 @@ enum sp_err	 bulk_sweep_end(struct bulk_run *b);
 /* Where an object of this name comes from. *ret_id: the one that b's source calls external_id (null: none). */
 enum sp_err	 bulk_origin(struct bulk_run *b, int64_t kind, struct sp_uuid *ret_id);
 enum sp_err	 bulk_origin_set(struct bulk_run *b, int64_t kind, const struct sp_uuid *id, int is_new, int *ret_changed);
-int		 bulk_same(struct sp_buf *a, struct sp_buf *b);
-void		 bulk_list(const struct bulk_run *b, const char *key, json_t **ret);	/* borrowed; NULL: not there */
 
 #endif

@@ -20,7 +20,7 @@ word(const char *const *list, size_t n, const char *w)
 	return 0;
 }
 
-int
+static int
 bulk_same(struct sp_buf *a, struct sp_buf *b)
 {
 	int same = a->len == b->len && (a->len == 0 || memcmp(a->p, b->p, a->len) == 0);
@@ -33,7 +33,8 @@ bulk_same(struct sp_buf *a, struct sp_buf *b)
 #define SAME(name, x, y)	(sp_store_##name##_canonical((x), &was) == SP_OK && sp_store_##name##_canonical((y), &is) == SP_OK)
 #define CANONICAL_MAX		65536
 
-void
+/* *ret is borrowed; NULL: not there. */
+static void
 bulk_list(const struct bulk_run *b, const char *key, json_t **ret)
 {
 	json_t *l = json_object_get(b->row.params, key);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/str.h"
 #include "crypto/kdf.h"
 
@@ -87,22 +88,6 @@ struct archive_writer {
 };
 
 static enum sp_err
-put(int fd, const void *p, size_t n)
-{
-	for (const char *at = p; n > 0; ) {
-		ssize_t k = write(fd, at, n);
-
-		if (k == -1 && errno == EINTR)
-			continue;
-		if (k <= 0)
-			return k == -1 ? sp_err_errno(errno) : SP_EIO;
-		at += k;
-		n -= (size_t)k;
-	}
-	return SP_OK;
-}
-
-static enum sp_err
 writer_flush(struct archive_writer *w, uint8_t tag)
 {
 	unsigned long long len;
@@ -112,7 +97,7 @@ writer_flush(struct archive_writer *w, uint8_t tag)
 	be = htobe32((uint32_t)len);
 	memcpy(w->sealed, &be, 4);
 	w->n = 0;
-	return put(w->fd, w->sealed, 4 + (size_t)len);
+	return sp_write_all(w->fd, w->sealed, 4 + (size_t)len);
 }
 
 static enum sp_err
@@ -156,7 +141,7 @@ archive_writer_new(int fd, const struct sp_secret *passphrase, struct archive_wr
 	memcpy(w->head + 20, a.salt, sizeof(a.salt));
 	if ((r = head_key(w->head, passphrase, &key)) == SP_OK) {
 		(void)crypto_secretstream_xchacha20poly1305_init_push(&w->st, w->head + 20 + SP_ARGON2_SALT, key.p);
-		r = put(fd, w->head, HEAD_LEN);
+		r = sp_write_all(fd, w->head, HEAD_LEN);
 	}
 	if (r != SP_OK) {
 		archive_writer_free(w);

@@ -104,7 +104,6 @@ int		 ctl_main(struct ctl *c, int argc, char **argv);
 /* Print "sallyport: ..." as one escaped line on c->err; returns e. */
 enum sp_err	 ctl_fail(struct ctl *c, enum sp_err e, const char *fmt, ...) SP_PRINTF(3, 4);
 void		 ctl_note(struct ctl *c, const char *fmt, ...) SP_PRINTF(2, 3);
-enum sp_err	 ctl_run_default(struct ctl *c);
 enum sp_err	 ctl_show(struct ctl *c, const json_t *body);
 enum sp_err	 ctl_print_json(struct ctl *c, const json_t *body);
 const struct ctl_noun *ctl_noun_find(const char *name);
@@ -120,10 +119,8 @@ enum sp_err	 ctl_parse_arg(struct ctl *c, const struct ctl_opt *o, const char *v
 const char	*ctl_local_str(const struct ctl *c, const char *name);		/* NULL if not given */
 int64_t		 ctl_local_int(const struct ctl *c, const char *name, int64_t def);
 int		 ctl_local_flag(const struct ctl *c, const char *name);
-const char	*ctl_param_name(const struct ctl_opt *o, char dst[64]);
 
 /* help.c, man.c, completion.c */
-void		 ctl_usage(FILE *f, const struct ctl_noun *n, const struct ctl_cmd *cmd);	/* one line */
 void		 ctl_help(FILE *f, const struct ctl_noun *n, const struct ctl_cmd *cmd);	/* both may be NULL */
 void		 ctl_man_sallyport(FILE *f);
 void		 ctl_man_conf(FILE *f);

@@ -16,8 +16,8 @@ help_arg(FILE *f, const struct ctl_opt *o)
 	fprintf(f, o->flags & CTL_OPTIONAL ? " [%s%s]" : " %s%s", o->name, more);
 }
 
-void
-ctl_usage(FILE *f, const struct ctl_noun *n, const struct ctl_cmd *cmd)
+static void
+help_usage(FILE *f, const struct ctl_noun *n, const struct ctl_cmd *cmd)
 {
 	fprintf(f, "sallyport %s%s%s", n->name, cmd->verb[0] != 0 ? " " : "", cmd->verb);
 	for (const struct ctl_opt *o = cmd->args; o != NULL && o->name != NULL; o++)
@@ -75,7 +75,7 @@ static void
 help_cmd(FILE *f, const struct ctl_noun *n, const struct ctl_cmd *cmd)
 {
 	fprintf(f, "usage: ");
-	ctl_usage(f, n, cmd);
+	help_usage(f, n, cmd);
 	fprintf(f, "\n%c%s.\n", cmd->help[0] >= 'a' && cmd->help[0] <= 'z' ? cmd->help[0] - 'a' + 'A' : cmd->help[0], cmd->help + 1);
 	if (cmd->more != NULL)
 		help_text(f, cmd->more);

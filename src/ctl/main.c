@@ -240,8 +240,8 @@ ctl_show(struct ctl *c, const json_t *body)
 	return SP_EINTERNAL;
 }
 
-enum sp_err
-ctl_run_default(struct ctl *c)
+static enum sp_err
+run_default(struct ctl *c)
 {
 	ctl_auto_json *body = NULL;
 
@@ -325,7 +325,7 @@ main_command(struct ctl *c, int argc, char **argv)
 	if (c->cmd == NULL)
 		return main_no_verb(c, c->noun, argc > 2 ? argv[2] : NULL);
 	CTL_TRY(ctl_parse(c, argc - 2 - words, argv + 2 + words));
-	return c->cmd->run != NULL ? c->cmd->run(c) : ctl_run_default(c);
+	return c->cmd->run != NULL ? c->cmd->run(c) : run_default(c);
 }
 
 int

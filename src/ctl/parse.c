@@ -14,8 +14,8 @@
 #define PARSE_FILE_MAX	(256u * 1024)	/* bytes of a file of lines */
 #define PARSE_VALUE_MAX	65536		/* bytes of one value */
 
-const char *
-ctl_param_name(const struct ctl_opt *o, char dst[64])
+static const char *
+param_name(const struct ctl_opt *o, char dst[64])
 {
 	if (o->param != NULL)
 		return o->param;
@@ -46,7 +46,7 @@ parse_set(struct ctl *c, const struct ctl_opt *o, json_t *v)
 	if (o->flags & CTL_LOCAL)
 		r = json_object_set_new(c->local, o->name, v);
 	else
-		r = json_object_set_new(c->params, ctl_param_name(o, name), v);
+		r = json_object_set_new(c->params, param_name(o, name), v);
 	return r == 0 ? SP_OK : ctl_fail(c, SP_ENOMEM, "out of memory");
 }
 
@@ -56,7 +56,7 @@ parse_array(struct ctl *c, const struct ctl_opt *o)
 {
 	char name[64];
 	json_t *into = o->flags & CTL_LOCAL ? c->local : c->params;
-	const char *key = o->flags & CTL_LOCAL ? o->name : ctl_param_name(o, name);
+	const char *key = o->flags & CTL_LOCAL ? o->name : param_name(o, name);
 	json_t *a = json_object_get(into, key);
 
 	if (a == NULL && json_object_set_new(into, key, a = json_array()) != 0)
@@ -225,7 +225,7 @@ parse_target(struct ctl *c, const struct ctl_opt *o, const char *s)
 		n--;
 	if (n == 0 || s[n + 1] == 0)
 		return ctl_fail(c, SP_EUSAGE, "\"%s\" is not %s: for example root@web1", s, o->name);
-	if (json_object_set_new(c->params, ctl_param_name(o, name), json_stringn(s, n)) != 0 ||
+	if (json_object_set_new(c->params, param_name(o, name), json_stringn(s, n)) != 0 ||
 	    json_object_set_new(c->params, "asset", json_string(s + n + 1)) != 0)
 		return ctl_fail(c, SP_EINVAL, "%s is not UTF-8: check it for stray bytes", o->name);
 	return SP_OK;
@@ -244,7 +244,7 @@ static enum sp_err
 parse_words(struct ctl *c, const struct ctl_opt *o, const char *s)
 {
 	char name[64];
-	const char *key = o->flags & CTL_LOCAL ? o->name : ctl_param_name(o, name);
+	const char *key = o->flags & CTL_LOCAL ? o->name : param_name(o, name);
 	json_t *old = json_object_get(o->flags & CTL_LOCAL ? c->local : c->params, key);
 
 	return parse_set(c, o, old == NULL ? json_string(s) : json_sprintf("%s %s", json_string_value(old), s));
@@ -332,7 +332,7 @@ parse_required(struct ctl *c, const struct ctl_cmd *cmd)
 	for (const struct ctl_opt *o = cmd->opts; o != NULL && o->name != NULL; o++) {
 		char name[64];
 		json_t *in = o->flags & CTL_LOCAL ? c->local : c->params;
-		const char *key = o->flags & CTL_LOCAL ? o->name : ctl_param_name(o, name);
+		const char *key = o->flags & CTL_LOCAL ? o->name : param_name(o, name);
 
 		if ((o->flags & CTL_REQUIRED) && json_object_get(in, key) == NULL)
 			return ctl_fail(c, SP_EUSAGE, "%s%s%s: --%s %s is missing: see 'sallyport help %s%s%s'", c->noun->name,
@@ -382,7 +382,7 @@ ctl_parse(struct ctl *c, int argc, char **argv)
 	}
 	if (arg != NULL && arg->name != NULL && !(arg->flags & CTL_OPTIONAL)) {
 		char name[64];
-		const char *key = arg->flags & CTL_LOCAL ? arg->name : ctl_param_name(arg, name);
+		const char *key = arg->flags & CTL_LOCAL ? arg->name : param_name(arg, name);
 
 		if (json_object_get(arg->flags & CTL_LOCAL ? c->local : c->params, key) == NULL)
 			return ctl_fail(c, SP_EUSAGE, "%s%s%s: %s is missing: see 'sallyport help %s%s%s'", c->noun->name, gap,

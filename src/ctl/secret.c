@@ -96,8 +96,9 @@ ctl_prompt(struct ctl *c, const char *prompt, struct sp_secret *ret)
 	return SP_OK;
 }
 
-enum sp_err
-ctl_secret_fd(struct ctl *c, int taken, const char *name, size_t max, struct sp_secret *ret)
+/* Everything in a descriptor, at most max bytes; name for messages. */
+static enum sp_err
+secret_fd(struct ctl *c, int taken, const char *name, size_t max, struct sp_secret *ret)
 {
 	sp_auto(sp_closep) int fd = taken;
 	sp_auto_secret s = { 0 };
@@ -131,7 +132,7 @@ ctl_secret_file(struct ctl *c, const char *path, size_t max, struct sp_secret *r
 
 	if (fd == -1)
 		return ctl_fail(c, errno == EACCES ? SP_EACCES : SP_ENOENT, "%s: %s: name a readable file", path, strerror(errno));
-	return ctl_secret_fd(c, fd, path, max, ret);
+	return secret_fd(c, fd, path, max, ret);
 }
 
 /* A passphrase in a file or pipe ends with its first line end. */
@@ -177,11 +178,11 @@ ctl_secret_read(struct ctl *c, const char *name, const char *prompt, int twice, 
 	if (ctl_local_str(c, file) != NULL)
 		r = ctl_secret_file(c, ctl_local_str(c, file), CTL_PASSPHRASE_MAX, &s);
 	else if (ctl_local_int(c, fd, -1) >= 0)
-		r = ctl_secret_fd(c, dup((int)ctl_local_int(c, fd, -1)), fd, CTL_PASSPHRASE_MAX, &s);
+		r = secret_fd(c, dup((int)ctl_local_int(c, fd, -1)), fd, CTL_PASSPHRASE_MAX, &s);
 	else if (ctl_local_flag(c, in) && c->place != NULL && c->is_tty)
 		return ctl_check_file(c, in, "-");
 	else if (ctl_local_flag(c, in))
-		r = ctl_secret_fd(c, dup(STDIN_FILENO), "standard input", CTL_PASSPHRASE_MAX, &s);
+		r = secret_fd(c, dup(STDIN_FILENO), "standard input", CTL_PASSPHRASE_MAX, &s);
 	else
 		return twice ? secret_twice(c, prompt, ret) : ctl_prompt(c, prompt, ret);
 	if (r != SP_OK)

@@ -16,8 +16,7 @@ enum sp_err	ctl_secret_read(struct ctl *c, const char *name, const char *prompt,
 		    SP_MUST_USE;
 /* One line from the terminal without echo. */
 enum sp_err	ctl_prompt(struct ctl *c, const char *prompt, struct sp_secret *ret) SP_MUST_USE;
-/* Everything in a descriptor (taken), at most max bytes; name for messages. */
-enum sp_err	ctl_secret_fd(struct ctl *c, int fd, const char *name, size_t max, struct sp_secret *ret) SP_MUST_USE;
+/* Everything in a file, at most max bytes. */
 enum sp_err	ctl_secret_file(struct ctl *c, const char *path, size_t max, struct sp_secret *ret) SP_MUST_USE;
 /* Seal to the vault's public key, asked of control once for each call. *ret: base64, a JSON string, given. */
 enum sp_err	ctl_seal(struct ctl *c, const char *kind, const struct sp_secret *plain, json_t **ret) SP_MUST_USE;

@@ -11,8 +11,9 @@ static const struct {
 	{ "linklocal", sp_netaddr_is_linklocal },
 };
 
-enum sp_err
-dial_entry_covers(const char *entry, const struct sp_netaddr *a, int *ret)
+/* Whether the entry covers the address. SP_EFORMAT if it is no entry: nothing may be connected to then. */
+static enum sp_err
+entry_covers(const char *entry, const struct sp_netaddr *a, int *ret)
 {
 	struct sp_netaddr one;
 	struct sp_netnet net;
@@ -39,7 +40,7 @@ list_covers(const struct sp_netaddr *a, char *const *list, size_t n, int *ret)
 	int any = 0, one = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		enum sp_err r = dial_entry_covers(list[i], a, &one);
+		enum sp_err r = entry_covers(list[i], a, &one);
 
 		if (r != SP_OK)
 			return SP_EFORMAT;

@@ -6,8 +6,6 @@
 
 #include "base/netaddr.h"
 
-/* Whether the entry covers the address. SP_EFORMAT if it is no entry: nothing may be connected to then. */
-enum sp_err	dial_entry_covers(const char *entry, const struct sp_netaddr *a, int *ret) SP_MUST_USE;
 /* SP_OK: may be connected to. SP_EDENIED: refused. SP_EFORMAT: a list cannot be understood. An exception wins. */
 enum sp_err	dial_check(const struct sp_netaddr *a, char *const *refuse, size_t n_refuse, char *const *allow,
 		    size_t n_allow) SP_MUST_USE;

@@ -237,8 +237,6 @@ sp_keys_feed(struct sp_keys *k, uint8_t b)
 void
 sp_line_release(struct sp_line *l)
 {
-	for (size_t i = 0; i < l->past_n; i++)
-		free(l->past[i]);
 	*l = (struct sp_line){ 0 };
 }
 
@@ -322,18 +320,6 @@ line_move(struct sp_line *l, size_t to)
 	return moved;
 }
 
-static int
-line_past(struct sp_line *l, int back)
-{
-	if (back ? l->past_at == 0 : l->past_at >= l->past_n)
-		return 0;
-	if (l->past_at == l->past_n)
-		memcpy(l->draft, l->text, sizeof(l->draft));
-	l->past_at = back ? l->past_at - 1 : l->past_at + 1;
-	sp_line_set(l, l->past_at == l->past_n ? l->draft : l->past[l->past_at]);
-	return 1;
-}
-
 int
 sp_line_key(struct sp_line *l, enum sp_key key)
 {
@@ -356,33 +342,9 @@ sp_line_key(struct sp_line *l, enum sp_key key)
 		return line_move(l, 0);
 	case SP_KEY_END:
 		return line_move(l, l->len);
-	case SP_KEY_UP:
-		return line_past(l, 1);
-	case SP_KEY_DOWN:
-		return line_past(l, 0);
 	default:
 		return 0;
 	}
-}
-
-void
-sp_line_remember(struct sp_line *l, const char *s)
-{
-	char *copy;
-
-	if (l->past_n > 0 && strcmp(l->past[l->past_n - 1], s) == 0) {
-		l->past_at = l->past_n;
-		return;
-	}
-	if ((copy = strdup(s)) == NULL)
-		return;		/* history is a convenience */
-	if (l->past_n == SP_LINE_HISTORY) {
-		free(l->past[0]);
-		memmove(l->past, l->past + 1, (SP_LINE_HISTORY - 1) * sizeof(l->past[0]));
-		l->past_n--;
-	}
-	l->past[l->past_n++] = copy;
-	l->past_at = l->past_n;
 }
 
 enum sp_err

@@ -1,4 +1,4 @@
-/* src/session/lineedit.h - keys from a terminal, one line of text with history, and the widths of characters.
+/* src/session/lineedit.h - keys from a terminal, one line of text, and the widths of characters.
  * Process: session. Pure. Invariants: (1) the line is plain UTF-8 (no control character, no bidi override) of at most
  * SP_LINE_SIZE - 1 bytes, and the cursor never stands inside a character or between it and its combining marks.
  * (2) Escape sequences are consumed whole, however they are split; unknown ones are dropped. */
@@ -12,7 +12,6 @@
 #include "base/buf.h"
 
 #define SP_LINE_SIZE	257
-#define SP_LINE_HISTORY	32
 
 /* Columns of a character on a terminal: 0 (combining), 1 or 2 (East Asian wide, emoji). Unicode 15, UAX #11. */
 int	sp_char_width(uint32_t cp);
@@ -39,16 +38,12 @@ enum sp_key	sp_keys_feed(struct sp_keys *k, uint8_t byte);	/* starts zeroed */
 struct sp_line {
 	char	text[SP_LINE_SIZE];
 	size_t	len, cur;
-	char	*past[SP_LINE_HISTORY];	/* oldest first */
-	size_t	past_n, past_at;	/* past_at == past_n: the line being typed, kept in draft meanwhile */
-	char	draft[SP_LINE_SIZE];
 };
 void	sp_line_release(struct sp_line *l);		/* starts zeroed; safe twice */
 void	sp_line_set(struct sp_line *l, const char *s);	/* cut to what fits and is plain; the cursor at the end */
 int	sp_line_insert(struct sp_line *l, const uint8_t *ch, size_t n);	/* returns 0 when refused */
-/* Editing and history keys. Returns 1 if the line or cursor changed. */
+/* Editing keys. Returns 1 if the line or cursor changed. */
 int	sp_line_key(struct sp_line *l, enum sp_key key);
-void	sp_line_remember(struct sp_line *l, const char *s);	/* a repeat of the last is kept once */
 /* Draw at the beginning of the current terminal line: prompt, as much of the text as fits in cols with the cursor in
  * it, nothing behind, the cursor where it belongs. */
 enum sp_err	sp_line_draw(const struct sp_line *l, const char *prompt, size_t cols, struct sp_buf *out) SP_MUST_USE;

@@ -23,7 +23,7 @@
 
 /* ---- output ---- */
 
-void
+static void SP_PRINTF(2, 3)
 menu_put(struct sp_menu *m, const char *fmt, ...)
 {
 	char text[ESCAPED_MAX];
@@ -213,7 +213,8 @@ menu_page(struct sp_menu *m)
 	return at_most(n, MENU_PAGE_MAX);
 }
 
-size_t
+/* Rows of the whole list, even while it comes. */
+static size_t
 menu_view_n(const struct sp_menu *m)
 {
 	return m->state == M_LOAD && !m->in_tree && *menu_filter_text(m) == '\0' && m->total > m->rows.view_n ? m->total :

@@ -50,13 +50,11 @@ struct sp_menu {
 
 /* Draw what is dirty. */
 void		 menu_paint(struct sp_menu *m);
-void		 menu_put(struct sp_menu *m, const char *fmt, ...) SP_PRINTF(2, 3);
 /* Leave what is on the screen there and go on below it. */
 void		 menu_leave_block(struct sp_menu *m);
 void		 menu_clear(struct sp_menu *m);		/* an empty screen */
 size_t		 menu_page(struct sp_menu *m);	/* rows of a page */
 size_t		 menu_shown(struct sp_menu *m);		/* rows that are on the screen now */
 const char	*menu_filter_text(const struct sp_menu *m);	/* what is searched for now: the line as it is typed, or the kept search */
-size_t		 menu_view_n(const struct sp_menu *m);	/* of the whole list, even while it comes */
 
 #endif

@@ -306,7 +306,7 @@ relay_record_end(struct relay *r)
 }
 
 /* Let go of the target's side. */
-void
+static void
 relay_unbind(struct relay *r)
 {
 	struct target *t = r->target;

@@ -6,7 +6,6 @@
 
 /* ---- relay.c */
 void		 relay_done(struct relay *r);	/* its end, at once; the memory goes in session_sweep */
-void		 relay_unbind(struct relay *r);	/* let go of the target's side */
 
 /* ---- relay_request.c */
 int		 relay_slot(struct relay *r, int want);	/* a place in the order of answers; -1: the user wants none */

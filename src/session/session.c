@@ -222,7 +222,7 @@ ask_answered(struct session *s, enum sp_proc whom, struct sp_msg *m)
 
 /* ---- peers */
 
-void
+static void
 session_hello(struct session *s)
 {
 	Sallyport__Hello h = SALLYPORT__HELLO__INIT;

@@ -103,7 +103,6 @@ struct session {
 };
 void		 session_end(struct session *s, const char *why);	/* close everything, politely */
 void		 session_sweep_soon(struct session *s);
-void		 session_hello(struct session *s);
 
 /* ---- login.c */
 extern const struct sp_leg_ops login_leg_ops;

@@ -174,12 +174,10 @@ line_holds(const uint8_t *data, size_t size)
 
 		if (k == SP_KEY_CHAR)
 			(void)sp_line_insert(&line, keys.ch, keys.ch_len);
-		else if (k == SP_KEY_ENTER)
-			sp_line_remember(&line, line.text);
 		else
 			(void)sp_line_key(&line, k);
-		if (line.len >= SP_LINE_SIZE || line.text[line.len] != '\0' || line.cur > line.len || line.past_n > SP_LINE_HISTORY ||
-		    line.past_at > line.past_n || !sp_text_is_plain(line.text, line.len) ||
+		if (line.len >= SP_LINE_SIZE || line.text[line.len] != '\0' || line.cur > line.len ||
+		    !sp_text_is_plain(line.text, line.len) ||
 		    (line.cur < line.len && ((unsigned char)line.text[line.cur] & 0xc0) == 0x80))
 			abort();
 		if (i % 16 == 0) {

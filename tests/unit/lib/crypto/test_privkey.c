@@ -240,7 +240,6 @@ signs_only_with_algorithms_that_fit_and_never_with_sha1(void **state)
 	assert_int_equal(sp_privkey_sign(&ed, "rsa-sha2-512", msg, &sig), SP_EINVAL);
 	assert_int_equal(sig.len, 0);
 	assert_int_equal(sp_privkey_sign(&rsa, "rsa-sha2-256", msg, &sig), SP_OK);
-	assert_string_equal(sp_privkey_algorithm(&rsa), "rsa-sha2-512");
 	assert_int_equal(sp_privkey_generate("ssh-dss", &ed), SP_EINVAL);
 	assert_int_equal(sp_privkey_generate("sk-ssh-ed25519@openssh.com", &ed), SP_EINVAL);
 }
