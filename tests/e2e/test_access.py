@@ -245,10 +245,10 @@ def test_a_kill_while_the_target_is_opened_says_who_did_it(lab, me):
     """At whatever moment of the opening it falls, the user reads the kill and not what it interrupted."""
     for way in (me.t0, me.t1):
         for _ in range(8):
+            L.wait_for("nothing is live", lambda: not me.live(), 10)
             p = subprocess.Popen(lab.ssh_argv("%s@%s" % (me.user, way), "sleep 60", key=me.key), stdin=subprocess.DEVNULL,
                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
             s = L.wait_for("the session is listed", me.live)[0]
             lab.ctl("session", "kill", s["id"], "--reason", "too early")
             err = p.communicate(timeout=20)[1]
             assert "Terminated by" in err and "too early" in err, err
-            L.wait_for("nothing is live", lambda: not me.live(), 10)
