@@ -45,6 +45,7 @@ enum sp_err	 sp_policy_protocols_parse(const char *text, uint32_t *ret) SP_MUST_
 /* What is asked before a session opens; the values are stored. A ticket is stricter than a text. */
 enum sp_policy_reason_kind { SP_POLICY_REASON_NONE, SP_POLICY_REASON_TEXT, SP_POLICY_REASON_TICKET };
 enum { SP_POLICY_AGENT_PLATFORM = 1, SP_POLICY_AGENT_USER = 2 };
+enum { SP_POLICY_FILE_UP = 1, SP_POLICY_FILE_DOWN = 2, SP_POLICY_FILE_BOTH = 3 };	/* of file_direction: to the target, from it */
 
 enum sp_policy_state { SP_POLICY_ACTIVE = 1, SP_POLICY_DISABLED, SP_POLICY_EXPIRED };
 #define SP_POLICY_MFA_NEVER	(-1)

@@ -4,17 +4,38 @@
 #define SP_POLICY_COMMAND_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /*
- * Is this the server half of scp (RCP protocol) and nothing else, whatever shell the target hands it to?
- *   scp [-dfpqrtv...]... [--] PATH
- * with one of -t and -f, once, one PATH as one word, single blanks, plain UTF-8 (no control character).
- * In PATH: letters, digits and harmless signs as they are, patterns (* ? [ ]), quotes of both kinds and a backslash before
- * a blank, quote, bracket or pattern sign. Refused even inside quotes: & | < > ; $ ` % ^ ! and a backslash, because
- * shells do not agree on what quotes keep (cmd.exe expands % and knows no single quotes, fish ends them elsewhere).
- *   s, n   borrowed
- * Returns 1 or 0. A client that has such a path speaks the sftp protocol instead (scp's default).
+ * A command line that is the server half of a file transfer and nothing else, whatever shell the target hands it to:
+ *   scp [-dfpqrtv...]... [--] PATH		(RCP protocol) with one of -t and -f, once
+ *   rsync --server [--sender] OPTION... . PATH...	as rsync itself sends it: no option that names another file, runs something
+ *						or takes arguments from the stream (-s)
+ *   sftp-server				alone, by its name or a usual path
+ * PATH is one word, single blanks, plain UTF-8 (no control character): letters, digits and harmless signs as they are,
+ * patterns (* ? [ ]), quotes of both kinds and a backslash before a blank, quote, bracket or pattern sign. Refused even inside
+ * quotes: & | < > ; $ ` % ^ ! and a backslash, because shells do not agree on what quotes keep (cmd.exe expands % and knows no
+ * single quotes, fish ends them elsewhere).
  */
+enum sp_policy_transfer { SP_POLICY_NO_TRANSFER, SP_POLICY_TRANSFER_SCP, SP_POLICY_TRANSFER_RSYNC, SP_POLICY_TRANSFER_SFTP };
+struct sp_policy_command {
+	enum sp_policy_transfer	 kind;
+	uint32_t		 direction;	/* scp, rsync: SP_POLICY_FILE_UP or _DOWN */
+	int			 expands;	/* the remote shell may make other paths of it: patterns, ~ */
+	const char		*path;		/* scp, rsync: the rest of the line from the first path on; borrowed */
+	size_t			 path_len;
+};
+/* s, n: borrowed. What is none of these has kind SP_POLICY_NO_TRANSFER. */
+void	sp_policy_command(const char *s, size_t n, struct sp_policy_command *ret);
+/* The scp of above? Returns 1 or 0. A client that has another path speaks the sftp protocol instead (scp's default). */
 int	sp_policy_command_is_scp(const char *s, size_t n);
+/*
+ * May this command run under a grant with that file direction (SP_POLICY_FILE_*)? NULL, or why not, a sentence for the user.
+ * With both directions everything may. Else a transfer has to go the right way and name its paths without patterns; scp, rsync
+ * and sftp-server in any other form are refused. Other commands are not judged: who may run any command moves what he likes.
+ */
+const char *sp_policy_command_refused(const char *s, size_t n, uint32_t direction);
+/* Decode the quoting of one PATH, as a POSIX shell does. dst gets at most n bytes and a NUL. */
+void	sp_policy_command_path(const char *s, size_t n, char *dst);
 
 #endif

@@ -121,6 +121,20 @@ grant_mfa(struct api_call *c, struct sp_store_grant *g)
 	return api_fail(c, SP_EINVAL, "mfa is every, never, or how long a one-time code counts: 4h, 8h, 12h at most");
 }
 
+/* Which way files may go. */
+static const struct { const char *word; int64_t bits; } directions[] = {
+	{ "both", SP_STORE_FILE_UP | SP_STORE_FILE_DOWN }, { "up", SP_STORE_FILE_UP }, { "down", SP_STORE_FILE_DOWN }, { "none", 0 }
+};
+
+static const char *
+grant_files_word(int64_t bits)
+{
+	for (size_t i = 0; i < SP_NELEMS(directions); i++)
+		if (directions[i].bits == bits)
+			return directions[i].word;
+	return "none";
+}
+
 static json_t *
 grant_json(struct sp_store *s, const struct sp_store_grant *g)
 {
@@ -148,6 +162,8 @@ grant_json(struct sp_store *s, const struct sp_store_grant *g)
 		json_object_set_new(o, "reason_pattern", json_string(g->reason_pattern));
 	if (g->agent_kinds)
 		json_object_set_new(o, "agent", grant_agent_words(g->agent_kinds));
+	if (g->file_direction != (SP_STORE_FILE_UP | SP_STORE_FILE_DOWN))
+		json_object_set_new(o, "files", json_string(grant_files_word(g->file_direction)));
 	grant_sides(s, g, o);
 	return o;
 }
@@ -297,6 +313,23 @@ grant_reason(struct api_call *c, struct sp_store_grant *g)
 	return SP_OK;
 }
 
+static enum sp_err
+grant_files(struct api_call *c, struct sp_store_grant *g)
+{
+	char word[16] = "both";
+
+	if (json_object_get(c->params, "files") == NULL)
+		return SP_OK;
+	if (api_str(c, "files", 0, word, sizeof(word)) != SP_OK)
+		return c->err;
+	for (size_t i = 0; i < SP_NELEMS(directions); i++)
+		if (strcmp(directions[i].word, word) == 0) {
+			g->file_direction = directions[i].bits;
+			return SP_OK;
+		}
+	return api_fail(c, SP_EINVAL, "files is both, up (to the target), down (from it) or none");
+}
+
 /* Everything but the two sides, for a grant whose other members are set. */
 enum sp_err
 grant_fields(struct api_call *c, struct sp_store_grant *g)
@@ -320,7 +353,7 @@ grant_fields(struct api_call *c, struct sp_store_grant *g)
 	if (c->err == SP_OK && (*g->accounts == '\0' || sp_policy_accounts_check(g->accounts) != SP_OK))
 		(void)api_fail(c, SP_EINVAL, "accounts: names, or \"*\" for all");
 	if (c->err != SP_OK || grant_protocols(c, g) != SP_OK || grant_agent(c, g) != SP_OK || grant_limits(c, g) != SP_OK ||
-	    grant_reason(c, g) != SP_OK || grant_mfa(c, g) != SP_OK)
+	    grant_reason(c, g) != SP_OK || grant_mfa(c, g) != SP_OK || grant_files(c, g) != SP_OK)
 		return c->err;
 	return SP_OK;
 }

@@ -351,10 +351,22 @@ opening_agent(const struct opening *o)
 	    strcmp(o->detail, "own") == 0 ? SP_POLICY_AGENT_USER : 0)) != 0;
 }
 
+/* Files: the commands that move them by their form, here; the requests of sftp one by one, in the session. */
+static const char *
+opening_files(const struct opening *o)
+{
+	if (strcmp(o->type, "subsystem") == 0 && (o->d.file_direction & SP_POLICY_FILE_BOTH) == 0)
+		return "Your grant allows no files in either direction.";
+	if (strcmp(o->type, "exec") != 0)
+		return NULL;
+	return sp_policy_command_refused(o->detail, o->detail_len, o->d.file_direction);
+}
+
 static void
 opening_done(struct ctl_job *j)
 {
 	struct opening *o = sp_container(j, struct opening, job);
+	const char *files;
 	char text[128];
 
 	if (!conn_alive(o->conn) || o->target->conn != o->conn || o->target->ended || o->target->killed) {
@@ -368,6 +380,9 @@ opening_done(struct ctl_job *j)
 		if (o->d.allowed)
 			o->why[0] = '\0';
 		opening_refuse(o, SP_EDENIED, text);
+	} else if ((files = opening_files(o)) != NULL) {
+		o->why[0] = '\0';
+		opening_refuse(o, SP_EDENIED, files);
 	} else if (mfa_wanted(o->conn, &o->user_id, o->d.mfa_interval_s)) {
 		opening_wants_code(o);
 	} else if (o->forward) {

@@ -193,8 +193,12 @@ limits_policy(struct target *t)
 	sp_list_each(it, &t->s->relays) {
 		struct relay *r = sp_container(it, struct relay, link);
 
-		if (r->target != t || (r->state != RL_OPENING && r->state != RL_RUN) || limits_carries(r))
+		if (r->target != t || (r->state != RL_OPENING && r->state != RL_RUN))
 			continue;
+		if (limits_carries(r)) {
+			files_policy(r);
+			continue;
+		}
 		(void)sp_snprintf(line, sizeof(line), "Your grant does not allow %s on this target any more", r->type);
 		relay_fail(r, line);
 	}

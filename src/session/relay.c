@@ -41,6 +41,7 @@ relay_free(struct relay *r)
 	relay_requests_free(&r->held);
 	front_release(r);
 	agent_free(r->agent);
+	files_free(r);
 	sp_list_remove(&r->link);
 	r->s->n_relays--;
 	sp_buf_release(&r->detail);
@@ -184,7 +185,10 @@ relay_run(struct relay *r)
 	else if (r->kind == RELAY_REMOTE)
 		sp_channel_accept(r->far);
 	relay_requests_send(r);
-	relay_pump(r);
+	if (!files_start(r))
+		relay_fail(r, "out of memory");
+	if (r->state == RL_RUN)
+		relay_pump(r);
 }
 
 /* ---- the target's side */
@@ -460,7 +464,7 @@ relay_settle(struct relay *r)
 			relay_done(r);
 		return;
 	}
-	if (r->agent == NULL && r->near_eof && in->off == in->len && r->far != NULL)
+	if (r->agent == NULL && r->near_eof && in->off == in->len && !files_waiting(r) && r->far != NULL)
 		sp_channel_eof(r->far);
 	if (out->off < out->len || err->off < err->len || r->near == NULL)
 		return;

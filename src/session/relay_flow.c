@@ -39,7 +39,18 @@ relay_flow_drop(struct flow *f)
 {
 	free(f->p);
 	f->p = NULL;
-	f->off = f->len = f->cap = f->recorded = 0;
+	f->off = f->len = f->cap = f->recorded = f->paid = 0;
+}
+
+/* n bytes of a flow went out: their sender may send as many more, but for those that it was told before. */
+static void
+flow_went(struct flow *f, struct sp_channel *src, size_t n)
+{
+	size_t paid = n < f->paid ? n : f->paid;
+
+	f->paid -= paid;
+	if (src != NULL && n > paid)
+		sp_channel_consumed(src, n - paid);
 }
 
 /* Give bytes to the scribe; how many may go on. Streams without a terminal are only counted beyond the limit. */
@@ -79,8 +90,7 @@ relay_push(struct relay *r, enum sp_rec_stream dir)
 			break;
 		f->off += wrote;
 		f->recorded -= wrote;
-		if (src != NULL)
-			sp_channel_consumed(src, wrote);
+		flow_went(f, src, wrote);
 	}
 	if (f->off == f->len && f->cap > 0)
 		relay_flow_drop(f);
@@ -101,9 +111,7 @@ void
 relay_bytes(struct relay *r, enum sp_rec_stream dir, struct sp_view v)
 {
 	struct flow *f = &r->flow[dir];
-	struct sp_channel *dst = dir == SP_REC_IN ? r->far : r->near, *src = dir == SP_REC_IN ? r->near : r->far;
-	int stream = dir == SP_REC_ERR ? SP_STREAM_ERR : SP_STREAM_OUT;
-	size_t rec, wrote = 0;
+	struct sp_channel *src = dir == SP_REC_IN ? r->near : r->far;
 
 	f->bytes += v.len;
 	limits_activity(r, dir);
@@ -119,6 +127,43 @@ relay_bytes(struct relay *r, enum sp_rec_stream dir, struct sp_view v)
 		relay_fail(r, "closed: the other side of this forward speaks SSH");
 		return;
 	}
+	if (r->files != NULL && r->state == RL_RUN)
+		files_bytes(r, dir, v);
+	else
+		relay_emit(r, dir, v, 0);
+}
+
+void
+relay_taken(struct relay *r, enum sp_rec_stream dir, size_t n)
+{
+	struct sp_channel *src = dir == SP_REC_IN ? r->near : r->far;
+
+	if (src != NULL && n > 0)
+		sp_channel_consumed(src, n);
+}
+
+int
+relay_insert(struct relay *r, struct sp_view v, size_t max)
+{
+	struct flow *f = &r->flow[SP_REC_OUT];
+
+	if (f->recorded != f->len - f->off || f->len - f->off > max || r->near == NULL)
+		return 0;
+	flow_keep(f, v.p, v.len, v.len);
+	f->paid += v.len;
+	relay_push(r, SP_REC_OUT);
+	return 1;
+}
+
+void
+relay_emit(struct relay *r, enum sp_rec_stream dir, struct sp_view v, size_t paid)
+{
+	struct flow *f = &r->flow[dir];
+	struct sp_channel *dst = dir == SP_REC_IN ? r->far : r->near, *src = dir == SP_REC_IN ? r->near : r->far;
+	int stream = dir == SP_REC_ERR ? SP_STREAM_ERR : SP_STREAM_OUT;
+	size_t rec, wrote = 0;
+
+	f->paid += paid;
 	if (f->off < f->len || r->state != RL_RUN || dst == NULL || r->kind == RELAY_INNER) {
 		flow_keep(f, v.p, v.len, 0);
 		if (r->kind == RELAY_INNER)
@@ -131,7 +176,7 @@ relay_bytes(struct relay *r, enum sp_rec_stream dir, struct sp_view v)
 	if (r->state != RL_RUN)
 		return;
 	if (rec > 0 && (wrote = sp_channel_write(dst, stream, v.p, rec)) > 0)
-		sp_channel_consumed(src, wrote);
+		flow_went(f, src, wrote);
 	if (wrote < v.len)
 		flow_keep(f, v.p + wrote, v.len - wrote, rec - wrote);
 }
@@ -156,6 +201,7 @@ relay_pump(struct relay *r)
 	}
 	for (int dir = 0; dir < SP_REC_STREAMS && r->agent == NULL; dir++)
 		relay_push(r, (enum sp_rec_stream)dir);
+	files_pump(r);
 	relay_settle(r);
 }
 

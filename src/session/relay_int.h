@@ -20,5 +20,12 @@ void		 relay_on_reply(struct relay *r, int ok);	/* the target's, to the oldest r
 /* ---- relay_flow.c */
 void		 relay_push(struct relay *r, enum sp_rec_stream dir);	/* what waits: record it, then write it */
 void		 relay_flow_drop(struct flow *f);
+/* v goes on to the other side: recorded, written, or kept. paid: bytes of it whose sender was told already (relay_taken). */
+void		 relay_emit(struct relay *r, enum sp_rec_stream dir, struct sp_view v, size_t paid);
+/* n bytes from that side stay here: its window grows. */
+void		 relay_taken(struct relay *r, enum sp_rec_stream dir, size_t n);
+/* Words of our own for the user, not recorded, behind what the target said. 0: not now: something is not recorded yet, or more
+ * than max bytes wait for the user. */
+int		 relay_insert(struct relay *r, struct sp_view v, size_t max);
 
 #endif

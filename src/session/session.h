@@ -25,6 +25,7 @@
 #include "session/ask.h"
 #include "session/code.h"
 #include "session/conn.h"
+#include "session/files.h"
 #include "session/leg.h"
 #include "session/shell.h"
 #include "session/limits.h"
@@ -190,6 +191,7 @@ struct flow {				/* bytes on their way in one direction */
 	uint8_t		*p;
 	size_t		 off, len, cap;	/* bytes at p[off..len) wait */
 	size_t		 recorded;	/* of them, how many the scribe has */
+	size_t		 paid;		/* of them, how many their sender may have sent again already */
 	uint64_t	 bytes, kept;	/* in all; of them, given to the scribe */
 };
 struct relay {
@@ -246,6 +248,7 @@ struct relay {
 	/* a question on the terminal (ask.h); NULL: none */
 	struct sp_ask		*question;
 	struct sp_code		*code;		/* a one-time code is asked for; NULL: none */
+	struct files		*files;		/* the stream is decoded (files.h); NULL: it is not */
 	/* a command for Sallyport itself (shell.h); NULL: none */
 	struct shell		*shell;
 };

@@ -1,4 +1,4 @@
-/* tests/fuzz/fuzz_command.c - what is taken for scp has one word behind its options, and no sign that a shell acts upon. */
+/* tests/fuzz/fuzz_command.c - what is taken for a transfer has no sign that a shell acts upon; scp one word behind its options. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,15 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const char *s = (const char *)data;
+	struct sp_policy_command cmd;
 
+	sp_policy_command(s, size, &cmd);
+	if (cmd.kind != SP_POLICY_NO_TRANSFER)
+		for (size_t i = 0; i < size; i++)
+			if (data[i] < ' ' || data[i] == 127 || strchr("&|<>;$`^!", s[i]) != NULL)
+				abort();
+	if (cmd.path_len > 0 && (cmd.path < s || cmd.path + cmd.path_len != s + size))
+		abort();
 	if (!sp_policy_command_is_scp(s, size))
 		return 0;
 	if (size < 8 || memcmp(s, "scp -", 5) != 0)

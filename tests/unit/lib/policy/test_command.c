@@ -7,6 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "policy/access.h"
 #include "policy/command.h"
 
 static const char *const good[] = {
@@ -81,6 +82,70 @@ no_inserted_sign_of_a_shell_is_taken(void **state)
 			}
 }
 
+#define U SP_POLICY_FILE_UP
+#define D SP_POLICY_FILE_DOWN
+#define R "rsync --server -vlogDtpre.iLsfxCIvu "
+#define RS "rsync --server --sender -vlogDtpre.iLsfxCIvu "
+
+/* What may run under a grant of which directions, beside both, which lets everything run. */
+static const struct {
+	const char	*line;
+	uint32_t	 allowed[2];	/* under up, under down: 1 if it may */
+} rows[] = {
+	{ "scp -t /tmp/x", { 1, 0 } }, { "scp -r -p -f /tmp/x", { 0, 1 } }, { "scp -f '*'", { 0, 1 } },
+	{ "scp -f *.log", { 0, 0 } }, { "scp -f ~/x", { 0, 0 } }, { "scp -t ~", { 0, 0 } }, { "scp -t x[ab]", { 0, 0 } },
+	{ "scp -f x; sh", { 0, 0 } }, { "scp -f $(sh)", { 0, 0 } }, { "/usr/bin/scp -f x", { 0, 0 } }, { "scp x y", { 0, 0 } },
+	{ R ". /tmp/x", { 1, 0 } }, { RS ". /tmp/x", { 0, 1 } }, { RS ". a b 'c d'", { 0, 1 } }, { RS ". *.log", { 0, 0 } },
+	{ "rsync --server -logDtpre.iLsfxCIvu --delete --partial --timeout=30 . x", { 1, 0 } },
+	{ "rsync --server --sender -logDtpre.iLsfxCIvu --bwlimit=100 --numeric-ids . x", { 0, 1 } },
+	/* arguments from the stream, files named by options, options that write or run something */
+	{ "rsync --server --sender -slogDtpre.iLsfxCIvu . x", { 0, 0 } }, { "rsync --server -s", { 0, 0 } },
+	{ "rsync --server --sender -lte.iLsfxCIvu --remove-source-files . x", { 0, 0 } },
+	{ "rsync --server --sender -lte.iLsfxCIvu --log-file=/etc/x . x", { 0, 0 } },
+	{ "rsync --server --sender -lte.iLsfxCIvu --files-from=x . /", { 0, 0 } },
+	{ "rsync --server -lte.iLsfxCIvu --compare-dest=/etc . x", { 0, 0 } }, { "rsync --server --daemon .", { 0, 0 } },
+	{ "rsync --server -lte.iLsfxCIvu --sender . x", { 0, 0 } }, { "rsync --server --sender . --x", { 0, 0 } },
+	{ "rsync --server --sender -e sh . x", { 0, 0 } }, { "rsync -e sh x y", { 0, 0 } }, { RS ".", { 0, 0 } }, { RS ". ", { 0, 0 } },
+	{ RS ". x ", { 0, 0 } }, { RS ". x; sh", { 0, 0 } }, { "rsync --server --sender -lt=x . x", { 0, 0 } },
+	/* judged by their requests */
+	{ "sftp-server", { 1, 1 } }, { "/usr/lib/openssh/sftp-server", { 1, 1 } }, { "internal-sftp", { 1, 1 } },
+	{ "sftp-server -R", { 0, 0 } }, { "sftp-server;sh", { 0, 0 } }, { " sftp-server", { 0, 0 } },
+	/* other commands are not the direction's business */
+	{ "ls", { 1, 1 } }, { "cat scp", { 1, 1 } }, { "", { 1, 1 } }, { "scpx -t x", { 1, 1 } },
+};
+
+static void
+directions_of_files_hold_for_transfers(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		const char *s = rows[i].line;
+		size_t n = strlen(s);
+		struct sp_policy_command c;
+
+		sp_policy_command(s, n, &c);
+		if ((sp_policy_command_refused(s, n, U) == NULL) != rows[i].allowed[0] ||
+		    (sp_policy_command_refused(s, n, D) == NULL) != rows[i].allowed[1] || sp_policy_command_refused(s, n, U | D) != NULL)
+			fail_msg("%s: up %s, down %s", s, sp_policy_command_refused(s, n, U), sp_policy_command_refused(s, n, D));
+		if ((c.kind != SP_POLICY_NO_TRANSFER || strncmp(s, "rsync ", 6) == 0) && sp_policy_command_refused(s, n, 0) == NULL)
+			fail_msg("%s: allowed in no direction", s);
+	}
+}
+
+static void
+paths_lose_their_quotes(void **state)
+{
+	static const struct { const char *word, *path; } words[] = { { "/tmp/x", "/tmp/x" }, { "'a b'", "a b" }, { "my\\ file", "my file" },
+	    { "'it'\"'\"'s'", "it's" }, { "\"a b\"c", "a bc" } };
+	char dst[32];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+		sp_policy_command_path(words[i].word, strlen(words[i].word), dst);
+		assert_string_equal(dst, words[i].path);
+	}
+}
+
 int
 main(void)
 {
@@ -89,6 +154,8 @@ main(void)
 		cmocka_unit_test(everything_else_is_a_command),
 		cmocka_unit_test(a_null_byte_and_a_huge_path_are_refused),
 		cmocka_unit_test(no_inserted_sign_of_a_shell_is_taken),
+		cmocka_unit_test(directions_of_files_hold_for_transfers),
+		cmocka_unit_test(paths_lose_their_quotes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

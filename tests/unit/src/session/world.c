@@ -252,6 +252,7 @@ on_target(struct conn *c, struct sp_msg *m)
 	p.n_env_allow = 2;
 	p.record_mode = (char *)(uintptr_t)"strict";
 	p.record_max_bytes = w.max;
+	p.file_direction = (char *)(uintptr_t)"both";
 	r.session_id = r.asset_id = r.account_id = bin(c->session.b, 16);
 	r.asset = a->asset;
 	r.account = a->account;
