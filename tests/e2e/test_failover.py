@@ -12,6 +12,8 @@ import pytest
 
 import lab as L
 import pgcluster as P
+from terminal import Terminal
+from test_going_on import LINE, fresh, state
 
 WHY_NOT = P.why_not()
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
@@ -155,6 +157,48 @@ def test_what_was_revoked_stays_revoked_on_the_replica(lab, me):
     settled(lab, lab.primary)
     lab.ctl("user", "enable", "alice")
     assert me.ssh("echo in").stdout == "in\n"
+    settled(lab, lab.primary)
+
+
+def test_with_every_server_away_people_go_on_from_the_snapshot_and_what_they_did_arrives_later(lab, me):
+    servers = (lab.primary, lab.standby, lab.far)
+    rows_have_arrived(lab, me)
+    fresh(lab)
+    known = {s["id"] for s in lab.ctl("session", "list", "--limit", 1000)}
+    live = L.Echo(lab, me)
+    with contextlib.ExitStack() as undo:
+        undo.callback(live.p.kill)
+        for s in servers:
+            s.stop()
+            undo.callback(s.start)
+        r = me.ssh("echo in", timeout=120)                     # the first one waits until it is certain
+        assert (r.returncode, r.stdout) == (0, "in\n"), r
+        assert state(lab)["state"] == "in use"
+        live.say("still here")
+        with Terminal(lab.dir, ["ssh", "-tt", *lab.ssh_options(me.key), "-p", lab.port, "-l", "alice", "127.0.0.1"], 80, 24) as t:
+            s = t.wait("web1", "Number or search>")
+            assert LINE in s.replace("\n", ""), s
+            t.line(me.t0)
+            t.wait("$")
+            t.line("echo $((40+2))")
+            t.wait("42")
+            t.line("exit")
+            t.wait("Number or search>")
+            t.line("q")
+        r = lab.ctl_run("user", "create", "nobody-new")
+        assert r.returncode != 0 and LINE in r.stderr and "Nothing can be changed" in r.stderr, r
+        assert LINE in lab.ctl_run("doctor").stdout
+        assert live.end() == 0
+        undo.pop_all()
+        for s in servers:
+            s.start()
+    L.wait_for("the store is back", lambda: state(lab)["state"] == "ready", 60)
+    settled(lab, lab.primary)
+    rows_have_arrived(lab, me)
+    new = [s for s in lab.ctl("session", "list", "--limit", 1000) if s["id"] not in known]
+    assert len(new) == 3 and all(s["state"] == "ended" and s["recording"] for s in new), new
+    assert lab.ctl("audit", "list", "--kind", "store.away") and lab.ctl("audit", "list", "--kind", "store.back")
+    lab.ctl("user", "create", "somebody-new")
     settled(lab, lab.primary)
 
 
