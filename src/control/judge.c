@@ -603,6 +603,14 @@ judge_body(struct sp_store *s, const struct sp_config *conf, struct judge *j)
 }
 
 void
+judge_typed(const struct judge *j, char *dst, size_t size)
+{
+	dst[0] = '\0';
+	if (j->err == SP_OK && strcmp(j->facts.method, "typed") == 0)
+		sp_snprintf(dst, size, "%s@%s", j->facts.login, j->asset.name);
+}
+
+void
 judge_run(struct sp_store *s, const struct sp_config *conf, struct judge *j)
 {
 	enum sp_err r;

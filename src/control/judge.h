@@ -75,6 +75,8 @@ struct judge {
 	int			 proof;		/* not a visit: the claimant proves that the asset is his (claim.h) */
 };
 void		 judge_run(struct sp_store *s, const struct sp_config *conf, struct judge *j);	/* always fills err */
+/* Granted, and the password is one that only the person knows: "LOGIN@ASSET" of it; else "". */
+void		 judge_typed(const struct judge *j, char *dst, size_t size);
 /* Find an asset by exact name, address, id text. SP_ENOENT, SP_ECONFLICT. */
 enum sp_err	 judge_asset(struct sp_store *s, const char *text, struct sp_store_asset *ret) SP_MUST_USE;
 /* May the user see that the asset exists: at least one allow grant in force, for whatever account. */

@@ -35,6 +35,7 @@ struct auth {
 	int			 is_password, is_code, recheck, signature_ok, in_table;
 	/* of the login's target, when it names one */
 	char			 account_text[SP_STORE_NAME_MAX + 1], asset_text[SP_STORE_NAME_MAX + 1];
+	char			 typed[SP_STORE_LOGIN_MAX + SP_STORE_NAME_MAX + 2];	/* see judge_typed() */
 	struct sp_netaddr	 source;
 	int64_t			 mfa_interval_s;	/* what its grant wants; SP_POLICY_MFA_NEVER too when that cannot be told yet */
 	char			 login[SP_STORE_LOGIN_MAX + 1];
@@ -192,6 +193,7 @@ auth_durable(void *arg, enum sp_err err, uint64_t seq)
 		    sp_rfc3339(a->user.last_login_us, at, sizeof(at)), at + 11);
 	notice_add(cn->ctl, notice, sizeof(notice));
 	r.notice = notice;
+	r.typed = a->typed;
 	/* AUTH_REPLY belongs to the state before the login: send, then change. */
 	conn_send(cn, SP_MSG_AUTH_REPLY, a->corr, &r);
 	if (conn_alive(cn)) {
@@ -269,9 +271,9 @@ auth_accept(struct auth *a)
 
 /* ---- the rows ---- */
 
-/* What the grant for the target that the login names wants. */
+/* What the grant for the target that the login names wants, and whether its password is the person's own. */
 static void
-auth_work_mfa(struct ctl *c, struct sp_store *s, struct auth *a)
+auth_work_target(struct ctl *c, struct sp_store *s, struct auth *a)
 {
 	struct judge *j = a->asset_text[0] != '\0' ? calloc(1, sizeof(*j)) : NULL;
 	struct sp_config conf;
@@ -290,6 +292,7 @@ auth_work_mfa(struct ctl *c, struct sp_store *s, struct auth *a)
 	if (j->err == SP_OK && j->decision.mfa_interval_s != SP_POLICY_MFA_NEVER &&
 	    mfa_enrolled(s, &a->user.id, &enrolled) == SP_OK && enrolled)
 		a->mfa_interval_s = j->decision.mfa_interval_s;
+	judge_typed(j, a->typed, sizeof(a->typed));
 	free(j);
 }
 
@@ -389,8 +392,8 @@ auth_work(struct ctl_job *j, struct sp_store *s)
 		else if (a->sealed && !a->is_password)
 			a->refused = "a break-glass account is opened with its envelopes";
 	}
-	if (r == SP_OK && a->refused == NULL && (a->is_password ? a->recheck : a->signature_ok))
-		auth_work_mfa(j->ctl, s, a);
+	if (r == SP_OK && a->refused == NULL && (a->is_password || a->is_code ? a->recheck : a->signature_ok))
+		auth_work_target(j->ctl, s, a);
 	j->err = r;
 	free(k);
 }

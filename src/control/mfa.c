@@ -464,9 +464,15 @@ probe_done(struct ctl_job *cj)
 	struct conn *cn = a->conn;
 	int wanted = cj->err == SP_OK && a->j.err == SP_OK && a->enrolled &&
 	    mfa_wanted(cn, &cn->user_id, a->j.decision.mfa_interval_s);
+	char typed[SP_STORE_LOGIN_MAX + SP_STORE_NAME_MAX + 2];
+	Sallyport__MfaReply r = SALLYPORT__MFA_REPLY__INIT;
 
 	cn->coding = 0;
-	answer(cn, a->corr, wanted ? SALLYPORT__MFA_REPLY__VERDICT__NEEDED : SALLYPORT__MFA_REPLY__VERDICT__OK, "", NULL);
+	judge_typed(&a->j, typed, sizeof(typed));
+	r.verdict = wanted ? SALLYPORT__MFA_REPLY__VERDICT__NEEDED : SALLYPORT__MFA_REPLY__VERDICT__OK;
+	r.typed = typed;
+	if (conn_alive(cn))
+		conn_send(cn, SP_MSG_MFA_REPLY, a->corr, &r);
 	asking_free(a);
 }
 

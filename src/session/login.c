@@ -13,10 +13,17 @@
 
 #define TOO_MANY	"Too many authentication failures"
 
+/* The person's own password of the target is asked for before the login is complete. */
+static int
+login_wants_typed(const struct session *s)
+{
+	return s->login.typed_for[0] != '\0' && s->login.typed.len == 0;
+}
+
 static const char *
 login_methods(const struct session *s)
 {
-	if (s->login.wants_code > 0)
+	if (s->login.wants_code > 0 || login_wants_typed(s))
 		return "keyboard-interactive";
 	return s->conf->password_login ? "publickey,password,keyboard-interactive" : "publickey";
 }
@@ -88,6 +95,60 @@ login_want_code(struct session *s, enum sp_leg_verdict v)
 	sp_leg_answer(s->leg, v, login_methods(s), NULL);
 }
 
+/* ---- a password of the target that only the person knows (account kind "typed"): here and not later, because a command or
+ * a file transfer has no terminal to ask on. It stays in this process until the target's login (target_login.c). */
+
+static void
+login_ask_typed(struct session *s)
+{
+	char prompt[SESSION_TEXT];
+
+	(void)sp_snprintf(prompt, sizeof(prompt), "%s's password: ", s->login.typed_for);
+	s->login.typed_open = 1;
+	sp_leg_answer(s->leg, SP_LEG_ASK, NULL, prompt);
+}
+
+static void
+login_want_typed(struct session *s, enum sp_leg_verdict v)
+{
+	char line[SESSION_TEXT];
+	const char *asset = strrchr(s->login.typed_for, '@');
+
+	if (!s->login.typed_told) {
+		(void)sp_snprintf(line, sizeof(line), "Sallyport: %.128s wants a password that only you know. If nobody asks you for it, allow "
+		    "keyboard-interactive logins (no BatchMode), or use the menu on a terminal (ssh -t %.64s@%.128s).\r\n",
+		    asset != NULL ? asset + 1 : "", s->login.user, s->conf->bastion_name);
+		sp_leg_banner(s->leg, line);
+	}
+	s->login.typed_told = 1;
+	sp_leg_answer(s->leg, v, login_methods(s), NULL);
+}
+
+static void
+login_typed(struct session *s, const struct sp_leg_auth *a)
+{
+	s->login.typed_open = 0;
+	sp_buf_release(&s->login.typed);
+	sp_buf_init(&s->login.typed, 1024);
+	if (a->password.len == 0 || memchr(a->password.p, '\0', a->password.len) != NULL ||
+	    sp_buf_append(&s->login.typed, a->password.p, a->password.len) != SP_OK)
+		login_refuse(s);
+	else
+		login_done(s);
+}
+
+/* Everything about who it is has been settled. */
+static void
+login_finish(struct session *s)
+{
+	if (!login_wants_typed(s))
+		login_done(s);
+	else if (s->inner && s->login.tried == SP_LEG_KBDINT)
+		login_ask_typed(s);
+	else
+		login_want_typed(s, s->inner && s->login.tried == SP_LEG_NONE ? SP_LEG_FAIL : SP_LEG_PARTIAL);
+}
+
 /* To the vault, under the id that control gave; it is wiped here. */
 static int
 login_send_code(struct session *s, ProtobufCBinaryData check_id)
@@ -142,7 +203,12 @@ login_on_reply(struct session *s, struct sp_msg *m, void *arg)
 		if (a->login[0] != '\0')
 			(void)sp_strlcpy(s->login.user, a->login, sizeof(s->login.user));
 		(void)sp_strlcpy(s->login.notice, a->notice, sizeof(s->login.notice));
-		login_done(s);
+		(void)sp_strlcpy(s->login.typed_for, a->typed, sizeof(s->login.typed_for));
+		if (s->login.wants_code > 0)
+			s->login.wants_code = -1;
+		if (s->control != NULL)
+			sp_chan_set_state(s->control, SP_ST_AUTHED);	/* to control it is logged in */
+		login_finish(s);
 		break;
 	case SALLYPORT__AUTH_REPLY__VERDICT__PK_OK:
 		sp_leg_answer(s->leg, SP_LEG_PK_OK, NULL, NULL);
@@ -223,7 +289,7 @@ static void
 login_inner_go(struct session *s)
 {
 	if (s->login.wants_code < 0)
-		login_done(s);
+		login_finish(s);
 	else if (s->login.tried == SP_LEG_KBDINT)
 		login_ask_code(s);
 	else
@@ -247,6 +313,8 @@ login_inner_on_reply(struct session *s, struct sp_msg *msg, void *arg)
 		login_refuse(s);
 	else {
 		s->login.wants_code = m->verdict == SALLYPORT__MFA_REPLY__VERDICT__NEEDED ? 1 : -1;
+		if (m->typed[0] != '\0')
+			(void)sp_strlcpy(s->login.typed_for, m->typed, sizeof(s->login.typed_for));
 		login_inner_go(s);
 	}
 	return 0;
@@ -272,8 +340,13 @@ login_inner(struct session *s, const struct sp_leg_auth *a)
 		(void)sp_strlcpy(s->login.text.user, a->login, sizeof(s->login.text.user));
 	if (!s->welcomed)
 		return;
+	if (a->method == SP_LEG_ANSWER && s->login.typed_open) {
+		login_typed(s, a);
+		return;
+	}
 	if (a->method == SP_LEG_ANSWER) {
 		s->login.code_open = 0;
+		s->login.tried = SP_LEG_ANSWER;
 		sp_buf_init(&s->login.password, 256);
 		if (a->password.len == 0 || a->password.len > 64 ||
 		    sp_buf_append(&s->login.password, a->password.p, a->password.len) != SP_OK)
@@ -322,7 +395,7 @@ login_on_auth(void *arg, const struct sp_leg_auth *a)
 			login_refuse(s);
 		return;
 	}
-	if (s->login.wants_code > 0 && a->method != SP_LEG_KBDINT && a->method != SP_LEG_ANSWER) {
+	if ((s->login.wants_code > 0 || login_wants_typed(s)) && a->method != SP_LEG_KBDINT && a->method != SP_LEG_ANSWER) {
 		if (a->method == SP_LEG_NONE)
 			sp_leg_answer(s->leg, SP_LEG_FAIL, login_methods(s), NULL);
 		else
@@ -342,6 +415,8 @@ login_on_auth(void *arg, const struct sp_leg_auth *a)
 	case SP_LEG_KBDINT:
 		if (s->login.wants_code > 0)
 			login_ask_code(s);
+		else if (login_wants_typed(s))
+			login_ask_typed(s);
 		else if (s->conf->password_login)
 			sp_leg_answer(s->leg, SP_LEG_ASK, NULL, "Password: ");
 		else
@@ -350,6 +425,8 @@ login_on_auth(void *arg, const struct sp_leg_auth *a)
 	case SP_LEG_ANSWER:
 		if (s->login.code_open)
 			login_code(s, a);
+		else if (s->login.typed_open)
+			login_typed(s, a);
 		else
 			login_password(s, a);
 		break;
@@ -458,6 +535,7 @@ login_on_closed(void *arg, const char *why)
 		return;
 	s->leg_gone = 1;
 	s->ending = 1;
+	sp_buf_release(&s->login.typed);
 	sp_debug("%s: %s", s->birth.source, why);
 	if (s->conn != NULL)
 		sp_conn_lost(s->conn);

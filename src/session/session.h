@@ -80,6 +80,9 @@ struct login {
 	int		 code_open;			/* the question that is open is for it */
 	int		 code_told;			/* the line before the first question was shown */
 	enum sp_leg_method tried;			/* inner: waits for what control says */
+	char		 typed_for[400];			/* "LOGIN@ASSET": its password is asked for, too; "": no */
+	struct sp_buf	 typed;				/* that password, until that target is logged in to */
+	int		 typed_open, typed_told;	/* the question that is open is for it; the line before it was shown */
 	char		 notice[4096];			/* to show once */
 };
 struct session {

@@ -209,12 +209,30 @@ target_on_password(struct session *s, struct sp_msg *m, void *arg)
 
 /* ---- typed; the login itself */
 
-/* A password that only the user knows: typed on a terminal, without echo. */
+/* It was typed in the login, for this very account. Used once. */
+static int
+target_typed_before(struct target *t)
+{
+	struct login *l = &t->s->login;
+	char name[sizeof(l->typed_for)];
+
+	(void)sp_snprintf(name, sizeof(name), "%s@%s", t->login, target_name(t));
+	if (!t->lasting || l->typed.len == 0 || strcmp(name, l->typed_for) != 0)
+		return 0;
+	if (sp_leg_login_password(t->leg, sp_buf_cstr(&l->typed)) != SP_OK)
+		target_no_login(t);
+	sp_buf_release(&l->typed);
+	return 1;
+}
+
+/* A password that only the user knows: typed in the login, or on a terminal, without echo. */
 static void
 target_ask_user(struct target *t)
 {
 	char line[SESSION_TEXT];
 
+	if (target_typed_before(t))
+		return;
 	t->asking = NULL;
 	sp_list_each(it, &t->s->relays) {
 		struct relay *r = sp_container(it, struct relay, link);
@@ -223,8 +241,9 @@ target_ask_user(struct target *t)
 			t->asking = r;
 	}
 	if (t->asking == NULL) {
-		(void)sp_snprintf(line, sizeof(line), "%s wants a password that only you know: connect with a terminal (ssh -t)",
-		    target_name(t));
+		(void)sp_snprintf(line, sizeof(line), "%.128s wants a password that only you know: name it in the login "
+		    "(ssh %.64s@%.64s@%.128s@%.128s), or connect with a terminal (ssh -t)", target_name(t), t->s->login.user, t->account,
+		    target_name(t), t->s->conf->bastion_name);
 		target_fail(t, line, "no terminal to type a password on");
 		return;
 	}

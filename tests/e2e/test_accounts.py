@@ -130,13 +130,13 @@ StrictModes no
     one_line(lab.ssh("alice@app@pam", "id -un", key=me.key), "pam", "refused the login")
 
 
-def test_an_account_without_a_secret_is_typed_by_the_user(lab, me):
+def test_an_account_without_a_secret_is_typed_on_the_terminal(lab, me):
     if not L.ROOT:
         pytest.skip("needs a server that knows a password")
     lab.ctl("asset", "create", "typed1", "--address", "127.0.0.1", "--port", lab.targets["db1"])
     lab.ctl("account", "create", "any@typed1", "--typed", "--login", "app")
     lab.ctl("grant", "create", "--user", "alice", "--asset", "typed1", "--account", "any")
-    with Terminal(lab.dir, lab.ssh_argv("alice@any@typed1", key=me.key, options=["-tt"])) as t:
+    with Terminal(lab.dir, lab.ssh_argv("alice", "any@typed1", key=me.key, options=["-tt"])) as t:
         t.wait("app@typed1's password:")
         t.show("the question")
         t.line(L.PASSWORD)
@@ -148,13 +148,12 @@ def test_an_account_without_a_secret_is_typed_by_the_user(lab, me):
         assert t.status() == 0
     for f in (lab.data / "state").rglob("*"):
         assert not f.is_file() or L.PASSWORD.encode() not in f.read_bytes(), f
-    with Terminal(lab.dir, lab.ssh_argv("alice@any@typed1", key=me.key, options=["-tt"])) as t:
+    with Terminal(lab.dir, lab.ssh_argv("alice", "any@typed1", key=me.key, options=["-tt"])) as t:
         t.wait("password:")
         t.line("a wrong one")
         assert t.status(30) == 255
         t.show("a wrong password")
         t.wait("refused the login")
-    one_line(lab.ssh("alice@any@typed1", "true", key=me.key, timeout=30), "typed1")
 
 
 def test_an_account_without_a_secret_says_so(lab, me, account):

@@ -172,7 +172,8 @@ class Session(unittest.TestCase):
         self.check(self.world(method='password:wrong').ssh(TO, 'true'), 255, b'',
                    line(f'web1 refused the login of {ME}'))
         self.check(self.world(method='typed').ssh(TO, 'true'), 255, b'', line(
-            'web1 wants a password that only you know: connect with a terminal (ssh -t)'))
+            'web1 wants a password that only you know: name it in the login '
+            f'(ssh alice@{ME}@web1@sallyport), or connect with a terminal (ssh -t)'))
 
     def test_a_wrong_host_key_uses_no_credential(self):
         w = self.world(pin='other')
