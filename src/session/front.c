@@ -258,7 +258,30 @@ front_menu_on_quit(void *arg)
 	r->state = RL_NEW;
 }
 
-static const struct sp_menu_ops front_menu_ops = { front_menu_on_ask, front_menu_on_choose, front_menu_on_quit };
+static void
+front_menu_on_command(void *arg, const char *text)
+{
+	struct relay *r = arg;
+
+	(void)sp_strlcpy(r->command, text, sizeof(r->command));
+	r->state = RL_NEW;
+}
+
+static const struct sp_menu_ops front_menu_ops = { front_menu_on_ask, front_menu_on_choose, front_menu_on_quit, front_menu_on_command };
+
+/* As `ssh bastion -- COMMAND`, on this terminal (shell.h). */
+static void
+front_menu_command(struct relay *r)
+{
+	char words[sizeof(r->command)];
+
+	(void)sp_strlcpy(words, r->command, sizeof(words));
+	r->command[0] = '\0';
+	if (r->menu_out.len > 0)	/* it would come between what the command prints */
+		front_menu_again(r, "Your terminal does not keep up: try again");
+	else
+		shell_start(r, (struct sp_view){ (const uint8_t *)words, strlen(words) }, -1);
+}
 
 /* After bytes went into the menu: a choice leads to its target, quitting ends the channel. */
 static void
@@ -270,6 +293,10 @@ front_menu_go(struct relay *r)
 	if (r->state != RL_NEW)
 		return;
 	front_menu_pump(r);
+	if (r->command[0] != '\0') {
+		front_menu_command(r);
+		return;
+	}
 	if (r->chosen.asset[0] == '\0') {
 		sp_channel_request(r->near, "exit-status", 0, ok, sizeof(ok));
 		sp_channel_eof(r->near);
@@ -328,6 +355,35 @@ front_menu_again(struct relay *r, const char *message)
 {
 	r->state = RL_MENU;
 	front_menu_did(r, sp_menu_start(r->menu, message, &r->menu_out));
+}
+
+void
+front_menu_said(struct relay *r)
+{
+	r->state = RL_MENU;
+	if (r->near_eof) {		/* nobody is there to type the next one */
+		relay_finish(r);
+		return;
+	}
+	front_menu_did(r, sp_menu_said(r->menu, &r->menu_out));
+	front_menu_go(r);
+}
+
+void
+front_menu_ahead(struct relay *r, struct sp_view v)
+{
+	if (sp_menu_input(r->menu, v.p, v.len, &r->menu_out) != SP_OK)
+		relay_finish(r);
+}
+
+void
+front_menu_discard(struct relay *r)
+{
+	struct sp_buf rest;
+
+	sp_buf_init(&rest, SP_MENU_AHEAD);
+	(void)!sp_menu_take_rest(r->menu, &rest);
+	sp_buf_release(&rest);
 }
 
 /* The account was left open and there are several. The target that asked is given up; the choice makes another one. */

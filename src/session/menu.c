@@ -42,7 +42,7 @@ line_search(const struct sp_menu *m, const char *s)
 	for (size_t i = 0; i < SP_NELEMS(commands); i++)
 		if (strcasecmp(s, commands[i]) == 0)
 			return NULL;
-	if (*s == '\0' || *s == '*' || strncasecmp(s, "why ", 4) == 0)
+	if (*s == '\0' || *s == '*' || *s == ':' || strncasecmp(s, "why ", 4) == 0)
 		return NULL;
 	/* While digits may still be a number of the list, the list must stand still. */
 	if (strspn(s, "0123456789") == strlen(s) && menu_number(s, m->total + m->rows.group_n) > 0)
@@ -57,7 +57,7 @@ menu_filter_text(const struct sp_menu *m)
 {
 	const char *s = m->plain ? NULL : line_search(m, m->line.text);
 
-	return s != NULL && m->state != M_ACCOUNT ? s : m->query;
+	return s != NULL && m->state != M_ACCOUNT && m->state != M_COMMAND ? s : m->query;
 }
 
 static void
@@ -323,6 +323,40 @@ menu_search(struct sp_menu *m, const char *text)
 }
 
 static void
+menu_why(struct sp_menu *m, const char *name)
+{
+	menu_ask(m, SP_MENU_WHY, NULL, name + strspn(name, " "));
+}
+
+/* ":text". "why" is of this menu, and welcome here too. */
+static void
+menu_run(struct sp_menu *m, const char *text)
+{
+	text += strspn(text, " :");
+	if (*text == '\0')
+		menu_say(m, "Write a command behind the colon, for example :session list, or :help");
+	else if (strncasecmp(text, "why ", 4) == 0)
+		menu_why(m, text + 4);
+	else if (m->ops->command == NULL)
+		menu_say(m, "There are no commands here.");
+	else {
+		menu_sleep(m);
+		m->ops->command(m->arg, text);
+	}
+}
+
+/* At the prompt below what a command printed. */
+static void
+menu_next_command(struct sp_menu *m, const char *text)
+{
+	if (*text == '\0' || strcasecmp(text, "q") == 0) {
+		m->drawn = 0;
+		menu_load(m);
+	} else
+		menu_run(m, text);
+}
+
+static void
 menu_command(struct sp_menu *m, const char *text)
 {
 	uint32_t k = menu_number(text, m->rows.view_n);
@@ -346,7 +380,9 @@ menu_command(struct sp_menu *m, const char *text)
 	else if (strcasecmp(text, "why") == 0)
 		menu_say(m, "Write why and the name of the server, for example: why web1");
 	else if (strncasecmp(text, "why ", 4) == 0)
-		menu_ask(m, SP_MENU_WHY, NULL, text + 4 + strspn(text + 4, " "));
+		menu_why(m, text + 4);
+	else if (*text == ':')
+		menu_run(m, text);
 	else if (*text == '*')
 		menu_star(m, text + 1);
 	else if (*text == '/') {
@@ -393,9 +429,12 @@ menu_enter(struct sp_menu *m)
 	m->message[0] = '\0';
 	m->help = 0;
 	m->dirty |= DIRTY_BLOCK;
-	if (m->state == M_ACCOUNT) {
+	if (m->state == M_ACCOUNT || m->state == M_COMMAND) {
 		sp_line_set(&m->line, "");
-		menu_account_command(m, text);
+		if (m->state == M_COMMAND)
+			menu_next_command(m, text);
+		else
+			menu_account_command(m, text);
 		if (m->state == M_LIST)
 			menu_refilter(m);
 		return;
@@ -464,6 +503,35 @@ menu_completion(const struct sp_menu *m, const char *stem)
 	return by[0].first != NULL ? by[0] : by[1].first != NULL ? by[1] : by[2];
 }
 
+/* The first word of a command. */
+static struct completion
+menu_noun(const char *stem)
+{
+	static const char *const nouns[] = { "access ", "account ", "asset ", "asset-group ", "audit ", "breakglass ", "ca ", "department ",
+	    "doctor", "export ", "grant ", "group ", "help ", "key ", "known-hosts", "outbox ", "passwd", "quarantine ", "session ", "settings ",
+	    "status", "totp ", "user ", "vault ", "whoami", "why ", "zone " };
+	struct completion c = { 0 };
+
+	for (size_t i = 0; i < SP_NELEMS(nouns); i++)
+		if (strncmp(nouns[i], stem, strlen(stem)) == 0)
+			completion_add(&c, nouns[i], strlen(nouns[i]));
+	return c;
+}
+
+static void
+menu_tab_command(struct sp_menu *m)
+{
+	const char *stem = m->line.text + strspn(m->line.text, " :");
+	struct completion c = menu_noun(stem);
+	char text[SP_LINE_SIZE + 16];
+
+	if (*stem == '\0' || m->line.cur != m->line.len || c.first == NULL || c.n <= strlen(stem))
+		return;
+	(void)sp_snprintf(text, sizeof(text), "%.*s%.*s", (int)(stem - m->line.text), m->line.text, (int)c.n, c.first);
+	sp_line_set(&m->line, text);
+	m->dirty |= DIRTY_PROMPT;
+}
+
 /* The part that Tab completes: the server in account@server. */
 static void
 menu_tab(struct sp_menu *m)
@@ -472,6 +540,10 @@ menu_tab(struct sp_menu *m)
 	char text[SP_LINE_SIZE + SP_MENU_TEXT_MAX * 2 + 1];
 	struct completion c;
 
+	if (m->state == M_COMMAND || (m->state == M_LIST && m->line.text[strspn(m->line.text, " ")] == ':')) {
+		menu_tab_command(m);
+		return;
+	}
 	if (strncasecmp(stem, "why ", 4) == 0)
 		stem += 4;
 	else if (*stem == '*' || *stem == '/')
@@ -501,6 +573,8 @@ menu_cancel(struct sp_menu *m)
 		sp_line_set(&m->line, "");
 	} else if (m->state == M_ACCOUNT) {
 		m->state = M_LIST;
+	} else if (m->state == M_COMMAND) {
+		menu_next_command(m, "");
 	} else {
 		m->query[0] = '\0';
 		m->selected = -1;
@@ -584,7 +658,7 @@ menu_feed(struct sp_menu *m)
 {
 	size_t i = 0;
 
-	while (i < m->ahead.len && m->err == SP_OK && (m->state == M_LIST || m->state == M_ACCOUNT))
+	while (i < m->ahead.len && m->err == SP_OK && (m->state == M_LIST || m->state == M_ACCOUNT || m->state == M_COMMAND))
 		menu_key(m, sp_keys_feed(&m->keys, m->ahead.p[i++]));
 	/* The line feed of the Enter that chose is part of it. */
 	if (m->state == M_ASLEEP && m->keys.after_cr && i < m->ahead.len && m->ahead.p[i] == '\n')
@@ -831,11 +905,26 @@ sp_menu_choices(struct sp_menu *m, const char *asset, const char *const *account
 }
 
 enum sp_err
+sp_menu_said(struct sp_menu *m, struct sp_buf *out)
+{
+	menu_enter_call(m, out);
+	m->state = M_COMMAND;
+	m->drawn = 0;
+	m->prompt_w = 0;
+	m->message[0] = '\0';
+	m->dirty |= DIRTY_PROMPT;
+	menu_feed(m);
+	return menu_leave_call(m);
+}
+
+enum sp_err
 sp_menu_resize(struct sp_menu *m, uint32_t cols, uint32_t rows, struct sp_buf *out)
 {
 	menu_enter_call(m, out);
 	menu_size(m, cols, rows);
-	if (m->state != M_ASLEEP) {
+	if (m->state == M_COMMAND) {
+		m->dirty |= DIRTY_PROMPT;	/* what is above is being read */
+	} else if (m->state != M_ASLEEP) {
 		menu_clear(m);
 		if (m->selected >= 0)
 			m->offset = (size_t)m->selected / menu_page(m) * menu_page(m);

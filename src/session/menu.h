@@ -2,7 +2,7 @@
  * favourites and the last used first, groups as a tree, a choice. Process: session. Pure: no I/O, no clock, no globals;
  * keys, sizes and answers come in, bytes for the terminal and calls of sp_menu_ops go out.
  * Invariants: (1) nothing from outside (names, remarks, messages, keys) reaches the terminal unescaped. (2) At most one
- * ask is open; an answer to an older one is ignored. (3) Between choose() or quit() and the next sp_menu_start() no other
+ * ask is open; an answer to an older one is ignored. (3) Between choose(), command() or quit() and the next sp_menu_start() or sp_menu_said() no other
  * call is made; bytes that arrive meanwhile are kept for the target (sp_menu_take_rest), never read as menu keys.
  * (4) Memory is bounded: the list (menu_rows.h) and the one that replaces it, SP_MENU_LINE_MAX of line, SP_MENU_AHEAD of
  * type-ahead. */
@@ -44,6 +44,9 @@ struct sp_menu_ops {
 	 */
 	void	(*choose)(void *arg, const char *account, const char *asset);
 	void	(*quit)(void *arg);	/* q, Ctrl-D on an empty line. The menu sleeps. */
+	/* ":text": a command for Sallyport itself, borrowed for the call; what it prints comes between. The menu sleeps until
+	 * sp_menu_said() or sp_menu_start(); keys that are given to it meanwhile wait for that. NULL: there are none here. */
+	void	(*command)(void *arg, const char *text);
 };
 
 /* title: "sallyport" or the name of this bastion, copied. cols and rows as in the pty request; 0 reads as 80 x 24. */
@@ -76,6 +79,8 @@ enum sp_err	sp_menu_reply(struct sp_menu *m, uint32_t ask, uint32_t total, int m
 /* After choose() with an empty account: the accounts among which the person must choose. */
 enum sp_err	sp_menu_choices(struct sp_menu *m, const char *asset, const char *const *accounts, size_t n,
 		    struct sp_buf *out) SP_MUST_USE;
+/* The command has ended: below what it printed there is a prompt for the next one; an empty line shows the list again. */
+enum sp_err	sp_menu_said(struct sp_menu *m, struct sp_buf *out) SP_MUST_USE;
 /* The window has a new size. Redraws unless the menu sleeps. */
 enum sp_err	sp_menu_resize(struct sp_menu *m, uint32_t cols, uint32_t rows, struct sp_buf *out) SP_MUST_USE;
 /* A line for the person while the menu is on the screen (a notice of an administrator); the line being typed stays. */

@@ -459,6 +459,7 @@ put_help(struct sp_menu *m)
 		"  g               groups as a tree; .. goes up, g again leaves it",
 		"  why name        why a server is not here, or not open",
 		"  /text           searches for what would be a number or a command; / shows everything",
+		"  :command        of Sallyport itself, for example :key list or :session list; :help",
 		"  r               looks up the list again",
 		"  Ctrl-C          drops the line, the wait or the search",
 		"  q, Ctrl-D       quits",
@@ -472,6 +473,7 @@ put_help(struct sp_menu *m)
 		"g: groups; .. goes up",
 		"why name: why is it not here",
 		"/text: search for 12, n, q...; /: all",
+		":command: as ssh bastion -- command",
 		"r: look up again",
 		"Ctrl-C: drop line, wait or search",
 		"q, Ctrl-D: quit",
@@ -527,7 +529,7 @@ menu_prompt(const struct sp_menu *m)
 {
 	if (m->cols < 30)
 		return "> ";
-	return m->state == M_ACCOUNT ? "Account> " : "Number or search> ";
+	return m->state == M_ACCOUNT ? "Account> " : m->state == M_COMMAND ? "Command (Enter: menu)> " : "Number or search> ";
 }
 
 /* Only CR, blanks and backspaces. */
@@ -584,8 +586,13 @@ menu_paint(struct sp_menu *m)
 {
 	if (m->dirty == 0 || m->state == M_ASLEEP)
 		return;
-	if (m->dirty & DIRTY_BLOCK)
+	if ((m->dirty & DIRTY_BLOCK) && m->state != M_COMMAND)
 		put_block(m);
+	else if ((m->dirty & DIRTY_BLOCK) && m->message[0] != '\0') {	/* between a command and the next one there is no list */
+		menu_leave_block(m);
+		(void)message_lines(m, 1);
+		m->message[0] = '\0';
+	}
 	put_prompt(m);
 	m->dirty = 0;
 }

@@ -9,7 +9,7 @@
 #define MENU_MESSAGE_MAX	2048
 #define MENU_PAGE_MAX		64	/* rows on one screen */
 
-enum menu_state { M_ASLEEP, M_LOAD, M_LIST, M_WAIT, M_ACCOUNT };
+enum menu_state { M_ASLEEP, M_LOAD, M_LIST, M_WAIT, M_ACCOUNT, M_COMMAND };
 enum { DIRTY_PROMPT = 1, DIRTY_BLOCK = 2 };
 
 struct sp_menu {

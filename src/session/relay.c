@@ -360,6 +360,7 @@ relay_to_menu(struct relay *r, const char *message)
 		return 0;
 	sp_code_cancel(r);
 	sp_ask_cancel(r);
+	shell_free(r);
 	relay_slots_flush(r);
 	relay_requests_drop(r);
 	relay_unbind(r);

@@ -214,6 +214,8 @@ relay_discard_typed(struct relay *r)
 		sp_channel_consumed(r->near, f->len - f->off);
 	relay_flow_drop(f);
 	f->bytes = 0;
+	if (r->menu != NULL)
+		front_menu_discard(r);
 }
 
 void

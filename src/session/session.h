@@ -27,6 +27,7 @@
 #include "session/conn.h"
 #include "session/files.h"
 #include "session/leg.h"
+#include "session/lineedit.h"
 #include "session/shell.h"
 #include "session/limits.h"
 #include "wire/target.h"
@@ -245,6 +246,7 @@ struct relay {
 	struct sp_buf		 menu_out;	/* for the terminal */
 	int			 no_color;	/* NO_COLOR came with the environment */
 	struct sp_target	 chosen;
+	char			 command[SP_LINE_SIZE];	/* ":command" that was typed there; "": none */
 	/* agents */
 	int			 agent_asked, agent_refused;	/* ssh -A; and it is not allowed: to be told */
 	struct agent		*agent;		/* of an agent channel */
@@ -309,6 +311,9 @@ void		 front_menu_pump(struct relay *r);
 void		 front_menu_resize(struct relay *r);
 void		 front_menu_message(struct relay *r, const char *line);
 void		 front_menu_again(struct relay *r, const char *message);
+void		 front_menu_said(struct relay *r);	/* the command of a menu has ended */
+void		 front_menu_ahead(struct relay *r, struct sp_view v);	/* keys while it runs: for the next one */
+void		 front_menu_discard(struct relay *r);	/* they are nobody's any more */
 void		 front_menu_choices(struct relay *r, const Sallyport__TargetReply *m);
 void		 front_release(struct relay *r);
 void		 front_login_target(const struct session *s, struct sp_target *ret);

@@ -178,6 +178,11 @@ shell_interrupt(struct shell *h)
 	struct relay *r = h->r;
 
 	(void)sp_channel_write(r->near, SP_STREAM_OUT, "^C\r\n", 4);
+	if (r->menu != NULL) {
+		shell_free(r);
+		front_menu_said(r);
+		return;
+	}
 	sp_channel_request(r->near, "exit-status", 0, status, sizeof(status));
 	sp_channel_eof(r->near);
 	relay_finish(r);
@@ -188,10 +193,12 @@ shell_input(struct relay *r, struct sp_view v)
 {
 	struct shell *h = r->shell;
 
-	if (r->pty) {		/* keys answer questions (ask.c); between them only Ctrl-C means anything */
+	if (r->pty) {		/* keys answer questions (ask.c); between them only Ctrl-C means anything, but to a menu */
 		sp_channel_consumed(r->near, v.len);
 		if (memchr(v.p, CTRL_C, v.len) != NULL)
 			shell_interrupt(h);
+		else if (r->menu != NULL)
+			front_menu_ahead(r, v);
 		return;
 	}
 	if (sp_buf_append(&h->in, v.p, v.len) != SP_OK) {
@@ -293,6 +300,11 @@ shell_settle(struct shell *h)
 		return;
 	if (!h->told) {
 		relay_fail(r, "the command was cut off: try again, and see 'doctor'");
+		return;
+	}
+	if (r->menu != NULL) {		/* of a menu: the next prompt, not the end */
+		shell_free(r);
+		front_menu_said(r);
 		return;
 	}
 	sp_channel_request(r->near, "exit-status", 0, status, sizeof(status));

@@ -15,7 +15,7 @@ struct world {
 	uint32_t	 ask;
 	enum sp_menu_what what;
 	size_t		 sent;		/* rows */
-	int		 asked, asleep, full;
+	int		 asked, asleep, commanded, full;
 	struct sp_buf	 out;
 };
 
@@ -52,7 +52,17 @@ on_quit(void *arg)
 	w->asleep = 1;
 }
 
-static const struct sp_menu_ops ops = { on_ask, on_choose, on_quit };
+static void
+on_command(void *arg, const char *text)
+{
+	struct world *w = arg;
+
+	if (w->asleep || *text == '\0' || strlen(text) > SP_MENU_LINE_MAX || !sp_text_is_plain(text, strlen(text)))
+		abort();
+	w->asleep = w->commanded = 1;
+}
+
+static const struct sp_menu_ops ops = { on_ask, on_choose, on_quit, on_command };
 
 /* Only text, line ends, and CSI with numbers that ends in a letter: nothing from outside makes an escape sequence. */
 static void
@@ -146,14 +156,15 @@ event(struct world *w, uint8_t c, uint8_t arg)
 		if (sp_menu_take_rest(w->menu, &rest) == SP_ESIZE)
 			abort();
 		sp_buf_release(&rest);
-		w->asleep = 0;
+		w->asleep = w->commanded = 0;
 		r = sp_menu_start(w->menu, arg & 1 ? "web1: \x1b[5mrefused" : NULL, &w->out);
 		break;
 	case 0xfe:
 		if (!w->asleep)
 			break;
 		w->asleep = 0;
-		r = sp_menu_choices(w->menu, "web1\x1b[1m", accounts, 2, &w->out);
+		r = w->commanded ? sp_menu_said(w->menu, &w->out) : sp_menu_choices(w->menu, "web1\x1b[1m", accounts, 2, &w->out);
+		w->commanded = 0;
 		break;
 	default:
 		return 0;

@@ -141,7 +141,8 @@ struct world {
 	size_t		 sent;			/* rows of the list that is being given */
 	size_t		 part;			/* rows of one part */
 	size_t		 starred;		/* web<starred> has a star; 0: none */
-	int		 chosen, quits;
+	int		 chosen, quits, commands;
+	char		 command[300];
 	char		 account[600], asset[600];
 	const char	*remark;
 };
@@ -181,7 +182,16 @@ on_quit(void *arg)
 	((struct world *)arg)->quits++;
 }
 
-static const struct sp_menu_ops ops = { on_ask, on_choose, on_quit };
+static void
+on_command(void *arg, const char *text)
+{
+	struct world *w = arg;
+
+	w->commands++;
+	(void)sp_strlcpy(w->command, text, sizeof(w->command));
+}
+
+static const struct sp_menu_ops ops = { on_ask, on_choose, on_quit, on_command };
 static const char *const one[] = { "root" };
 static const char *const three[] = { "root", "deploy", "app" };
 
@@ -925,6 +935,103 @@ a_notice_leaves_the_line_that_is_being_typed(void **state)
 	world_free(w);
 }
 
+static int
+seen(struct world *w, const char *what)
+{
+	return screen_has(&w->screen, what);
+}
+
+/* The line with the cursor. */
+static const char *
+last(struct world *w)
+{
+	return screen_line(&w->screen, w->screen.row);
+}
+
+/* What a command of Sallyport prints comes between, on the terminal. */
+static void
+prints(struct world *w, const char *text)
+{
+	ok(sp_buf_append(&w->out, text, strlen(text)));
+	ok(sp_menu_said(w->m, &w->out));
+	answer(w);
+}
+
+static void
+a_colon_runs_a_command_and_the_next_one_until_an_empty_line(void **state)
+{
+	struct world *w = world_new(3, 80, 24, NULL);
+	uint32_t asks = w->asks;
+
+	(void)state;
+	type(w, ":user list");
+	assert_true(seen(w, "1-3 of 3"));		/* no search */
+	type(w, "\r");
+	assert_string_equal(w->command, "user list");
+	assert_int_equal(sp_menu_awake(w->m), 0);
+	prints(w, "LOGIN\r\nalice\r\n");
+	assert_true(seen(w, "alice"));
+	assert_string_equal(last(w), "Command (Enter: menu)>");
+	assert_int_equal(w->asks, asks);
+	type(w, "session list\r");			/* the colon is not needed here */
+	assert_string_equal(w->command, "session list");
+	prints(w, "nothing\r\n");
+	type(w, " : whoami\r");
+	assert_string_equal(w->command, "whoami");
+	prints(w, "alice, user\r\n");
+	type(w, "\r");
+	assert_true(w->asks > asks);		/* it may have changed what is granted */
+	assert_true(seen(w, "1-3 of 3"));
+	assert_int_equal(w->commands, 3);
+	type(w, ":x\r");
+	prints(w, "\r\n");
+	type(w, "\x03");			/* Ctrl-C leads back, too */
+	assert_string_equal(last(w), PROMPT);
+	type(w, ":x\r");
+	prints(w, "\r\n");
+	type(w, "\x04");			/* and Ctrl-D, which does not quit there */
+	assert_string_equal(last(w), PROMPT);
+	assert_int_equal(w->quits, 0);
+	type(w, ":\r");
+	assert_true(seen(w, "Write a command behind the colon"));
+	type(w, ":why web1\r");
+	assert_string_equal(w->text, "web1");
+	assert_true(seen(w, "another reason"));
+	assert_int_equal(w->commands, 5);
+	world_free(w);
+}
+
+static void
+keys_typed_ahead_of_a_command_s_end_are_the_next_command(void **state)
+{
+	struct world *w = world_new(3, 80, 24, NULL);
+
+	(void)state;
+	ok(sp_menu_input(w->m, ":one\rtwo\r\rq\r", 13, &w->out));
+	assert_string_equal(w->command, "one");
+	prints(w, "1\r\n");
+	assert_string_equal(w->command, "two");
+	prints(w, "2\r\n");
+	assert_int_equal(w->quits, 1);
+	world_free(w);
+}
+
+static void
+tab_completes_the_first_word_of_a_command(void **state)
+{
+	struct world *w = world_new(3, 80, 24, NULL);
+
+	(void)state;
+	type(w, ":sess\tlist\r");
+	assert_string_equal(w->command, "session list");
+	prints(w, "\r\n");
+	type(w, "as\t");
+	assert_string_equal(last(w), "Command (Enter: menu)> asset");
+	type(w, "-\tlist\r");
+	assert_string_equal(w->command, "asset-group list");
+	world_free(w);
+}
+
 int
 main(void)
 {
@@ -964,6 +1071,9 @@ main(void)
 		cmocka_unit_test(the_choices_of_a_decision_are_asked),
 		cmocka_unit_test(says_so_when_nothing_matches),
 		cmocka_unit_test(a_notice_leaves_the_line_that_is_being_typed),
+		cmocka_unit_test(a_colon_runs_a_command_and_the_next_one_until_an_empty_line),
+		cmocka_unit_test(keys_typed_ahead_of_a_command_s_end_are_the_next_command),
+		cmocka_unit_test(tab_completes_the_first_word_of_a_command),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
