@@ -53,6 +53,8 @@ static const struct {
 	{ "restore", NULL, NULL, "restored", "This node was restored from a backup" },
 	{ "restore.rollback", NULL, NULL, "restored", "The store was put back to an earlier state" },
 	{ "quarantine.released", NULL, NULL, "quarantine-released", "The quarantine of a restored node was ended" },
+	{ "copy.late", NULL, NULL, "copy-late", "A collector does not take the copy of the audit log" },
+	{ "copy.caught_up", NULL, NULL, "copy-caught-up", "A collector has the whole audit log again" },
 	{ "audit.reserve", NULL, NULL, "disk-full", "The disk is full: the reserve is in use, new sessions are refused" },
 	{ "audit.reserve_back", NULL, NULL, "disk-free", "There is room on the disk again" },
 };

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "common/copydest.h"
+#include "control/copy.h"
 #include "control/methods.h"
 #include "control/quarantine.h"
 #include "control/rowkey.h"
@@ -61,6 +63,7 @@ sys_status_loop(struct api_call *c)
 		return;
 	}
 	json_object_set_new(c->out, "snapshot", snapshot_json(c->ctl));
+	json_object_set_new(c->out, "copies", copy_json(c->ctl));
 	if (quarantine_is(c->ctl))
 		json_object_set_new(c->out, "quarantine", quarantine_json(c->ctl));
 }
@@ -105,8 +108,8 @@ sys_doctor_loop(struct api_call *c)
 	const struct sys_state *st = c->state;
 	const struct vault_view *v = &c->ctl->vault_view;
 	json_t *zones = c->out;
-	char text[400];
-	int agrees;
+	char text[400], name[SP_COPY_NAME + 16];
+	int agrees, ok;
 
 	c->out = json_array();
 	check(c->out, "store", st->ping == SP_OK, st->ping == SP_OK ? "answers" : sp_err_text(st->ping));
@@ -124,6 +127,8 @@ sys_doctor_loop(struct api_call *c)
 	    audit_space_low(c->ctl->audit) ? "nearly full: new sessions are refused; make room in state_dir" : "enough");
 	agrees = wall_agrees(text, sizeof(text));
 	check(c->out, "wall clock", agrees, text);
+	for (size_t i = 0; copy_doctor(c->ctl, i, &ok, name, sizeof(name), text, sizeof(text)); i++)
+		check(c->out, name, ok, text);
 	rowkey_each(check_row, c->out);
 	if (zones != NULL)
 		json_array_extend(c->out, zones);

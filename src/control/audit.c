@@ -468,6 +468,17 @@ audit_next(struct audit *a)
 	return n;
 }
 
+uint64_t
+audit_durable(struct audit *a)
+{
+	uint64_t n;
+
+	pthread_mutex_lock(&a->mu);
+	n = a->written_seq;
+	pthread_mutex_unlock(&a->mu);
+	return n;
+}
+
 int
 audit_space_low(const struct audit *a)
 {

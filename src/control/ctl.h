@@ -45,6 +45,7 @@ struct mfa;
 struct zone_path;
 struct snapshot;
 struct quarantine;
+struct copies;
 
 struct vault_view {			/* what the vault said last */
 	int		known, initialised, sealed;
@@ -79,6 +80,7 @@ struct ctl {
 	struct leftover		*leftover;		/* NULL before the scribe parent was there */
 	struct boot		*boot;
 	struct alarms		*alarms;
+	struct copies		*copies;
 	struct bulk		*bulk;
 	struct snapshot		*snapshot;
 	_Atomic int64_t		 snapshot_made_us;	/* wall; of the one that serves as the store; 0: none does */

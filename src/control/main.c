@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/alarm.h"
+#include "control/copy.h"
 #include "control/quarantine.h"
 #include "control/rowkey.h"
 #include "control/servers.h"
@@ -67,9 +68,15 @@ dialer_on_msg(struct sp_chan *chan, struct sp_msg *m, void *arg)
 static void
 plain_on_msg(struct sp_chan *chan, struct sp_msg *m, void *arg)
 {
+	struct ctl *c = sp_container((struct sp_chan **)arg, struct ctl, courier);	/* of the courier: arg is its slot */
+
 	(void)chan;
-	if (m->id == SP_MSG_OUTBOX_DONE)	/* from the courier: arg is its slot */
-		alarm_courier_done(sp_container((struct sp_chan **)arg, struct ctl, courier), (Sallyport__OutboxDone *)m->body);
+	if (m->id == SP_MSG_OUTBOX_DONE)
+		alarm_courier_done(c, (Sallyport__OutboxDone *)m->body);
+	else if (m->id == SP_MSG_COPY_ASK)
+		copy_ask(c, m->corr, (Sallyport__CopyAsk *)m->body);
+	else if (m->id == SP_MSG_COPY_STATE)
+		copy_state(c, (Sallyport__CopyState *)m->body);
 }
 
 static void
@@ -117,6 +124,7 @@ on_peer(struct sp_child *child, const Sallyport__Peer *p, int fd)
 	case SP_PROC_COURIER:
 		plain_peer(c, &c->courier, SP_PROC_COURIER, fd);
 		alarm_courier_peer(c);
+		copy_peer(c);
 		break;
 	case SP_PROC_SCRIBE:
 		leftover_peer(c, fd);
@@ -247,6 +255,7 @@ on_tick(struct sp_timer *t, void *arg)
 	vaultlink_tick(c, now);
 	rowkey_tick(c, now);
 	alarm_tick(c, now);
+	copy_tick(c, now);
 	servers_tick(c, now);
 	snapshot_tick(c, now);
 	wall_tick(c, now);
@@ -285,6 +294,7 @@ open_audit(struct ctl *c)
 
 	if (fd == -1)
 		sp_die(78, "the monitor passed no audit directory");
+	must(copy_new(c, fd), "start");
 	r = audit_open(c->child.loop, fd, c->child.boot_id, (uint64_t)c->child.conf.reserve_mb << 20, boot_scan, on_rotated, c,
 	    why, sizeof(why), &c->audit);
 	if (r != SP_OK)
@@ -396,6 +406,7 @@ finish(struct ctl *c)
 	boot_free(c);
 	snapshot_free(c);
 	alarm_free(c);
+	copy_free(c);
 	sp_chan_free(c->gate);
 	sp_chan_free(c->courier);
 	sp_timer_free(c->tick);

@@ -1,6 +1,9 @@
-/* src/courier/main.c - takes what is to leave the bastion into a durable outbox and confirms it. Process: courier.
+/* src/courier/main.c - takes what is to leave the bastion into a durable outbox and confirms it; sends the copy of the audit
+ * log (copy.c). Process: courier.
  * Invariants: (1) OUTBOX_DONE with err 0 is sent only when the item is on disk. (2) One fsync confirms everything that
  * came meanwhile. (3) Control may send an item again at any time; it is kept once. */
+#include <fcntl.h>
+#include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -9,15 +12,21 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "common/child.h"
+#include "courier/copy.h"
 #include "courier/outbox.h"
 #include "sallyport.pb-c.h"
 
 #define PENDING_MAX	256	/* items that one fsync confirms */
+#define COURIER_THREADS	2u	/* names being looked up */
+#define COURIER_QUEUED	32u
+#define COURIER_FILES	256
 
 struct courier {
 	struct sp_child	 child;
 	struct sp_chan	*control;
 	struct sp_outbox *outbox;
+	struct sp_pool	*pool;
+	struct copies	*copies;
 	struct sp_timer	*commit;
 	struct sp_uuid	 pending[PENDING_MAX];
 	int		 n;
@@ -64,6 +73,10 @@ courier_on_item(struct sp_chan *chan, struct sp_msg *m, void *arg)
 	enum sp_err r;
 
 	(void)chan;
+	if (m->id == SP_MSG_COPY_BATCH) {
+		copies_batch(c->copies, m->corr, (const Sallyport__CopyBatch *)m->body);
+		return;
+	}
 	if (m->id != SP_MSG_OUTBOX_ITEM || sp_uuid_from(item->id.data, item->id.len, &id) != SP_OK) {
 		sp_error("an item without an id was dropped");
 		return;
@@ -88,8 +101,10 @@ courier_on_close(struct sp_chan *chan, enum sp_err why, const char *what, void *
 
 	if (why != SP_ECLOSED)
 		sp_error("bad message %s from control: %s", what, sp_err_text(why));
-	if (chan == c->control)
+	if (chan == c->control) {
 		c->control = NULL;
+		copies_control(c->copies, NULL);
+	}
 	sp_chan_free(chan);
 }
 
@@ -102,6 +117,7 @@ courier_on_peer(struct sp_child *child, const Sallyport__Peer *p, int fd)
 		close(fd);
 		return;
 	}
+	copies_control(c->copies, NULL);
 	sp_chan_free(c->control);
 	c->control = NULL;
 	c->n = 0;	/* the new control asks again about what it has no answer for */
@@ -109,6 +125,15 @@ courier_on_peer(struct sp_child *child, const Sallyport__Peer *p, int fd)
 		sp_die(71, "cannot talk to control");
 	if (sp_chan_watch(c->control, c->child.loop) != SP_OK)
 		sp_die(71, "cannot watch control's channel");
+	copies_control(c->copies, c->control);
+}
+
+static void
+courier_reload(struct sp_child *child)
+{
+	struct courier *c = child->arg;
+
+	copies_reload(c->copies);
 }
 
 static void
@@ -116,9 +141,10 @@ courier_sandbox(struct courier *c, int dirfd)
 {
 	static char path[4096];
 	static const char *rw[] = { path, NULL };
-	static const char *const none[] = { NULL };
-	const struct sp_sandbox box = { .may = SP_MAY_FILES, .user = sp_proc_user(SP_PROC_COURIER), .rw = rw, .ro = none,
-	    .files_n = 64 };
+	static char ca[SP_CONF_TEXT];
+	static const char *const ro[] = { ca, NULL };
+	const struct sp_sandbox box = { .may = SP_MAY_FILES | SP_MAY_CONNECT | SP_MAY_THREADS, .user = sp_proc_user(SP_PROC_COURIER),
+	    .rw = rw, .ro = ro, .files_n = COURIER_FILES };
 	char link[64];
 	ssize_t n;
 
@@ -126,16 +152,17 @@ courier_sandbox(struct courier *c, int dirfd)
 	if ((n = readlink(link, path, sizeof(path) - 1)) <= 0)
 		sp_die(71, "cannot name the outbox directory");
 	path[n] = '\0';
+	(void)sp_strlcpy(ca, c->child.conf.syslog_ca, sizeof(ca));
 	sp_child_ready(&c->child, &box);
 }
 
 int
 main(void)
 {
-	static const struct sp_child_ops ops = { .peer = courier_on_peer };
+	static const struct sp_child_ops ops = { .peer = courier_on_peer, .reload = courier_reload };
 	static struct courier c;
 	enum sp_err r;
-	int dirfd;
+	int dirfd, cursors, status;
 
 	sp_child_init(&c.child, SP_PROC_COURIER, &ops, &c);
 	if ((dirfd = sp_child_take_fd(&c.child, "outbox")) < 0)
@@ -143,8 +170,16 @@ main(void)
 	(void)umask(077);
 	if (sp_timer_new(c.child.loop, courier_on_commit, &c, &c.commit) != SP_OK)
 		sp_die(71, "cannot start");
+	if (OPENSSL_init_ssl(0, NULL) != 1 || (cursors = fcntl(dirfd, F_DUPFD_CLOEXEC, 3)) == -1)
+		sp_die(71, "cannot start");
 	courier_sandbox(&c, dirfd);
 	if ((r = sp_outbox_open(dirfd, &c.outbox)) != SP_OK)
 		sp_die(74, "cannot read the outbox: %s", sp_err_text(r));
-	return sp_child_run(&c.child);
+	if (sp_pool_new(c.child.loop, COURIER_THREADS, COURIER_QUEUED, &c.pool) != SP_OK ||	/* after Landlock, which binds them */
+	    copies_new(&c.child, c.pool, cursors, &c.copies) != SP_OK)
+		sp_die(71, "cannot start");
+	status = sp_child_run(&c.child);
+	copies_free(c.copies);
+	close(cursors);
+	return status;
 }

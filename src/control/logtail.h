@@ -1,0 +1,23 @@
+/* src/control/logtail.h - entries of the audit log in order, from any number on, as far as they are durable. Process: control,
+ * one reader in one worker thread at a time. Keeps its place, so going on costs one read. */
+#ifndef SP_CONTROL_LOGTAIL_H
+#define SP_CONTROL_LOGTAIL_H
+
+#include <jansson.h>
+
+#include "base/buf.h"
+
+struct logtail {
+	int		 dirfd, fd;	/* both owned; fd: of the segment, -1 */
+	uint64_t	 next;		/* number of the entry that comes next */
+	uint64_t	 offset;	/* of what is behind buf, in the segment */
+	struct sp_buf	 buf;
+	size_t		 at;		/* bytes of buf that were given */
+};
+
+enum sp_err	logtail_init(struct logtail *t, int dirfd) SP_MUST_USE;	/* dirfd: borrowed, duplicated */
+void		logtail_release(struct logtail *t);
+/* Entry number seq, which is durable. *ret is the caller's. SP_ENOENT: no segment has it; SP_ECORRUPT. */
+enum sp_err	logtail_get(struct logtail *t, uint64_t seq, json_t **ret) SP_MUST_USE;
+
+#endif
