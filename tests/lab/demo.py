@@ -36,7 +36,17 @@ def stop(folder):
         if process_start(pid) == s:
             os.killpg(pid, signal.SIGKILL)
     pids.unlink()
+    forget(folder)
     return True
+
+
+def forget(folder):
+    """Remove the folder in /tmp of a demo that could not keep its data in its own."""
+    for line in (folder / "env").read_text().splitlines():
+        name, _, value = line.partition("=")
+        data = pathlib.Path("".join(shlex.split(value)))
+        if name == "SALLYPORT_DATA" and data.parent == pathlib.Path("/tmp") and data.name.startswith(L.PREFIX):
+            shutil.rmtree(data, ignore_errors=True)
 
 
 def process_start(pid):
@@ -47,8 +57,18 @@ def process_start(pid):
         return None
 
 
+def ctl_words(lab):
+    """How to call the command line, for a shell that splits a variable at blanks: none may be in a path."""
+    argv = lab.ctl_argv()
+    if len(argv[0].split()) > 1:
+        link = lab.data / "sallyport"
+        link.symlink_to(argv[0])
+        argv[0] = str(link)
+    return " ".join(argv)
+
+
 def write_env(lab, info, folder):
-    ctl = " ".join(shlex.quote(a) for a in lab.ctl_argv())
+    ctl = ctl_words(lab)
     rows = {"SALLYPORT_SSH_PORT": str(lab.port), "SALLYPORT_CTL": ctl, "SALLYPORT_USER": info["user"],
             "SALLYPORT_USER_KEY": str(info["user_key"]), "SALLYPORT_ADMIN": info["admin"],
             "SALLYPORT_ADMIN_KEY": str(info["admin_key"]), "SALLYPORT_TARGETS": " ".join(info["targets"]),
@@ -56,9 +76,13 @@ def write_env(lab, info, folder):
     (folder / "env").write_text("".join("%s=%s\n" % (k, shlex.quote(v)) for k, v in rows.items()))
 
 
+def short(path):
+    return min(os.path.relpath(path), str(path), key=len)
+
+
 def greet(lab, info, folder):
-    key = os.path.relpath(info["user_key"])
-    kh = os.path.relpath(lab.known_hosts)
+    key = short(info["user_key"])
+    kh = short(lab.known_hosts)
     base = "ssh -p %d -i %s -o IdentitiesOnly=yes -o UserKnownHostsFile=%s" % (lab.port, key, kh)
     t0, t1 = info["targets"]
     print("""
@@ -74,7 +98,7 @@ Sallyport is up on 127.0.0.1:%d with two servers behind it. Nobody here holds th
   who is in            . %s/env; $SALLYPORT_CTL session list
   watch, cut           $SALLYPORT_CTL session watch ID    $SALLYPORT_CTL session kill ID
 """ % (lab.port, base, info["user"], base, info["user"], t0, base, info["user"], t1, base, info["user"],
-       base.replace(key, os.path.relpath(info["admin_key"])), info["admin"], base, info["user"], kh, t0, os.path.relpath(folder)), flush=True)
+       base.replace(key, short(info["admin_key"])), info["admin"], base, info["user"], kh, t0, os.path.relpath(folder)), flush=True)
 
 
 def main():

@@ -21,6 +21,7 @@ import time
 ROOT = os.geteuid() == 0
 LAB_USERS = (("deploy", 20001), ("app", 20002), ("alice", 20003), ("bob", 20004))
 OWN_USERS = ("sallyport", "sallyport-vault", "sallyport-net", "sallyport-rec", "sallyport-out", "sallyport-shell")
+PREFIX = "sallyport-lab-"                   # of a folder in /tmp, where an installation's own folder will not do
 PASSWORD = "correct horse 7 battery"        # of the account "app" on the password server
 
 
@@ -73,14 +74,16 @@ class Lab:
         self.port = None
         self.data = self.dir
         self.dir.mkdir(parents=True, exist_ok=True)
-        if ROOT and not traversable(self.dir / "x"):
-            # Processes that give up root could not reach their own files here.
-            self.data = pathlib.Path(tempfile.mkdtemp(prefix="sallyport-lab-", dir="/tmp"))
+        blanks = len(str(self.dir).split()) > 1
+        if (ROOT and not traversable(self.dir / "x")) or blanks:
+            # Processes that give up root could not reach their own files here; sshd_config and ssh -o take no blanks.
+            self.data = pathlib.Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
             self.data.chmod(0o755)
         self.etc = self.data / "etc"
         self.etc.mkdir(parents=True, exist_ok=True)
         self.etc.chmod(0o755)
-        self.known_hosts = self.dir / "known_hosts"
+        self.mine = self.data if blanks else self.dir       # what the clients use
+        self.known_hosts = self.mine / "known_hosts"
         self._accounts()
 
     # -- the machine as the servers see it
@@ -143,7 +146,7 @@ class Lab:
         raise FileNotFoundError("%s is not built in %s" % (name, self.build))
 
     def key(self, name, kind="ed25519", *more):
-        f = self.dir / name
+        f = self.mine / name
         if not f.exists():
             subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", name, "-f", f, *more], check=True)
         return f
