@@ -219,7 +219,7 @@ sp_term_dump(const struct sp_term *t, struct sp_buf *dst)
 	    (r = dump_tabs(t, dst)) != SP_OK)
 		goto fail;
 	if (t->grid == &t->alt && ((r = dump_cursor(t, &t->saved, 0, &t->main, dst)) != SP_OK ||
-	    (r = sp_buf_append_str(dst, "\x1b[?1049h\x1b[?6l\x1b[0m\x1b(B\x1b)B\x1b*B\x1b+B\x0f")) != SP_OK ||
+	    (r = sp_buf_append_str(dst, "\x1b[?1049h\x1b[?6l\x1b[0m\x1b[2J\x1b(B\x1b)B\x1b*B\x1b+B\x0f")) != SP_OK ||
 	    (r = dump_screen(t, &t->alt, dst)) != SP_OK))
 		goto fail;
 	if ((r = dump_margins(t, dst)) != SP_OK || (r = dump_cursor(t, &t->cur, t->top, t->grid, dst)) != SP_OK)

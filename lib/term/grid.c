@@ -263,6 +263,8 @@ grid_delete(struct sp_term *t, unsigned n)
 	if (n == 0)
 		return;
 	row_split(r, t->cols, x, x + n);
+	if (r->cell[t->cols - 1].ch & SP_CELL_EDGE)	/* an edge is one in the last column only */
+		r->cell[t->cols - 1].ch = 0;
 	memmove(r->cell + x, r->cell + x + n, (left - n) * sizeof(*r->cell));
 	r->used = t->cols;
 	row_fill(r, t->cols - n, t->cols, t->cur.pen.bg);

@@ -143,6 +143,8 @@ grid_resized(const struct grid *old, unsigned old_cols, unsigned old_rows, unsig
 		dst->wrapped = src->wrapped && cols == old_cols;
 		if (dst->cell[width - 1].ch & SP_CELL_WIDE)
 			dst->cell[width - 1].ch = ' ';
+		else if (dst->cell[width - 1].ch & SP_CELL_EDGE)
+			dst->cell[width - 1].ch = 0;
 	}
 	*ret = g;
 	return SP_OK;
