@@ -225,7 +225,7 @@ class Lab:
 
     def sql(self, text, *args):
         """Rows of the main database, or a change of them, behind Sallyport's back."""
-        (path,) = self.data.rglob("sallyport.db")
+        path = self.data / "state" / "store" / "sallyport.db"       # not the copy of a snapshot
         with contextlib.closing(sqlite3.connect(path, timeout=10)) as db, db:
             return db.execute(text, args).fetchall()
 
