@@ -50,6 +50,8 @@ static const struct {
 	{ "breakglass.login", NULL, NULL, "break-glass", "A sealed-envelope account is in use" },
 	{ "store.away", NULL, NULL, "store-away", "The store is away" },
 	{ "store.back", NULL, NULL, "store-back", "The store is back" },
+	{ "log.contained", NULL, NULL, "log-contained", "The audit log is not what was signed: no new sessions" },
+	{ "log.bridge", NULL, NULL, "log-origin", "The audit log goes on under a new origin" },
 	{ "restore", NULL, NULL, "restored", "This node was restored from a backup" },
 	{ "restore.rollback", NULL, NULL, "restored", "The store was put back to an earlier state" },
 	{ "quarantine.released", NULL, NULL, "quarantine-released", "The quarantine of a restored node was ended" },

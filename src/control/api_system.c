@@ -8,6 +8,7 @@
 #include "common/copydest.h"
 #include "control/copy.h"
 #include "control/methods.h"
+#include "control/loghead.h"
 #include "control/quarantine.h"
 #include "control/rowkey.h"
 #include "control/servers.h"
@@ -64,6 +65,8 @@ sys_status_loop(struct api_call *c)
 	}
 	json_object_set_new(c->out, "snapshot", snapshot_json(c->ctl));
 	json_object_set_new(c->out, "copies", copy_json(c->ctl));
+	if (loghead_contained(c->ctl) != NULL)
+		json_object_set_new(c->out, "contained", json_string(loghead_contained(c->ctl)));
 	if (quarantine_is(c->ctl))
 		json_object_set_new(c->out, "quarantine", quarantine_json(c->ctl));
 }
@@ -116,6 +119,8 @@ sys_doctor_loop(struct api_call *c)
 	check(c->out, "snapshot", snapshot_doctor(c->ctl, text, sizeof(text)), text);
 	if (quarantine_is(c->ctl))
 		check(c->out, "quarantine", 0, quarantine_text(c->ctl));
+	check(c->out, "audit log", loghead_contained(c->ctl) == NULL,
+	    loghead_contained(c->ctl) != NULL ? loghead_contained(c->ctl) : "agrees with what was signed");
 	check(c->out, "vault process", v->known, v->known ? "answers" : "does not answer: see the log of the monitor");
 	check(c->out, "vault initialised", v->known && v->initialised,
 	    v->initialised ? "yes" : "run 'sallyport vault init'");
@@ -386,12 +391,14 @@ void
 sys_audit_list(struct api_call *c, struct sp_store *s)
 {
 	struct audit_query q = { .limit = 100 };
-	char kind[65] = "", session[SP_UUID_SIZE] = "";
+	char kind[65] = "", session[SP_UUID_SIZE] = "", actor[SP_STORE_LOGIN_MAX + 1] = "", object[SP_UUID_SIZE] = "", text[256] = "";
 	int64_t limit = 100;
 
 	(void)s;
 	if (api_int(c, "limit", 1, 10000, &limit) != SP_OK || api_time(c, "since", &q.since_us) != SP_OK ||
-	    api_str(c, "kind", 0, kind, sizeof(kind)) != SP_OK || api_str(c, "session", 0, session, sizeof(session)) != SP_OK)
+	    api_str(c, "kind", 0, kind, sizeof(kind)) != SP_OK || api_str(c, "session", 0, session, sizeof(session)) != SP_OK ||
+	    api_time(c, "until", &q.until_us) != SP_OK || api_str(c, "actor", 0, actor, sizeof(actor)) != SP_OK ||
+	    api_str(c, "object", 0, object, sizeof(object)) != SP_OK || api_str(c, "text", 0, text, sizeof(text)) != SP_OK)
 		return;
 	if (!sp_uuid_is_null(&c->caller.role_department_id) && !c->local_root) {
 		(void)api_fail(c, SP_EACCES, "the audit log is not divided by departments: it needs a role for all of them");
@@ -400,6 +407,9 @@ sys_audit_list(struct api_call *c, struct sp_store *s)
 	q.limit = (size_t)limit;
 	q.kind = *kind ? kind : NULL;
 	q.session = *session ? session : NULL;
+	q.actor = *actor ? actor : NULL;
+	q.object = *object ? object : NULL;
+	q.text = *text ? text : NULL;
 	c->out = json_array();
 	if (audit_list(c->ctl->audit, &q, c->out) != SP_OK)
 		(void)api_fail(c, SP_EIO, "the audit log cannot be read");

@@ -25,7 +25,10 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "common/entry.h"
+#include "common/logdir.h"
 #include "control/audit_read.h"
+#include "control/logtree.h"
 
 #define AUDIT_RESERVE	"reserve"
 #define AUDIT_LIST_WAIT_S 2
@@ -62,6 +65,10 @@ struct audit {
 	int			 reserved;		/* thread only */
 	uint64_t		 looked_us;		/* thread only; when the disk was last looked at */
 	struct sp_source	*source;
+	struct tree		*tree;
+	char			 damage[320];
+	audit_scan_fn		*scan;			/* while it opens */
+	uint64_t		 scanned;		/* number of the last entry that was scanned */
 	void			(*on_rotated)(void *);
 	void			*arg;
 	int			(*want)(const struct audit_entry *);
@@ -116,22 +123,24 @@ entry_json(const struct audit *a, const struct audit_entry *e)
 	return o;
 }
 
-/* mu held: number and order are one. */
+/* mu held: number and order are one. open: text of the openings. */
 static struct item *
-item_make(struct audit *a, json_t *o)
+item_make(struct audit *a, json_t *leaf, const char *open)
 {
 	struct item *it = NULL;
+	size_t n, m = strlen(open);
 	char *s;
-	size_t n;
 
-	json_object_set_new(o, "seq", json_integer((json_int_t)a->next_seq));
-	s = json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS);
+	json_object_set_new(leaf, "seq", json_integer((json_int_t)a->next_seq));
+	s = json_dumps(leaf, JSON_COMPACT | JSON_SORT_KEYS);
 	n = s != NULL ? strlen(s) : 0;
-	if (s == NULL || n >= AUDIT_LINE_MAX || (it = malloc(sizeof(*it) + n + 1)) == NULL)
+	if (s == NULL || n > ENTRY_LEAF_MAX || n + m + 2 > ENTRY_LINE_MAX || (it = malloc(sizeof(*it) + n + m + 2)) == NULL)
 		sp_die(71, "an audit entry cannot be written: out of memory or too large");
-	*it = (struct item){ .seq = a->next_seq++, .len = n + 1 };
+	*it = (struct item){ .seq = a->next_seq++, .len = n + m + 2 };
 	memcpy(it->line, s, n);
-	it->line[n] = '\n';
+	it->line[n] = '\t';
+	memcpy(it->line + n + 1, open, m);
+	it->line[n + m + 1] = '\n';
 	free(s);
 	return it;
 }
@@ -139,11 +148,17 @@ item_make(struct audit *a, json_t *o)
 static struct item *
 audit_queue(struct audit *a, const struct audit_entry *e, audit_fn *durable, void *arg, struct waiter *w)
 {
-	json_t *o = entry_json(a, e);
+	json_t *o = entry_json(a, e), *leaf = NULL, *open = NULL;
 	struct item *it;
+	char *text;
 
+	if (entry_seal(o, &leaf, &open) != SP_OK || (text = json_dumps(open, JSON_COMPACT | JSON_SORT_KEYS)) == NULL)
+		sp_die(71, "an audit entry cannot be written: out of memory or too large");
 	pthread_mutex_lock(&a->mu);
-	it = item_make(a, o);
+	it = item_make(a, leaf, text);
+	free(text);
+	json_decref(leaf);
+	json_decref(open);
 	json_decref(o);
 	it->durable = durable;
 	it->arg = arg;
@@ -183,6 +198,7 @@ reserve_drop(struct audit *a)
 	if (a->reserved && unlinkat(a->dirfd, AUDIT_RESERVE, 0) == 0)
 		sp_warn("the disk is full: the reserve is in use, new sessions are refused");
 	a->reserved = 0;
+	tree_hold(a->tree, 1);
 	atomic_store(&a->low, 1);
 }
 
@@ -199,6 +215,7 @@ reserve_make(struct audit *a)
 	if (r != 0 && r != EOPNOTSUPP)
 		(void)unlinkat(a->dirfd, AUDIT_RESERVE, 0);
 	a->reserved = r == 0;
+	tree_hold(a->tree, !a->reserved);
 	atomic_store(&a->low, r != 0);
 }
 
@@ -224,10 +241,13 @@ reserve_look(struct audit *a)
 static enum sp_err
 segment_new(struct audit *a, uint64_t first_seq)
 {
-	char name[AUDIT_NAME_SIZE];
+	char name[LOGDIR_NAME_SIZE + 8];
 	int fd;
 
-	audit_segment_name(first_seq, name);
+	if (a->damage[0] != '\0')
+		(void)sp_snprintf(name, sizeof(name), "contained-%016llx.log", (unsigned long long)sp_wall_us());
+	else
+		logdir_segment_name(first_seq, name);
 	if ((fd = openat(a->dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600)) == -1)
 		return sp_err_errno(errno);
 	if (fsync(a->dirfd) == -1) {
@@ -324,6 +344,7 @@ hand_back(struct audit *a, struct sp_list *done)
 			sp_list_add_tail(&a->finished, &it->link);
 		}
 	}
+	tree_upto(a->tree, a->written_seq);
 	pthread_cond_broadcast(&a->waiters);
 	if (write(a->evfd, &one, sizeof(one)) != (ssize_t)sizeof(one))
 		abort();	/* an eventfd write fails only at 2^64 - 2 */
@@ -409,7 +430,7 @@ audit_watch(struct audit *a, int (*want)(const struct audit_entry *), audit_scan
 static void
 audit_show(struct audit *a, const struct item *it)
 {
-	json_t *o = json_loadb(it->line, it->len, 0, NULL);
+	json_t *o = entry_parse((struct sp_view){ (const uint8_t *)it->line, it->len - 1 });
 
 	if (o != NULL)
 		a->seen(o, a->seen_arg);
@@ -508,9 +529,36 @@ audit_list(struct audit *a, const struct audit_query *q, json_t *out)
 	return audit_read_list(a->dirfd, q, out);
 }
 
+static void
+audit_on_scan(const json_t *line, void *arg)
+{
+	struct audit *a = arg;
+
+	a->scanned = (uint64_t)json_integer_value(json_object_get(line, "seq"));
+	a->scan(line, a->arg);
+}
+
+/* Segments, then the tree. What is damaged stays as it is: somebody has to look at it. */
+static enum sp_err
+audit_load(struct audit *a, struct sp_loop *l, void (*grown)(void *))
+{
+	char why[256] = "";
+	enum sp_err r = audit_read_tail(a->dirfd, audit_on_scan, a, &a->fd, &a->seg_bytes, &a->next_seq, why, sizeof(why));
+
+	if (r == SP_OK)
+		r = tree_open(l, a->dirfd, a->next_seq, grown, a->arg, why, sizeof(why), &a->tree);
+	if (r == SP_ECORRUPT) {
+		(void)sp_strlcpy(a->damage, *why ? why : "it cannot be read", sizeof(a->damage));
+		sp_closep(&a->fd);
+		a->next_seq = a->scanned + 1;
+		r = SP_OK;
+	}
+	return r;
+}
+
 enum sp_err
 audit_open(struct sp_loop *l, int dirfd, const uint8_t boot[16], uint64_t reserve_bytes, audit_scan_fn *scan,
-    void (*rotated)(void *), void *arg, char *why, size_t why_size, struct audit **ret)
+    void (*rotated)(void *), void (*grown)(void *), void *arg, struct audit **ret)
 {
 	struct audit *a = calloc(1, sizeof(*a));
 	enum sp_err r;
@@ -521,6 +569,7 @@ audit_open(struct sp_loop *l, int dirfd, const uint8_t boot[16], uint64_t reserv
 	}
 	a->dirfd = dirfd;
 	a->fd = -1;
+	a->scan = scan;
 	a->on_rotated = rotated;
 	a->arg = arg;
 	atomic_store(&a->reserve_bytes, reserve_bytes);
@@ -533,7 +582,7 @@ audit_open(struct sp_loop *l, int dirfd, const uint8_t boot[16], uint64_t reserv
 	a->evfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (a->evfd == -1)
 		r = SP_ESYS;
-	else if ((r = audit_read_tail(dirfd, scan, arg, &a->fd, &a->seg_bytes, &a->next_seq, why, why_size)) == SP_OK) {
+	else if ((r = audit_load(a, l, grown)) == SP_OK) {
 		a->written_seq = a->next_seq - 1;
 		r = sp_loop_add(l, a->evfd, EPOLLIN, audit_on_event, a, &a->source);
 	}
@@ -554,6 +603,24 @@ audit_open(struct sp_loop *l, int dirfd, const uint8_t boot[16], uint64_t reserv
 	return SP_OK;
 }
 
+const char *
+audit_damage(const struct audit *a)
+{
+	return a->damage[0] != '\0' ? a->damage : NULL;
+}
+
+struct tree *
+audit_tree(struct audit *a)
+{
+	return a->tree;
+}
+
+int
+audit_dirfd(const struct audit *a)
+{
+	return a->dirfd;
+}
+
 void
 audit_close(struct audit *a)
 {
@@ -567,6 +634,7 @@ audit_close(struct audit *a)
 		pthread_join(a->thread, NULL);
 		audit_deliver(a);
 	}
+	tree_close(a->tree);
 	sp_list_each(it, &a->todo) {
 		sp_list_remove(it);
 		free(sp_container(it, struct item, link));

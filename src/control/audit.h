@@ -1,9 +1,10 @@
 /* src/control/audit.h - the audit log: what happened, in order, on disk before the caller goes on.
- * Container for now: segments "audit-<first seq, 16 hex>.log" in the audit directory, one entry a line, canonical JSON
- * (keys sorted, no blanks). The interface is narrow on purpose: append, scan at start, list; the container may change.
+ * Segments "audit-<first seq, 16 hex>.log" in the audit directory, one entry a line (src/common/entry.h), and a Merkle tree over
+ * them (logtree.h), whose heads the vault signs (loghead.h). The interface is narrow on purpose: append, scan at start, list.
  * Invariants: (1) seq rises by one with each entry, over segments and restarts. (2) durable() runs in the loop, in the
  * order of append, after fdatasync returned 0 for the entry. (3) a failed fdatasync ends the process: what the kernel
- * dropped cannot be asked for again. (4) a torn last line is cut off at start; any other damage refuses to start.
+ * dropped cannot be asked for again. (4) a torn last line is cut off at start; after any other damage the log stays as it is,
+ * audit_damage() says what is wrong, and entries go to a file of their own, contained-*.log, that is no part of it.
  * One thread writes and syncs: however many wait, they share one fdatasync. */
 #ifndef SP_CONTROL_AUDIT_H
 #define SP_CONTROL_AUDIT_H
@@ -14,7 +15,6 @@
 #include "base/str.h"
 
 #define AUDIT_SEGMENT_BYTES	(4u * 1024 * 1024)
-#define AUDIT_LINE_MAX		(400u * 1024)	/* bytes of one entry */
 #define AUDIT_TEXT_MAX		1024		/* bytes of the text member; longer is cut */
 
 struct audit;
@@ -33,10 +33,14 @@ typedef void audit_fn(void *arg, enum sp_err err, uint64_t seq);
 /* One entry found by the scan at start; line is borrowed. */
 typedef void audit_scan_fn(const json_t *line, void *arg);
 
-/* Takes dirfd. Reads the newest two segments through `scan` (oldest entry first), cuts a torn last line, makes the
- * reserve. `rotated` is called in the loop after a new segment began. SP_ECORRUPT: damaged; why (>= 256) says where. */
+/* Takes dirfd. Reads the newest two segments through `scan` (oldest entry first), cuts a torn last line, compares the tree, makes
+ * the reserve. `rotated` is called in the loop after a new segment began, `grown` when the tree has a new head or a head was signed. */
 enum sp_err	 audit_open(struct sp_loop *l, int dirfd, const uint8_t boot[16], uint64_t reserve_bytes, audit_scan_fn *scan,
-		    void (*rotated)(void *), void *arg, char *why, size_t why_size, struct audit **ret) SP_MUST_USE;
+		    void (*rotated)(void *), void (*grown)(void *), void *arg, struct audit **ret) SP_MUST_USE;
+const char	*audit_damage(const struct audit *a);	/* NULL: none */
+struct tree;
+struct tree	*audit_tree(struct audit *a);		/* NULL: damaged */
+int		 audit_dirfd(const struct audit *a);
 /* Entries of audit_append() that `want` picks (any thread) are given to `seen` in the loop once they are durable. */
 void		 audit_watch(struct audit *a, int (*want)(const struct audit_entry *), audit_scan_fn *seen, void *arg);
 void		 audit_close(struct audit *a);		/* writes and syncs what is queued, then delivers; NULL is fine */
@@ -52,9 +56,11 @@ void		 audit_set_reserve(struct audit *a, uint64_t bytes);
 /* Newest first, into the array `out`. Any thread; reads files. */
 struct audit_query {
 	size_t		 limit;		/* 1..10000 */
-	int64_t		 since_us;	/* wall; 0: any */
+	int64_t		 since_us, until_us;	/* wall; 0: any */
 	const char	*kind;		/* exact, or a prefix that ends with '.'; NULL: any */
 	const char	*session;	/* uuid text; NULL: any */
+	const char	*actor, *object;	/* a login; a uuid of a user, asset, account or other object. NULL: any */
+	const char	*text;		/* anywhere in the entry, in its text or its details; NULL: any */
 };
 enum sp_err	 audit_list(struct audit *a, const struct audit_query *q, json_t *out) SP_MUST_USE;
 

@@ -2,7 +2,6 @@
  * largest entry. Invariant: entries of a segment are numbered without a gap, starting with the number in its name. */
 #include "control/audit_read.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -11,89 +10,15 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "common/entry.h"
+#include "common/logdir.h"
 
-#define SEGMENT_READ_MAX	(AUDIT_SEGMENT_BYTES + 2 * AUDIT_LINE_MAX + 64u * 1024 * 1024)	/* one batch may overshoot */
-
-struct names {
-	uint64_t	*seq;
-	size_t		 n, cap;
-};
 struct text {
 	char	*p;
 	size_t	 len;
 };
 
-void
-audit_segment_name(uint64_t first_seq, char dst[AUDIT_NAME_SIZE])
-{
-	(void)sp_snprintf(dst, AUDIT_NAME_SIZE, "audit-%016llx.log", (unsigned long long)first_seq);
-}
-
-static void names_release(struct names *n) { free(n->seq); }
 static void text_release(struct text *t) { free(t->p); }
-
-static int
-name_parse(const char *s, uint64_t *ret)
-{
-	uint8_t b[8];
-	char hex[17];
-
-	if (strlen(s) != 26 || strncmp(s, "audit-", 6) != 0 || strcmp(s + 22, ".log") != 0)
-		return 0;
-	memcpy(hex, s + 6, 16);
-	hex[16] = '\0';
-	if (sp_hex_parse(hex, b, 8) != SP_OK)
-		return 0;
-	*ret = 0;
-	for (int i = 0; i < 8; i++)
-		*ret = *ret << 8 | b[i];
-	return 1;
-}
-
-static int
-names_cmp(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static enum sp_err
-names_read(int dirfd, struct names *ret)
-{
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd == -1 ? NULL : fdopendir(fd);
-	struct dirent *de;
-	enum sp_err r = SP_OK;
-
-	if (d == NULL) {
-		r = sp_err_errno(errno);
-		sp_closep(&fd);
-		return r;
-	}
-	while (r == SP_OK && (de = readdir(d)) != NULL) {
-		uint64_t seq;
-
-		if (!name_parse(de->d_name, &seq))
-			continue;
-		if (ret->n == ret->cap) {
-			size_t cap = ret->cap ? ret->cap * 2 : 64;
-			uint64_t *p = realloc(ret->seq, cap * sizeof(*p));
-
-			if (p == NULL) {
-				r = SP_ENOMEM;
-				break;
-			}
-			ret->seq = p;
-			ret->cap = cap;
-		}
-		ret->seq[ret->n++] = seq;
-	}
-	closedir(d);
-	if (r == SP_OK && ret->n > 1)
-		qsort(ret->seq, ret->n, sizeof(*ret->seq), names_cmp);
-	return r;
-}
 
 static enum sp_err
 segment_read(int fd, struct text *ret)
@@ -103,7 +28,7 @@ segment_read(int fd, struct text *ret)
 
 	if (fstat(fd, &st) == -1)
 		return sp_err_errno(errno);
-	if (!S_ISREG(st.st_mode) || st.st_size < 0 || (uint64_t)st.st_size > SEGMENT_READ_MAX)
+	if (!S_ISREG(st.st_mode) || st.st_size < 0 || (uint64_t)st.st_size > LOGDIR_SEGMENT_MAX)
 		return SP_ESIZE;
 	if ((ret->p = malloc((size_t)st.st_size + 1)) == NULL)
 		return SP_ENOMEM;
@@ -127,10 +52,10 @@ static enum sp_err
 segment_open_read(int dirfd, uint64_t first, int flags, int *ret_fd, struct text *ret)
 {
 	sp_auto(sp_closep) int fd = -1;
-	char name[AUDIT_NAME_SIZE];
+	char name[LOGDIR_NAME_SIZE];
 	enum sp_err r;
 
-	audit_segment_name(first, name);
+	logdir_segment_name(first, name);
 	if ((fd = openat(dirfd, name, flags | O_CLOEXEC | O_NOFOLLOW)) == -1)
 		return sp_err_errno(errno);
 	if ((r = segment_read(fd, ret)) == SP_OK && ret_fd != NULL)
@@ -157,12 +82,12 @@ segment_scan(const struct text *t, size_t len, uint64_t first, audit_scan_fn *sc
 
 	for (size_t at = 0; at < len; ) {
 		size_t n = (size_t)((char *)memchr(t->p + at, '\n', len - at) - (t->p + at));
-		json_t *o = json_loadb(t->p + at, n, JSON_REJECT_DUPLICATES, NULL);
+		json_t *o = entry_parse((struct sp_view){ (const uint8_t *)t->p + at, n });
 
-		if (!json_is_object(o) || json_integer_value(json_object_get(o, "seq")) != (json_int_t)seq) {
-			char name[AUDIT_NAME_SIZE];
+		if (o == NULL || json_integer_value(json_object_get(o, "seq")) != (json_int_t)seq) {
+			char name[LOGDIR_NAME_SIZE];
 
-			audit_segment_name(first, name);
+			logdir_segment_name(first, name);
 			sp_snprintf(why, why_size, "%s, byte %zu: entry %llu is damaged or missing", name, at,
 			    (unsigned long long)seq);
 			json_decref(o);
@@ -182,32 +107,32 @@ enum sp_err
 audit_read_tail(int dirfd, audit_scan_fn *scan, void *arg, int *ret_fd, uint64_t *ret_bytes, uint64_t *ret_next_seq,
     char *why, size_t why_size)
 {
-	sp_auto(names_release) struct names names = { 0 };
+	sp_auto(sp_freep) uint64_t *seg = NULL;
 	sp_auto(text_release) struct text t = { 0 }, before = { 0 };
 	sp_auto(sp_closep) int fd = -1;
 	uint64_t first, next = 1;
-	size_t whole;
+	size_t whole, n = 0;
 	enum sp_err r;
 
 	sp_snprintf(why, why_size, "the audit directory cannot be read");
-	if ((r = names_read(dirfd, &names)) != SP_OK)
+	if ((r = logdir_segments(dirfd, &seg, &n)) != SP_OK)
 		return r;
-	if (names.n == 0) {
+	if (n == 0) {
 		*ret_next_seq = 1;
 		return SP_OK;
 	}
-	if (names.n > 1) {
-		first = names.seq[names.n - 2];
+	if (n > 1) {
+		first = seg[n - 2];
 		if ((r = segment_open_read(dirfd, first, O_RDONLY, NULL, &before)) != SP_OK ||
 		    (r = segment_scan(&before, before.len, first, scan, arg, &next, why, why_size)) != SP_OK)
 			return r;
-		if (next != names.seq[names.n - 1]) {
+		if (next != seg[n - 1]) {
 			sp_snprintf(why, why_size, "segments do not follow each other: entry %llu is missing",
 			    (unsigned long long)next);
 			return SP_ECORRUPT;
 		}
 	}
-	first = names.seq[names.n - 1];
+	first = seg[n - 1];
 	if ((r = segment_open_read(dirfd, first, O_RDWR | O_APPEND, &fd, &t)) != SP_OK)
 		return r;
 	whole = whole_lines(&t);
@@ -221,69 +146,175 @@ audit_read_tail(int dirfd, audit_scan_fn *scan, void *arg, int *ret_fd, uint64_t
 	return SP_OK;
 }
 
-static int
-entry_matches(const json_t *o, const struct audit_query *q, int *ret_older)
-{
-	const char *kind = json_string_value(json_object_get(o, "kind"));
-	const char *session = json_string_value(json_object_get(o, "session"));
-	const char *wall = json_string_value(json_object_get(o, "wall"));
-	int64_t at;
-	size_t n;
+/* ---- listing and searching: from the last line of the newest segment backwards. A segment holds the entries of some minutes or
+ * days: those of another time are passed over by their first line, and of the others only lines are parsed that have the
+ * bytes that are looked for. ---- */
 
-	if (q->since_us != 0 && wall != NULL && sp_rfc3339_parse(wall, &at) == SP_OK && at < q->since_us) {
-		*ret_older = 1;
-		return 0;
-	}
-	if (q->session != NULL && (session == NULL || strcmp(session, q->session) != 0))
-		return 0;
-	if (q->kind == NULL)
-		return 1;
-	n = strlen(q->kind);
-	if (kind == NULL || n == 0)
-		return 0;
-	return q->kind[n - 1] == '.' ? strncmp(kind, q->kind, n) == 0 : strcmp(kind, q->kind) == 0;
+#define FIRST_LINE	8192	/* bytes of a first line that are looked at for its time */
+
+struct needle {
+	char	*text;		/* as it stands in a line: escaped as JSON. Owned; NULL: none */
+	size_t	 len;
+};
+static void needle_release(struct needle *n) { free(n->text); }
+
+static enum sp_err
+needle_make(const char *s, struct needle *ret)
+{
+	json_t *j = s != NULL ? json_string(s) : NULL;
+	char *text = j != NULL ? json_dumps(j, JSON_ENCODE_ANY) : NULL;
+
+	json_decref(j);
+	if (s == NULL)
+		return SP_OK;
+	if (text == NULL)
+		return SP_ENOMEM;
+	ret->len = strlen(text) - 2;		/* without its quotes */
+	memmove(text, text + 1, ret->len);
+	ret->text = text;
+	return SP_OK;
 }
 
-/* From the last line backwards. Returns 1 when enough was found. */
+static int64_t
+wall_of(const json_t *o)
+{
+	const char *wall = json_string_value(json_object_get(o, "wall"));
+	int64_t at = 0;
+
+	return wall != NULL && sp_rfc3339_parse(wall, &at) == SP_OK ? at : 0;
+}
+
 static int
-segment_list(const struct text *t, const struct audit_query *q, json_t *out)
+is_text(const json_t *o, const char *key, const char *want)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s != NULL && strcmp(s, want) == 0;
+}
+
+static int
+kind_matches(const json_t *o, const char *want)
+{
+	const char *kind = json_string_value(json_object_get(o, "kind"));
+	size_t n = strlen(want);
+
+	if (kind == NULL || n == 0)
+		return 0;
+	return want[n - 1] == '.' ? strncmp(kind, want, n) == 0 : strcmp(kind, want) == 0;
+}
+
+static int
+entry_matches(const json_t *o, const struct audit_query *q)
+{
+	int64_t at = wall_of(o);
+
+	if ((q->since_us != 0 && at < q->since_us) || (q->until_us != 0 && at > q->until_us))
+		return 0;
+	if (q->session != NULL && !is_text(o, "session", q->session))
+		return 0;
+	if (q->actor != NULL && !is_text(o, "actor", q->actor))
+		return 0;
+	if (q->object != NULL && !is_text(o, "object_id", q->object) && !is_text(o, "user_id", q->object) &&
+	    !is_text(o, "asset_id", q->object) && !is_text(o, "account_id", q->object) && !is_text(o, "conn", q->object))
+		return 0;
+	return q->kind == NULL || kind_matches(o, q->kind);
+}
+
+struct search {
+	const struct audit_query	*q;
+	struct needle			 has[4];	/* a line without one of these is not what is looked for */
+	json_t				*out;
+};
+
+static int
+line_may(const struct search *k, const char *p, size_t n)
+{
+	for (size_t i = 0; i < SP_NELEMS(k->has); i++)
+		if (k->has[i].text != NULL && memmem(p, n, k->has[i].text, k->has[i].len) == NULL)
+			return 0;
+	return 1;
+}
+
+/* Returns 1 when enough was found. */
+static int
+segment_list(const struct text *t, const struct search *k)
 {
 	size_t end = whole_lines(t);
-	int older = 0;
 
-	while (end > 0 && !older && json_array_size(out) < q->limit) {
-		size_t at = end - 1;
+	while (end > 0 && json_array_size(k->out) < k->q->limit) {
+		const char *nl = memrchr(t->p, '\n', end - 1);
+		size_t at = nl != NULL ? (size_t)(nl - t->p) + 1 : 0;
 		json_t *o;
 
-		while (at > 0 && t->p[at - 1] != '\n')
-			at--;
-		/* A cheap look before the parser: a session id is in the line as it is. */
-		if (q->session == NULL || memmem(t->p + at, end - at, q->session, strlen(q->session)) != NULL) {
-			o = json_loadb(t->p + at, end - 1 - at, 0, NULL);
-			if (o != NULL && entry_matches(o, q, &older))
-				json_array_append(out, o);
+		if (line_may(k, t->p + at, end - 1 - at)) {
+			o = entry_parse((struct sp_view){ (const uint8_t *)t->p + at, end - 1 - at });
+			if (o != NULL && entry_matches(o, k->q))
+				json_array_append(k->out, o);
 			json_decref(o);
 		}
 		end = at;
 	}
-	return older || json_array_size(out) >= q->limit;
+	return json_array_size(k->out) >= k->q->limit;
+}
+
+/* Wall time of the first entry of a segment; 0: not to be told. */
+static int64_t
+segment_begin(int dirfd, uint64_t first)
+{
+	static const char key[] = "\"wall\":\"";
+	sp_auto(sp_closep) int fd = -1;
+	char name[LOGDIR_NAME_SIZE], buf[FIRST_LINE], *p, *q;
+	int64_t at = 0;
+	ssize_t n;
+
+	logdir_segment_name(first, name);
+	if ((fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) == -1 || (n = read(fd, buf, sizeof(buf) - 1)) <= 0)
+		return 0;
+	buf[n] = '\0';
+	buf[strcspn(buf, "\n\t")] = '\0';
+	/* The last one: members are sorted, and `more` stands before it. */
+	for (p = NULL, q = buf; (q = strstr(q, key)) != NULL; q++)
+		p = q + sizeof(key) - 1;
+	if (p == NULL)
+		return 0;
+	p[strcspn(p, "\"")] = '\0';
+	return sp_rfc3339_parse(p, &at) == SP_OK ? at : 0;
+}
+
+/* May the segment hold entries of the time that is asked for? The clock may have been set, hence an hour on both sides. */
+static int
+segment_in_time(int dirfd, const uint64_t *seg, size_t i, size_t n, const struct audit_query *q)
+{
+	const int64_t slack = 3600 * (int64_t)SP_US_PER_S;
+	int64_t begin, end;
+
+	if (q->until_us != 0 && (begin = segment_begin(dirfd, seg[i])) != 0 && begin > q->until_us + slack)
+		return 0;
+	if (q->since_us != 0 && i + 1 < n && (end = segment_begin(dirfd, seg[i + 1])) != 0 && end < q->since_us - slack)
+		return 0;
+	return 1;
 }
 
 enum sp_err
 audit_read_list(int dirfd, const struct audit_query *q, json_t *out)
 {
-	sp_auto(names_release) struct names names = { 0 };
-	enum sp_err r;
+	struct search k = { .q = q, .out = out };
+	const char *want[SP_NELEMS(k.has)] = { q->session, q->actor, q->object, q->text };
+	sp_auto(sp_freep) uint64_t *seg = NULL;
+	size_t n = 0;
+	enum sp_err r = logdir_segments(dirfd, &seg, &n);
 
-	if ((r = names_read(dirfd, &names)) != SP_OK)
-		return r;
-	for (size_t i = names.n; i-- > 0; ) {
+	for (size_t i = 0; i < SP_NELEMS(want) && r == SP_OK; i++)
+		r = needle_make(want[i], &k.has[i]);
+	for (size_t i = n; i-- > 0 && r == SP_OK; ) {
 		sp_auto(text_release) struct text t = { 0 };
 
-		if ((r = segment_open_read(dirfd, names.seq[i], O_RDONLY, NULL, &t)) != SP_OK)
-			return r;
-		if (segment_list(&t, q, out))
+		if (!segment_in_time(dirfd, seg, i, n, q))
+			continue;
+		if ((r = segment_open_read(dirfd, seg[i], O_RDONLY, NULL, &t)) == SP_OK && segment_list(&t, &k))
 			break;
 	}
-	return SP_OK;
+	for (size_t i = 0; i < SP_NELEMS(k.has); i++)
+		needle_release(&k.has[i]);
+	return r;
 }

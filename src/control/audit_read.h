@@ -4,9 +4,6 @@
 
 #include "control/audit.h"
 
-#define AUDIT_NAME_SIZE	32	/* "audit-" 16 hex ".log" with NUL */
-
-void		 audit_segment_name(uint64_t first_seq, char dst[AUDIT_NAME_SIZE]);
 /* Read the newest two segments, cut a torn last line, open the newest for appending. An empty directory gives fd -1. */
 enum sp_err	 audit_read_tail(int dirfd, audit_scan_fn *scan, void *arg, int *ret_fd, uint64_t *ret_bytes,
 		    uint64_t *ret_next_seq, char *why, size_t why_size) SP_MUST_USE;

@@ -46,6 +46,7 @@ struct zone_path;
 struct snapshot;
 struct quarantine;
 struct copies;
+struct loghead;
 
 struct vault_view {			/* what the vault said last */
 	int		known, initialised, sealed;
@@ -84,6 +85,7 @@ struct ctl {
 	struct bulk		*bulk;
 	struct snapshot		*snapshot;
 	_Atomic int64_t		 snapshot_made_us;	/* wall; of the one that serves as the store; 0: none does */
+	struct loghead		*loghead;
 	struct quarantine	*quarantine;		/* NULL: there was none since the start */
 	_Atomic int		 quarantined;
 	struct sp_timer		*tick;

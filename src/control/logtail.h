@@ -5,19 +5,17 @@
 
 #include <jansson.h>
 
-#include "base/buf.h"
+#include "common/logdir.h"
 
 struct logtail {
-	int		 dirfd, fd;	/* both owned; fd: of the segment, -1 */
-	uint64_t	 next;		/* number of the entry that comes next */
-	uint64_t	 offset;	/* of what is behind buf, in the segment */
-	struct sp_buf	 buf;
-	size_t		 at;		/* bytes of buf that were given */
+	int		 dirfd;		/* owned */
+	int		 is_open;
+	struct logread	 read;
 };
 
 enum sp_err	logtail_init(struct logtail *t, int dirfd) SP_MUST_USE;	/* dirfd: borrowed, duplicated */
 void		logtail_release(struct logtail *t);
-/* Entry number seq, which is durable. *ret is the caller's. SP_ENOENT: no segment has it; SP_ECORRUPT. */
+/* Entry number seq, which is durable, as far as it can be opened. *ret is the caller's. SP_ENOENT: no segment has it; SP_ECORRUPT. */
 enum sp_err	logtail_get(struct logtail *t, uint64_t seq, json_t **ret) SP_MUST_USE;
 
 #endif

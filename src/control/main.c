@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "control/alarm.h"
 #include "control/copy.h"
+#include "control/loghead.h"
 #include "control/quarantine.h"
 #include "control/rowkey.h"
 #include "control/servers.h"
@@ -52,6 +53,8 @@ ctl_refusal(const struct ctl *c)
 		return "The bastion is being stopped; new sessions are refused.";
 	if (audit_space_low(c->audit))
 		return "The bastion's disk is nearly full; new sessions are refused until there is room.";
+	if (loghead_contained(c) != NULL)
+		return loghead_contained(c);
 	return quarantine_text(c);
 }
 
@@ -260,6 +263,7 @@ on_tick(struct sp_timer *t, void *arg)
 	snapshot_tick(c, now);
 	wall_tick(c, now);
 	owner_tick(c, now);
+	loghead_tick(c, now);
 	leave_when_idle(c, now);
 	sp_timer_in(t, c->leave_at_us != 0 ? CTL_LEAVE_TICK_US : CTL_TICK_US);
 }
@@ -288,17 +292,16 @@ must(enum sp_err r, const char *what)
 static void
 open_audit(struct ctl *c)
 {
-	char why[256] = "";
 	int fd = sp_child_take_fd(&c->child, "audit-dir");
 	enum sp_err r;
 
 	if (fd == -1)
 		sp_die(78, "the monitor passed no audit directory");
 	must(copy_new(c, fd), "start");
-	r = audit_open(c->child.loop, fd, c->child.boot_id, (uint64_t)c->child.conf.reserve_mb << 20, boot_scan, on_rotated, c,
-	    why, sizeof(why), &c->audit);
+	r = audit_open(c->child.loop, fd, c->child.boot_id, (uint64_t)c->child.conf.reserve_mb << 20, boot_scan, on_rotated,
+	    loghead_grown, c, &c->audit);
 	if (r != SP_OK)
-		sp_die(sp_err_exit(r), "the audit log cannot be opened: %s (%s)", sp_err_text(r), why);
+		sp_die(sp_err_exit(r), "the audit log cannot be opened: %s", sp_err_text(r));
 }
 
 /* The bastion's own public keys, to be published; a damaged or missing file is left out and said. */
@@ -353,6 +356,7 @@ start(struct ctl *c)
 	sp_list_init(&c->leases_waiting);
 	must(alarm_new(c), "start");
 	must(boot_new(c), "start");
+	must(loghead_new(c), "start");
 	open_audit(c);
 	audit_watch(c->audit, alarm_is_one, on_alarm, c);
 	load_hostkeys(c);
@@ -374,6 +378,7 @@ start(struct ctl *c)
 	must(sp_timer_new(c->child.loop, on_tick, c, &c->tick), "start");
 	sp_timer_in(c->tick, CTL_TICK_US);
 	c->started_us = sp_now_us();
+	loghead_start(c);
 	quarantine_note(c);	/* first: nothing may stand between it and what the backup has */
 	audit_append(c->audit, &e, NULL, NULL);
 }
@@ -407,6 +412,7 @@ finish(struct ctl *c)
 	snapshot_free(c);
 	alarm_free(c);
 	copy_free(c);
+	loghead_free(c);
 	sp_chan_free(c->gate);
 	sp_chan_free(c->courier);
 	sp_timer_free(c->tick);

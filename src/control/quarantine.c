@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/loghead.h"
 #include "control/methods.h"
 
 #define FILE_MAX	4096
@@ -198,6 +199,14 @@ quarantine_release_loop(struct api_call *c)
 	atomic_store(&c->ctl->quarantined, 0);	/* its text stays until the end: a worker may be reading it */
 	audit_append(c->ctl->audit, &e, NULL, NULL);	/* an alarm; what a worker writes is none */
 	sp_info("the quarantine was ended by %s", api_actor(c));
+	if (loghead_is_restored(c->ctl)) {
+		const char *made = json_string_value(json_object_get(c->ctl->quarantine->what, "made"));
+		char reason[128];
+
+		sp_snprintf(reason, sizeof(reason), "restored from the backup of %.64s", made != NULL ? made : "an unknown time");
+		if (loghead_new_origin(c->ctl, reason) != SP_OK)
+			sp_error("the audit log has no new origin: say 'sallyport evidence new-origin'");
+	}
 	vaultlink_rewrap(c->ctl);
 }
 

@@ -19,6 +19,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "common/config.h"
+#include "common/entry.h"
 #include "ctl/archive.h"
 #include "ctl/call.h"
 #include "ctl/nouns.h"
@@ -28,6 +29,7 @@
 #define BACKUP_TRIES	3		/* the vault's key file may change while we read */
 #define PATH_SIZE	1200
 #define KEYFILE_MAX	((size_t)4 << 20)
+#define HEAD_MAX	((size_t)64 * 1024)
 
 struct backup {
 	struct ctl		*c;
@@ -35,6 +37,7 @@ struct backup {
 	const char		*conf_path;
 	struct archive_writer	*w;
 	uint64_t		 seq;		/* the log up to here */
+	struct sp_buf		 head;		/* of the log; empty: none was signed */
 };
 
 static enum sp_err
@@ -144,8 +147,13 @@ segment_cut(FILE *f, uint64_t seq, uint64_t *ret_bytes, int *ret_found)
 
 	*ret_found = 0;
 	while (!*ret_found && (n = getline(&line, &cap, f)) > 0) {
-		json_t *o = json_loadb(line, (size_t)n, 0, NULL);
-		uint64_t is = (uint64_t)json_integer_value(json_object_get(o, "seq"));
+		struct sp_view leaf, open;
+		uint64_t is;
+		json_t *o;
+
+		entry_split((struct sp_view){ (const uint8_t *)line, (size_t)n - (line[n - 1] == '\n') }, &leaf, &open);
+		o = line[n - 1] == '\n' ? json_loadb((const char *)leaf.p, leaf.len, 0, NULL) : NULL;
+		is = (uint64_t)json_integer_value(json_object_get(o, "seq"));
 
 		json_decref(o);
 		if (is == 0)
@@ -166,8 +174,10 @@ backup_segment(struct backup *b, const char *path, const char *name)
 	enum sp_err r;
 	FILE *f;
 
+	if (strcmp(base, "origin") == 0 || strcmp(base, "key") == 0 || strncmp(base, "bridge-", 7) == 0)
+		return backup_file(b, path, name);
 	if (strncmp(base, "audit-", 6) != 0 || b->seq == 0)
-		return SP_OK;		/* the reserve; or later than what belongs to the copy */
+		return SP_OK;		/* the reserve, tiles; or later than what belongs to the copy */
 	if ((f = fopen(path, "re")) == NULL)
 		return backup_failed(b, path, sp_err_errno(errno));
 	if ((r = segment_cut(f, b->seq, &bytes, &found)) != SP_OK || fseek(f, 0, SEEK_SET) != 0)
@@ -189,6 +199,24 @@ keyfile_read(struct backup *b, struct sp_buf *ret)
 	ssize_t n;
 
 	sp_snprintf(path, sizeof(path), "%s/vault/slots", b->conf.state_dir);
+	if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) == -1)
+		return errno == ENOENT ? SP_OK : backup_failed(b, path, sp_err_errno(errno));
+	while ((n = read(fd, part, sizeof(part))) > 0)
+		if (sp_buf_append(ret, part, (size_t)n) != SP_OK)
+			return backup_failed(b, path, SP_ESIZE);
+	return n == 0 ? SP_OK : backup_failed(b, path, sp_err_errno(errno));
+}
+
+/* The last signed head, read before control names the end of the copy: it is never of more entries than that. */
+static enum sp_err
+head_read(struct backup *b, struct sp_buf *ret)
+{
+	char path[PATH_SIZE];
+	sp_auto(sp_closep) int fd = -1;
+	char part[4096];
+	ssize_t n;
+
+	sp_snprintf(path, sizeof(path), "%s/audit/checkpoint", b->conf.state_dir);
 	if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) == -1)
 		return errno == ENOENT ? SP_OK : backup_failed(b, path, sp_err_errno(errno));
 	while ((n = read(fd, part, sizeof(part))) > 0)
@@ -250,6 +278,8 @@ backup_all(struct backup *b, const json_t *point, const struct sp_buf *keys)
 		CTL_TRY(backup_bytes(b, "vault/slots", keys->p, keys->len));
 	CTL_TRY(backup_dir(b, "hostkeys", backup_file));
 	CTL_TRY(backup_dir(b, "audit", backup_segment));
+	if (b->head.len > 0)
+		CTL_TRY(backup_bytes(b, "audit/checkpoint", b->head.p, b->head.len));
 	if (b->seq != 0)
 		return ctl_fail(b->c, SP_ECORRUPT, "the audit log ends before entry %" PRIu64, b->seq);
 	return backup_file(b, b->conf_path, "sallyport.conf");
@@ -279,7 +309,7 @@ backup_run(struct ctl *c)
 {
 	sp_auto(sp_freep) struct backup *b = calloc(1, sizeof(*b));
 	const char *path = json_string_value(json_object_get(c->local, "FILE"));
-	sp_auto(sp_buf_release) struct sp_buf keys = { .max = KEYFILE_MAX };
+	sp_auto(sp_buf_release) struct sp_buf keys = { .max = KEYFILE_MAX }, head = { 0 };
 	ctl_auto_json *point = NULL, *end = NULL;
 	sp_auto_secret pass = { 0 };
 	enum sp_err r;
@@ -289,6 +319,9 @@ backup_run(struct ctl *c)
 	b->c = c;
 	CTL_TRY(backup_config(b));
 	CTL_TRY(ctl_secret_read(c, "passphrase", "Passphrase of the backup: ", 1, &pass));
+	sp_buf_init(&head, HEAD_MAX);
+	CTL_TRY(head_read(b, &head));
+	b->head = head;		/* borrowed */
 	CTL_TRY(backup_point(b, &keys, &point));
 	r = backup_write(b, path, &pass, point, &keys);
 	CTL_TRY(ctl_call(c, "backup.end", NULL, &end));
@@ -478,6 +511,9 @@ restore_quarantine(struct restore *r)
 	if (text == NULL)
 		return ctl_fail(r->c, SP_EFORMAT, "the backup does not say when it was made");
 	CTL_TRY(restore_put(r, "snapshot/quarantine", text));
+	/* The log may have gone on elsewhere: nothing is signed for it before it has a name of its own. */
+	if (!r->keep_log)
+		CTL_TRY(restore_put(r, "audit/restored", ""));
 	return restore_put(r, "snapshot/store.made", "");
 }
 

@@ -74,9 +74,27 @@ static const struct ctl_opt audit_opts[] = {
 	{ "session", CTL_STR, .value = "ID", .complete = "session", .help = "entries of this session" },
 	CTL_END
 };
+static const struct ctl_opt search_args[] = {
+	{ "TEXT", CTL_STR, .param = "text", .flags = CTL_OPTIONAL, .help = "what stands in the entry, in any of its members" },
+	CTL_END
+};
+static const struct ctl_opt search_opts[] = {
+	{ "limit", CTL_INT, .value = "N", .help = "at most so many entries" },
+	{ "since", CTL_TIME, .value = "TIME", .help = "not older than this" },
+	{ "until", CTL_TIME, .value = "TIME", .help = "not younger than this" },
+	{ "kind", CTL_STR, .value = "KIND", .help = "entries of this kind, or with a dot at its end of all that begin so" },
+	{ "actor", CTL_STR, .value = "LOGIN", .complete = "user", .help = "what this user did" },
+	{ "session", CTL_STR, .value = "ID", .complete = "session", .help = "entries of this session" },
+	{ "object", CTL_STR, .value = "ID", .help = "entries about the user, asset, account, connection or other object of this id" },
+	CTL_END
+};
 static const struct ctl_cmd audit_cmds[] = {
 	{ "list", "list entries of the audit log, newest first", .opts = audit_opts, .method = "audit.list", .show = CTL_ROWS,
 	  .cols = audit_cols, .empty = "No entries." },
+	{ "search", "search the audit log, newest first", .args = search_args, .opts = search_opts, .method = "audit.list", .show = CTL_ROWS,
+	  .cols = audit_cols, .empty = "Nothing found.",
+	  .more = "The log itself is searched, not the database: it works with either store and while the store is away. Give a time "
+	      "to leave out the parts of the log that are of another one." },
 	{ NULL }
 };
 const struct ctl_noun ctl_noun_audit = { "audit", "the audit log", audit_cmds };

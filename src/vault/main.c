@@ -161,6 +161,7 @@ static const struct {
 	{ SP_MSG_HASH_PASSWORD,	pwcheck_on_hash },
 	{ SP_MSG_TOTP_NEW,	totp_on_new },
 	{ SP_MSG_CODE_PUT,	totp_on_put },
+	{ SP_MSG_CHECKPOINT_SIGN, checkpoint_on_sign },
 };
 
 static void
@@ -309,6 +310,7 @@ start_threads(struct vault *v)
 {
 	if (sp_pool_new(v->child.loop, VAULT_HASH_THREADS, VAULT_HASH_QUEUE, &v->hash_pool) != SP_OK ||
 	    sp_pool_new(v->child.loop, 1, VAULT_SLOW_QUEUE, &v->slow_pool) != SP_OK ||
+	    sp_pool_new(v->child.loop, 1, 1, &v->head_pool) != SP_OK ||
 	    sp_timer_new(v->child.loop, on_sweep, v, &v->sweep) != SP_OK)
 		sp_die(71, "cannot start the vault's threads");
 	sp_timer_in(v->sweep, VAULT_SWEEP_US);
@@ -320,8 +322,10 @@ finish(struct vault *v)
 	vault_wipe(v);
 	sp_pool_free(v->hash_pool);
 	sp_pool_free(v->slow_pool);
+	sp_pool_free(v->head_pool);
 	pwcheck_clear(v);
 	totp_clear(v);
+	checkpoint_clear(v);
 	sp_secret_release(&v->transport_sk);
 }
 
@@ -345,6 +349,7 @@ main(void)
 	enter_sandbox(v, dir);
 	start_threads(v);
 	vault_load(v);
+	checkpoint_load(v);
 	if (keyfile.len > 0)
 		vault_auto_unseal(v, sp_secret_view(&keyfile));
 	sp_secret_release(&keyfile);

@@ -28,26 +28,32 @@ slotfile_read_all(int fd, struct sp_buf *ret)
 }
 
 enum sp_err
-slotfile_read(int dirfd, struct sp_buf *ret)
+vaultfile_read(int dirfd, const char *name, const char *temp, struct sp_buf *ret)
 {
 	sp_auto(sp_closep) int fd = -1;
 
-	if (unlinkat(dirfd, SLOTFILE_TEMP, 0) == -1 && errno != ENOENT)
+	if (unlinkat(dirfd, temp, 0) == -1 && errno != ENOENT)
 		return sp_err_errno(errno);
-	if ((fd = openat(dirfd, SLOTFILE_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) == -1)
+	if ((fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) == -1)
 		return sp_err_errno(errno);
 	return slotfile_read_all(fd, ret);
 }
 
+enum sp_err
+slotfile_read(int dirfd, struct sp_buf *ret)
+{
+	return vaultfile_read(dirfd, SLOTFILE_NAME, SLOTFILE_TEMP, ret);
+}
+
 static enum sp_err
-slotfile_write_temp(int dirfd, struct sp_view text)
+slotfile_write_temp(int dirfd, const char *temp, struct sp_view text)
 {
 	sp_auto(sp_closep) int fd = -1;
 	enum sp_err r;
 
-	if (unlinkat(dirfd, SLOTFILE_TEMP, 0) == -1 && errno != ENOENT)
+	if (unlinkat(dirfd, temp, 0) == -1 && errno != ENOENT)
 		return sp_err_errno(errno);
-	fd = openat(dirfd, SLOTFILE_TEMP, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd = openat(dirfd, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd == -1)
 		return sp_err_errno(errno);
 	if ((r = sp_write_all(fd, text.p, text.len)) != SP_OK)
@@ -56,15 +62,21 @@ slotfile_write_temp(int dirfd, struct sp_view text)
 }
 
 enum sp_err
-slotfile_write(int dirfd, struct sp_view text)
+vaultfile_write(int dirfd, const char *name, const char *temp, struct sp_view text)
 {
-	enum sp_err r = slotfile_write_temp(dirfd, text);
+	enum sp_err r = slotfile_write_temp(dirfd, temp, text);
 
-	if (r == SP_OK && renameat(dirfd, SLOTFILE_TEMP, dirfd, SLOTFILE_NAME) == -1)
+	if (r == SP_OK && renameat(dirfd, temp, dirfd, name) == -1)
 		r = sp_err_errno(errno);
 	if (r != SP_OK) {
-		unlinkat(dirfd, SLOTFILE_TEMP, 0);
+		unlinkat(dirfd, temp, 0);
 		return r;
 	}
 	return fsync(dirfd) == 0 ? SP_OK : SP_ESYS;
+}
+
+enum sp_err
+slotfile_write(int dirfd, struct sp_view text)
+{
+	return vaultfile_write(dirfd, SLOTFILE_NAME, SLOTFILE_TEMP, text);
 }

@@ -15,4 +15,8 @@ enum sp_err	slotfile_read(int dirfd, struct sp_buf *ret) SP_MUST_USE;
  * the one under the name; except SP_ESYS: after the rename, hence either may be, and the process has to start anew. */
 enum sp_err	slotfile_write(int dirfd, struct sp_view text) SP_MUST_USE;
 
+/* The same for another small file of the directory. temp: a name of its own. */
+enum sp_err	vaultfile_read(int dirfd, const char *name, const char *temp, struct sp_buf *ret) SP_MUST_USE;
+enum sp_err	vaultfile_write(int dirfd, const char *name, const char *temp, struct sp_view text) SP_MUST_USE;
+
 #endif

@@ -23,6 +23,7 @@
 #define VAULT_SWEEP_US		(UINT64_C(5) * 1000000)
 
 struct ceremony;
+struct heads;
 
 struct vault {
 	struct sp_child		 child;
@@ -52,10 +53,12 @@ struct vault {
 	uint64_t		 not_before_us;	/* of the next attempt */
 	struct shares		 shares;
 
-	struct sp_pool		*hash_pool, *slow_pool;
+	struct sp_pool		*hash_pool, *slow_pool, *head_pool;	/* heads wait for no ceremony */
 	struct lease_table	 leases;
 	struct sp_htab		 checks;	/* struct pwcheck by id */
 	struct sp_htab		 codes;		/* struct codecheck by id */
+	struct heads		*heads;		/* of the audit log, as they lie on the disk; NULL: unreadable, nothing is signed */
+	int			 heads_busy;	/* a new state is being written */
 	struct sp_timer		*sweep;
 };
 
@@ -153,5 +156,10 @@ void		totp_on_put(struct vault *v, struct sp_msg *m);
 void		totp_on_check(struct session *s, struct sp_msg *m);
 void		totp_sweep(struct vault *v, uint64_t now_us);
 void		totp_clear(struct vault *v);
+
+/* checkpoint.c */
+void		checkpoint_load(struct vault *v);	/* at start */
+void		checkpoint_clear(struct vault *v);
+void		checkpoint_on_sign(struct vault *v, struct sp_msg *m);
 
 #endif

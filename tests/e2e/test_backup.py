@@ -78,6 +78,8 @@ def test_the_backup_is_whole_secret_and_refused_when_touched(lab, saved):
 
 def test_a_restored_node_is_in_quarantine_until_it_is_released(lab, me_module, saved):
     me = me_module
+    L.wait_for("a signed log", lambda: lab.ctl("evidence", "status").get("signed"), 30)
+    origin = lab.ctl("evidence", "status")["origin"]
     before = counts(lab.data / "state" / "store" / "sallyport.db")
     lab.stop("sallyport")
     (lab.data / "state").rename(lab.data / "state.old")
@@ -97,6 +99,11 @@ def test_a_restored_node_is_in_quarantine_until_it_is_released(lab, me_module, s
         lab.ctl("user", "create", "made-in-quarantine")         # an administrator puts things right first
         lab.ctl("quarantine", "release")
         assert me.ssh("echo back").stdout == "back\n"
+        # The log that went on elsewhere keeps its name; this one has another, and a bridge that the vault signed.
+        L.wait_for("a signed log", lambda: lab.ctl("evidence", "status").get("signed_at"), 30)
+        assert lab.ctl("evidence", "status")["origin"] != origin
+        note = lab.ctl("audit", "list", "--kind", "log.bridge")[0]["more"]["note"]
+        assert "from %s " % origin in note and "\ncontains\n" in note and saved["made"][:10] in note
         lab.stop("sallyport")
         lab.start()
         assert lab.ctl("quarantine", "status")["quarantine"] is False

@@ -182,7 +182,7 @@ def test_a_full_disk_refuses_new_sessions_clearly_and_administrators_still_work(
         p.stdin.flush()
         assert p.stdout.readline() == "one\n"
         fill = small.state / "fill"
-        with open(fill, "wb") as f, contextlib.suppress(OSError):
+        with open(fill, "wb", buffering=0) as f, contextlib.suppress(OSError):
             while True:
                 f.write(bytes(1 << 16))
                 f.flush()

@@ -137,6 +137,11 @@ vault_play(struct rig *r)
 
 			a.err = SP_EFORMAT;
 			assert_int_equal(sp_chan_send(v->chan, SP_MSG_VAULT_REPLY, corr, &a, NULL, 0), SP_OK);
+		} else if (id == SP_MSG_CHECKPOINT_SIGN) {
+			Sallyport__CheckpointReply a = SALLYPORT__CHECKPOINT_REPLY__INIT;
+
+			a.err = SP_ESEALED;
+			assert_int_equal(sp_chan_send(v->chan, SP_MSG_CHECKPOINT_REPLY, corr, &a, NULL, 0), SP_OK);
 		} else if (id == SP_MSG_TOTP_NEW) {
 			Sallyport__TotpReply a = SALLYPORT__TOTP_REPLY__INIT;
 

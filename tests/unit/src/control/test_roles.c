@@ -34,6 +34,8 @@ static const struct {
 	{ "vault.status", "{}", EVERY },
 	{ "doctor", "{}", LOOK_ANY },
 	{ "audit.list", "{}", N(AUDITOR) | N(BOSS) },
+	{ "evidence.status", "{}", LOOK_ANY },
+	{ "evidence.head", "{}", LOOK_ANY },
 	{ "rows.check", "{}", ALL },
 	{ "rows.accept", "{'table':'users','id':'x'}", 0 },	/* root of the machine only */
 	{ "rows.remove", "{'table':'users','id':'x'}", 0 },
@@ -47,6 +49,7 @@ static const struct {
 	{ "backup.end", "{}", 0 },
 	{ "quarantine.status", "{}", LOOK_ANY },
 	{ "quarantine.release", "{}", ALL },
+	{ "evidence.new_origin", "{}", ALL },
 	{ "vault.init", "{}", 0 },		/* root of the machine only */
 	{ "vault.unseal", "{'credential_sealed':'c2VhbGVk'}", ALL },
 	{ "vault.seal", "{}", ALL },

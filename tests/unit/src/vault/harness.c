@@ -194,7 +194,7 @@ rig_create(struct rig *r)
 void
 rig_destroy(struct rig *r)
 {
-	static const char *const names[] = { "slots", "slots.new", "x", "x.pub", "x-cert.pub" };
+	static const char *const names[] = { "slots", "slots.new", "x", "x.pub", "x-cert.pub", "heads" };
 	char path[128];
 
 	for (size_t i = 0; i < SP_NELEMS(names); i++) {

@@ -1,0 +1,123 @@
+/* src/ctl/evidence.c - sallyport evidence: the audit log as something that others can check. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "ctl/evidence.h"
+#include "ctl/nouns.h"
+
+/* ---- verify ---- */
+
+static enum sp_err
+verify_session(struct ctl *c, const struct evlog *l, const char *id, json_t *o)
+{
+	struct evsession s;
+	enum sp_err r = evsession_check(c, l, id, &s);
+
+	if (r == SP_OK) {
+		json_object_set_new(o, "session", json_string(id));
+		json_object_set_new(o, "session_entries", json_integer((json_int_t)s.n));
+		json_object_set_new(o, "waiting", json_integer((json_int_t)s.waiting));
+		json_object_set_new(o, "erased", json_integer(s.erased));
+		json_object_set_new(o, "integrity", json_string(!s.has_end ? "live" : s.waiting > 0 ? "waiting" : "signed"));
+	}
+	evsession_release(&s);
+	return r;
+}
+
+static enum sp_err
+verify_log(struct ctl *c, const struct evlog *l, json_t *o)
+{
+	const char *session = ctl_local_str(c, "session");
+	uint64_t segments = 0;
+
+	CTL_TRY(evlog_check_edge(c, l));
+	if (ctl_local_flag(c, "full")) {
+		CTL_TRY(evlog_check_all(c, l, &segments));
+		json_object_set_new(o, "compared", json_integer((json_int_t)segments));
+	}
+	return session != NULL ? verify_session(c, l, session, o) : SP_OK;
+}
+
+static enum sp_err
+verify_show(struct ctl *c, const struct evlog *l, const json_t *o)
+{
+	const char *session = json_string_value(json_object_get(o, "session"));
+
+	if (c->json)
+		return ctl_print_json(c, o);
+	if (l->own_key)
+		ctl_note(c, "The key is the one that lies beside the log: that shows accidents, not forgery. Name your own with --key.");
+	for (size_t i = 0; i < json_array_size(l->bridges); i++)
+		ctl_note(c, "The log goes on under another name since a ceremony: %s", json_string_value(json_array_get(l->bridges, i)));
+	if (session != NULL)
+		ctl_note(c, "Session %s: %lld entries are in the signed tree, none of the recorder's is missing: %s.", session,
+		    (long long)json_integer_value(json_object_get(o, "session_entries")), json_string_value(json_object_get(o, "integrity")));
+	ctl_note(c, "%s: %llu entries, %s.", l->head.origin, (unsigned long long)l->head.size, ctl_local_flag(c, "full") ?
+	    "each is in the tree that was signed" : "the tree's right edge comes to the root that was signed (--full looks at every entry)");
+	return SP_OK;
+}
+
+static enum sp_err
+verify_run(struct ctl *c)
+{
+	struct evlog l;
+	ctl_auto_json *o = NULL;
+	enum sp_err r = evlog_open(c, &l);
+
+	if (r == SP_OK) {
+		char hex[2 * SP_TLOG_HASH + 1];
+
+		sp_hex(l.head.root.b, SP_TLOG_HASH, hex);
+		o = json_pack("{s:s, s:I, s:s, s:b, s:O}", "origin", l.head.origin, "size", (json_int_t)l.head.size, "root", hex,
+		    "own_key", l.own_key, "bridges", l.bridges);
+		if ((r = verify_log(c, &l, o)) == SP_OK)
+			r = verify_show(c, &l, o);
+	}
+	evlog_release(&l);
+	return r;
+}
+
+/* ---- tables ---- */
+
+#define DIR_OPTS \
+	{ "dir", CTL_STR, .value = "DIR", .complete = "file", .flags = CTL_LOCAL, \
+	  .help = "directory of the log, or a copy of it (default: state_dir/audit)" }, \
+	{ "key", CTL_STR, .value = "FILE", .complete = "file", .flags = CTL_LOCAL, \
+	  .help = "the log's public key, as you were given it (default: the one beside the log)" }, \
+	{ "config", CTL_STR, .value = "FILE", .complete = "file", .flags = CTL_LOCAL, \
+	  .help = "configuration of the installation (default /etc/sallyport/sallyport.conf)" }
+
+static const struct ctl_opt verify_opts[] = {
+	{ "session", CTL_STR, .value = "ID", .flags = CTL_LOCAL, .help = "look at the entries of this session, too" },
+	{ "full", CTL_FLAG, .flags = CTL_LOCAL, .help = "look at every entry and every tile" },
+	DIR_OPTS,
+	CTL_END
+};
+static const struct ctl_col status_cols[] = {
+	{ "origin", "Origin" },
+	{ "key", "Key" },
+	{ "entries", "Entries" },
+	{ "signed", "Signed" },
+	{ "signed_at", "Signed at", CTL_FMT_TIME },
+	{ "behind_s", "Behind (s)" },
+	{ "text", "Contained" },
+	{ NULL }
+};
+static const struct ctl_opt origin_opts[] = {
+	{ "reason", CTL_STR, .value = "TEXT", .flags = CTL_REQUIRED, .help = "why; it stands in the signed bridge" },
+	CTL_END
+};
+static const struct ctl_cmd evidence_cmds[] = {
+	{ "status", "say how far the audit log is signed", .method = "evidence.status", .show = CTL_OBJECT, .cols = status_cols },
+	{ "key", "print the public key that checks the log", .method = "evidence.status", .done = "{key}",
+	  .more = "Keep it where who runs the bastion cannot change it: everything else can be checked with it." },
+	{ "verify", "check the audit log against its signed head", .opts = verify_opts, .run = verify_run,
+	  .more = "Needs the log's files and its public key, nothing else: neither control nor the database. The exit status says whether "
+	      "all is as it was signed." },
+	{ "new-origin", "go on under a new name, after the log was lost or restored", .opts = origin_opts, .method = "evidence.new_origin",
+	  .done = "The log goes on as {origin}. Tell the auditors: the vault signs a bridge from the old name.",
+	  .more = "For a log that is not what the vault signed, and that cannot be put right. The vault signs for the old name never again." },
+	{ NULL }
+};
+const struct ctl_noun ctl_noun_evidence = { "evidence", "the audit log as evidence", evidence_cmds };
