@@ -7,9 +7,11 @@
  * Warnings go to people: terminals, and the standard error of a shell without one; never into another stream. */
 #include "session/limits.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "policy/forward.h"
 #include "session/session.h"
 
 #define WARN_BEFORE_US	(UINT64_C(300) * SP_US_PER_S)
@@ -162,6 +164,32 @@ limits_activity(struct relay *r, enum sp_rec_stream dir)
 	r->target->busy_us = sp_now_us();
 }
 
+/* Does the policy still name where this local forward goes? As control judged it when it was opened: the name as it was typed
+ * and the address that was found then; a name that only the target knows by the name alone. */
+static int
+limits_destination(const struct relay *r)
+{
+	const Sallyport__Policy *p = r->target->policy;
+	char host[sizeof(r->to) + 64];
+	struct sp_netaddr a;
+	char *colon;
+	uint32_t port;
+	int has_addr = sp_netaddr_parse(r->to, &a) == SP_OK;
+
+	(void)sp_snprintf(host, sizeof(host), "%.*s", (int)r->detail.len, (const char *)r->detail.p);	/* "HOST:PORT" */
+	if ((colon = strrchr(host, ':')) == NULL)
+		return 0;
+	*colon = '\0';
+	port = (uint32_t)strtoul(colon + 1, NULL, 10);		/* written by forward_open() */
+	for (size_t i = 0; i < p->n_forward_to; i++) {
+		enum sp_policy_forward f = sp_policy_forward_allowed(p->forward_to[i], host, has_addr ? &a : NULL, port);
+
+		if (f == SP_POLICY_FWD_YES || (!has_addr && f == SP_POLICY_FWD_MAYBE))
+			return 1;
+	}
+	return 0;
+}
+
 /* Does the policy still carry this channel? */
 static int
 limits_carries(const struct relay *r)
@@ -177,7 +205,7 @@ limits_carries(const struct relay *r)
 			continue;
 		for (size_t k = 0; k < SP_NELEMS(carried[i].any) && carried[i].any[k] != NULL; k++)
 			if (target_allows(r->target, carried[i].any[k]))
-				return 1;
+				return r->kind != RELAY_LOCAL || limits_destination(r);
 		return 0;
 	}
 	return 0;
@@ -199,7 +227,8 @@ limits_policy(struct target *t)
 			files_policy(r);
 			continue;
 		}
-		(void)sp_snprintf(line, sizeof(line), "Your grant does not allow %s on this target any more", r->type);
+		(void)sp_snprintf(line, sizeof(line), "Your grant does not allow %s %son this target any more", r->type,
+		    r->kind == RELAY_LOCAL ? "to that destination " : "");
 		relay_fail(r, line);
 	}
 	if (t->state == TG_UP)

@@ -103,6 +103,7 @@ relay_on_allowed(struct session *s, struct sp_msg *m, void *arg)
 		return 0;
 	}
 	if (r->kind == RELAY_LOCAL && a->address[0] != '\0') {
+		(void)sp_strlcpy(r->to, a->address, sizeof(r->to));
 		/* To the address that was checked, not to a name that may resolve to another one there. */
 		sp_buf_reset(x);
 		if (sp_buf_put_cstring(x, a->address) != SP_OK || sp_buf_put_u32(x, a->port) != SP_OK ||

@@ -236,6 +236,7 @@ struct relay {
 	/* a forward */
 	struct sp_buf		 open_extra;	/* of the CHANNEL_OPEN that the other side gets */
 	struct sp_buf		 origin;	/* local forward: originator, as it came */
+	char			 to[256];	/* the same: the address that control checked, or a name that only the target knows */
 	int			 greeted;	/* how much of "SSH-" the far side has said; -1: something else */
 	/* inner */
 	int			 fd;

@@ -62,6 +62,41 @@ def test_forward_destinations_and_environment_change_under_a_live_session(lab, m
             assert [s["state"] for s in me.live()] == ["live"]
 
 
+def test_an_open_forward_ends_when_its_destination_leaves_the_grant_and_others_go_on(lab, me):
+    ports = L.free_port(), L.free_port()
+    with contextlib.ExitStack() as stack:
+        def echo(address):
+            far = stack.enter_context(socket.create_server((address, 0)))
+
+            def one(s):
+                with contextlib.suppress(OSError):
+                    while data := s.recv(100):
+                        s.sendall(data)
+
+            def serve():
+                with contextlib.suppress(OSError):
+                    while True:
+                        threading.Thread(target=one, args=(far.accept()[0],), daemon=True).start()
+            threading.Thread(target=serve, daemon=True).start()
+            return far.getsockname()[1]
+        goes, stays = echo("127.0.0.9"), echo("127.0.0.1")
+        lab.ctl("grant", "create", "--name", "more", "--user", me.user, "--asset", "web1", "--account", "*",
+                "--protocol", "forward-local", "--forward-to", "127.0.0.9:*")
+        stack.enter_context(master(lab, me.to0, me.key, "-L", "127.0.0.1:%d:127.0.0.9:%d" % (ports[0], goes),
+                                   "-L", "127.0.0.1:%d:127.0.0.1:%d" % (ports[1], stays)))
+        L.wait_for("the forwards", lambda: all(L.port_open(p) for p in ports))
+        a, b = (stack.enter_context(socket.create_connection(("127.0.0.1", p), 10)) for p in ports)
+        for s in (a, b):
+            s.settimeout(20)
+            s.sendall(b"one")
+            assert s.recv(100) == b"one"
+        lab.ctl("grant", "delete", "more")
+        assert a.recv(100) == b""
+        b.sendall(b"two")
+        assert b.recv(100) == b"two"
+        assert [s["state"] for s in me.live()] == ["live"]
+
+
 def test_one_user_cannot_fill_the_audit_log(lab, me):
     reload(lab, audit_rate=1, audit_burst=20)
     with master(lab, me.to0, me.key) as ssh:
