@@ -118,7 +118,7 @@ static const struct sp_field session_fields[] = {
 	TEXT(E, user_login, 0), UUID(E, asset_id, 0), TEXT(E, asset_name, 0), TEXT(E, account, 0), TEXT(E, protocol, 0),
 	TEXT(E, source, 0), TIME(E, started_us), TIME(E, ended_us), TEXT(E, end_reason, SP_FF_FREE), TEXT(E, ended_by, 0),
 	TEXT(E, recording, 0), NUM(E, record_state, INT64_MIN, INT64_MAX), NUM(E, bytes_in, 0, INT64_MAX), NUM(E, bytes_out, 0, INT64_MAX),
-	TEXT(E, error, SP_FF_FREE), TEXT(E, purpose, SP_FF_FREE)
+	TEXT(E, error, SP_FF_FREE), TEXT(E, purpose, SP_FF_FREE), TEXT(E, path, SP_FF_FREE)
 };
 #undef E
 

@@ -490,6 +490,7 @@ struct sp_store_session {
 	int64_t		bytes_in, bytes_out;
 	char		error[SP_STORE_TEXT_MAX + 1];
 	char		purpose[SP_STORE_NAME_MAX + 1];	/* the reason or ticket given at connect */
+	char		path[SP_STORE_TEXT_MAX + 1];	/* jump servers on the way; "": reached directly */
 };
 typedef int (*sp_store_session_fn)(const struct sp_store_session *row, void *arg);
 struct sp_store_session_query {

@@ -28,6 +28,7 @@ static const struct {
 	const char	*text;		/* how the entry's text begins; NULL: whatever */
 	const char	*event;		/* of the recorder; NULL: not one */
 	const char	*name, *title;
+	const char	*result;	/* of the entry; NULL: whatever */
 } alarms[] = {
 	{ "hostkey.mismatch", NULL, NULL, "hostkey-changed", "A target shows another host key than the pinned one" },
 	{ "session.event", NULL, "error", "recording-failed", "A recording failed" },
@@ -39,6 +40,7 @@ static const struct {
 	{ "scribe.misbehaved", NULL, NULL, "misbehaved", "A recorder sent what it may not" },
 	{ "source.penalty_again", NULL, NULL, "login-penalties", "Logins from one source fail again and again" },
 	{ "mfa.guessing", NULL, NULL, "mfa-guessing", "Somebody with a user's password or key guesses at his one-time codes" },
+	{ "asset.claim", NULL, NULL, "asset-claimed", "A user claims a server as his; it is disabled until that is proven or confirmed", "ok" },
 	{ "asset.proven", NULL, NULL, "asset-proven", "A user proved that a server is his, and it is enabled" },
 	{ "asset.proof_wrong", NULL, NULL, "asset-proof", "A claimed server has another token than the one of the claim" },
 	{ "vault.sealed", NULL, NULL, "vault-sealed", "The vault is sealed" },
@@ -91,11 +93,12 @@ struct alarms {
 /* ---- which entries ---- */
 
 static int
-alarm_find(const char *kind, const char *text, const char *event)
+alarm_find(const char *kind, const char *text, const char *event, const char *result)
 {
 	for (size_t i = 0; i < SP_NELEMS(alarms); i++)
 		if (strcmp(alarms[i].kind, kind) == 0 &&
 		    (alarms[i].text == NULL || (text != NULL && strncmp(text, alarms[i].text, strlen(alarms[i].text)) == 0)) &&
+		    (alarms[i].result == NULL || (result != NULL && strcmp(result, alarms[i].result) == 0)) &&
 		    (alarms[i].event == NULL || (event != NULL && strcmp(event, alarms[i].event) == 0)))
 			return (int)i;
 	return -1;
@@ -104,7 +107,7 @@ alarm_find(const char *kind, const char *text, const char *event)
 int
 alarm_is_one(const struct audit_entry *e)
 {
-	return alarm_find(e->kind, e->text, json_string_value(json_object_get(e->more, "event"))) >= 0;
+	return alarm_find(e->kind, e->text, json_string_value(json_object_get(e->more, "event")), e->result) >= 0;
 }
 
 static char *
@@ -137,7 +140,7 @@ alarm_seen(struct ctl *c, const json_t *line)
 	struct alarms *a = c->alarms;
 	const char *kind = json_string_value(json_object_get(line, "kind"));
 	int i = kind == NULL ? -1 : alarm_find(kind, json_string_value(json_object_get(line, "text")),
-	    json_string_value(json_object_get(json_object_get(line, "more"), "event")));
+	    json_string_value(json_object_get(json_object_get(line, "more"), "event")), json_string_value(json_object_get(line, "result")));
 	char *payload;
 	struct alarm *n;
 	size_t len;

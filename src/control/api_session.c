@@ -22,6 +22,8 @@ session_json(const struct sp_store_session *r)
 	json_object_set_new(o, "recording", *r->recording ? json_string(r->recording) : json_null());
 	if (*r->purpose)
 		json_object_set_new(o, "purpose", json_string(r->purpose));
+	if (*r->path)
+		json_object_set_new(o, "path", json_string(r->path));
 	if (*r->error)
 		json_object_set_new(o, "error", json_string(r->error));
 	return o;

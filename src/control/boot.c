@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/alarm.h"
+#include "control/zone.h"
 
 struct known_login {
 	struct sp_hnode	node;
@@ -173,6 +174,7 @@ replay_request(const json_t *o, struct sp_store_session *r)
 	take_text(r->account, sizeof(r->account), more, "account_name");
 	take_text(r->protocol, sizeof(r->protocol), more, "protocol");
 	take_text(r->purpose, sizeof(r->purpose), more, "reason");
+	zone_via_text(json_object_get(more, "via"), r->path, sizeof(r->path));
 }
 
 static void

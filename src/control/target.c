@@ -177,6 +177,8 @@ target_fill(struct target *t, struct asking *a)
 	(void)sp_strlcpy(r->protocol, a->protocol, sizeof(r->protocol));
 	(void)sp_strlcpy(r->source, a->conn->source_text, sizeof(r->source));
 	(void)sp_strlcpy(r->purpose, a->reason, sizeof(r->purpose));
+	if (t->path != NULL)
+		zone_text(t->path, r->path, sizeof(r->path));
 	r->started_us = sp_wall_us();
 	target_limits(t, j->decision.limit, j->decision.limit_n);
 	t->grant_id = j->grant_id;

@@ -231,16 +231,39 @@ zone_json(json_t *o, const struct zone_path *p)
 		json_object_set_new(o, "via", a);
 }
 
+static void
+text_add(char *dst, size_t size, const char *account, const char *asset, const char *zone)
+{
+	size_t at = strlen(dst);
+
+	if (at + 1 < size)
+		sp_snprintf(dst + at, size - at, "%s%s@%s (zone %s)", at > 0 ? ", then " : "through ", account, asset, zone);
+}
+
 void
 zone_text(const struct zone_path *p, char *dst, size_t size)
 {
-	size_t at = 0;
+	dst[0] = '\0';
+	for (size_t i = 0; i < p->n; i++)
+		text_add(dst, size, p->hop[i].account, p->hop[i].asset, p->hop[i].zone);
+}
+
+void
+zone_via_text(const json_t *via, char *dst, size_t size)
+{
+	const char *hop[3];
+	const json_t *h;
+	size_t i;
 
 	dst[0] = '\0';
-	for (size_t i = 0; i < p->n && at + 1 < size; i++) {
-		sp_snprintf(dst + at, size - at, "%s%s@%s (zone %s)", i > 0 ? ", then " : "through ", p->hop[i].account, p->hop[i].asset,
-		    p->hop[i].zone);
-		at = strlen(dst);
+	json_array_foreach(via, i, h) {
+		static const char *const keys[] = { "account", "asset", "zone" };
+		int whole = i < ZONE_DEPTH_MAX;
+
+		for (size_t k = 0; k < SP_NELEMS(keys); k++)
+			whole &= (hop[k] = json_string_value(json_object_get(h, keys[k]))) != NULL;
+		if (whole)
+			text_add(dst, size, hop[0], hop[1], hop[2]);
 	}
 }
 

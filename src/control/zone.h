@@ -42,6 +42,7 @@ const char	*zone_hop_name(const struct zone_hop *h, char *dst, size_t size);
 /* "via" of an audit entry or a recording header: [{asset, zone, account}]. Nothing for a direct target. */
 void		 zone_json(json_t *o, const struct zone_path *p);
 void		 zone_text(const struct zone_path *p, char *dst, size_t size);	/* "ops@jump1 (zone a), ..." */
+void		 zone_via_text(const json_t *via, char *dst, size_t size);	/* the same of such a "via"; NULL: "" */
 /* Every zone of the store: SP_ESTATE and a sentence when one can never be used (a cycle, too deep). */
 enum sp_err	 zone_check_all(struct sp_store *s, char *why, size_t why_size) SP_MUST_USE;
 /* May this asset be in the zone: no jump server on the way is the asset itself, not too deep. */

@@ -19,6 +19,7 @@ static const struct ctl_col session_cols[] = {
 	{ "protocol", "PROTOCOL", .flags = CTL_COL_EXTRA },
 	{ "source", "FROM", .flags = CTL_COL_EXTRA },
 	{ "purpose", "REASON", .flags = CTL_COL_EXTRA },
+	{ "path", "THROUGH", .flags = CTL_COL_EXTRA },
 	{ "reason", "END", .flags = CTL_COL_EXTRA },
 	{ "ended", "ENDED", CTL_FMT_TIME, CTL_COL_CARD },
 	{ "by", "ENDED BY", .flags = CTL_COL_CARD },

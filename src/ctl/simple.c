@@ -37,6 +37,16 @@ static const struct ctl_opt explain_opts[] = {
 	{ "protocol", CTL_STR, .value = "NAME", .choices = CTL_PROTOCOLS, .help = "what would be opened (default shell)" },
 	CTL_END
 };
+static enum sp_err
+explain_run(struct ctl *c)
+{
+	ctl_auto_json *body = NULL;
+
+	CTL_TRY(ctl_call(c, c->cmd->method, c->params, &body));
+	c->failed = !json_is_true(json_object_get(body, "allowed"));
+	return ctl_show(c, body);
+}
+
 static const struct ctl_opt who_args[] = {
 	{ "ASSET", CTL_STR, .complete = "asset", .help = "name of the asset" },
 	CTL_END
@@ -47,8 +57,8 @@ static const struct ctl_opt who_opts[] = {
 };
 static const struct ctl_cmd access_cmds[] = {
 	{ "explain", "say which grant allows it, or why not", .args = explain_args, .opts = explain_opts,
-	  .method = "access.explain", .show = CTL_OBJECT, .cols = access_cols,
-	  .more = "The exit status says whether the question was answered, not what the answer is." },
+	  .method = "access.explain", .show = CTL_OBJECT, .cols = access_cols, .run = explain_run,
+	  .more = "Exit status 1 if the answer is no; with --json the answer is \"allowed\" as well." },
 	{ "who", "list who may reach an asset", .args = who_args, .opts = who_opts, .method = "access.who",
 	  .show = CTL_ROWS, .cols = who_cols, .empty = "Nobody.",
 	  .more = "One row for each user and grant: everybody who could, also at some hours, from some networks, or from a day to "

@@ -2,12 +2,14 @@
 import csv
 import io
 import json
+import sqlite3
 import subprocess
 import threading
 
 import pytest
 
 import lab as L
+import otp
 
 KINDS = ("users", "groups", "assets", "accounts", "grants")
 
@@ -140,6 +142,25 @@ def test_a_source_adds_changes_and_removes_its_own_only(lab, world):
     assert code == 65 and "--force" in out["refused"][0]["reason"] and lab.ctl("asset", "show", "b-c5")["state"] == "active"
     assert took(lab, "assets", cmdb(*rows[:2]), "--source", "cmdb", "--prune", "--delete", "--force")[4] == 6
     assert not lab.ctl_ok("asset", "show", "b-c5") and lab.ctl_ok("asset", "show", "b-renamed")
+
+
+def test_a_second_factor_goes_with_its_user(lab, world):
+    def secrets():
+        db = sqlite3.connect("file:%s/state/store/sallyport.db?mode=ro" % lab.data, uri=True)
+        try:
+            return {r[0] for r in db.execute("SELECT id FROM secrets")}
+        finally:
+            db.close()
+    f = write(lab, "factors.csv", "external_id,login\n1,b-f1\n2,b-f2\n")
+    assert took(lab, "users", f, "--source", "factors", "--prune")[0] == 2
+    before = secrets()
+    for login in ("b-f1", "b-f2"):
+        otp.App(lab, login)
+    assert len(secrets() - before) == 2
+    f = write(lab, "factors.csv", "external_id,login\n1,b-f1\n")
+    assert took(lab, "users", f, "--source", "factors", "--prune", "--delete", "--force")[4] == 1
+    assert not lab.ctl_ok("user", "show", "b-f2") and len(secrets() - before) == 1
+    assert lab.ctl("user", "totp", "show", "b-f1")["state"] == "active"
 
 
 def test_secrets_are_sealed_and_an_account_that_exists_keeps_its_own(lab, world):

@@ -1,5 +1,6 @@
 """Owners add their own servers: proven by a token on the host, or confirmed by an administrator of the department."""
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -224,6 +225,16 @@ def test_a_rejected_or_withdrawn_claim_leaves_nothing(lab, people):
             lab.ctl("--as", who, "asset", "reject", name, "--reason", "not known here")
             assert name not in claims(lab) and name not in [a["name"] for a in lab.ctl("asset", "list")]
             assert audit(lab, "asset.reject", name)
+
+
+def test_a_claim_raises_an_alarm_and_a_refused_one_does_not(lab, people):
+    def alarms():
+        return [json.dumps(o) for o in lab.ctl("outbox", "list") if o["kind"] == "alarm.asset-claimed"]
+    before = len(alarms())
+    with claim(lab, "c-alarm"):
+        refused(lab, "--as", "bob", "asset", "claim", "c-alarm", "198.51.100.8")          # the name is taken
+        with claim(lab, "c-last", "bob", address="198.51.100.9"):
+            L.wait_for("the alarms", lambda: len(alarms()) == before + 2)
 
 
 def test_owners_do_all_of_it_over_ssh(lab, people, me):

@@ -160,6 +160,9 @@ def test_a_target_behind_jump_servers_opens_and_record_and_audit_name_them(lab, 
         said = lab.log(j)[marks[j]:]
         assert "Accepted publickey for " + lab.me in said and "Starting session" not in said
     s = newest(lab, asset)
+    ways = ["%s@jump1 (zone middle)" % lab.me, "%s@jump2 (zone back)" % lab.me]
+    assert s["path"] == "through " + ", then ".join(ways[:len(jumps)])
+    assert "jump1" in lab.ctl_run("session", "show", s["id"]).stdout
     entries = lab.ctl("audit", "list", "--session", s["id"], "--limit", 100)
     via = next(e for e in entries if e["kind"] == "session.request")
     assert [v["asset"] for v in find(via, "via")] == jumps
