@@ -163,7 +163,7 @@ audit_queue(struct audit *a, const struct audit_entry *e, audit_fn *durable, voi
 	it->durable = durable;
 	it->arg = arg;
 	it->waiter = w;
-	it->watched = w == NULL && a->want != NULL && a->want(e);
+	it->watched = a->want != NULL && a->want(e);
 	sp_list_add_tail(&a->todo, &it->link);
 	pthread_cond_signal(&a->work);
 	return it;	/* mu stays held */
@@ -339,10 +339,12 @@ hand_back(struct audit *a, struct sp_list *done)
 		a->written_seq = it->seq;
 		if (it->waiter != NULL) {
 			*it->waiter = (struct waiter){ 1, it->err };
-			free(it);
-		} else {
-			sp_list_add_tail(&a->finished, &it->link);
+			it->waiter = NULL;	/* it may be gone as soon as mu is free */
 		}
+		if (it->watched || it->durable != NULL)
+			sp_list_add_tail(&a->finished, &it->link);
+		else
+			free(it);
 	}
 	tree_upto(a->tree, a->written_seq);
 	pthread_cond_broadcast(&a->waiters);
