@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "base/netaddr.h"
+#include "base/str.h"
+#include "common/copydest.h"
 
 #define LISTEN_BACKLOG	1024
 #define LISTEN_PORT	22
@@ -50,9 +52,10 @@ mon_listen_same(const struct sp_config *a, const struct sp_config *b)
 	return 1;
 }
 
-/* Sockets whose text did not change are kept. On failure everything is as before. */
+/* Sockets whose text did not change are kept. text: the configuration as it was read, for the message. On failure everything is
+ * as before. */
 enum sp_err
-mon_listen_open(struct mon *m, const struct sp_config *conf, char *why, size_t n)
+mon_listen_open(struct mon *m, const struct sp_config *conf, const char *text, char *why, size_t n)
 {
 	int fd[SP_CONF_LIST], fresh[SP_CONF_LIST];
 	struct sp_netaddr a;
@@ -67,7 +70,8 @@ mon_listen_open(struct mon *m, const struct sp_config *conf, char *why, size_t n
 			continue;
 		if (sp_netaddr_parse_hostport(conf->listen.v[i], LISTEN_PORT, &a) == SP_OK && (fd[i] = listen_socket(&a)) != -1)
 			continue;
-		sp_snprintf(why, n, "cannot listen on %s: %s", conf->listen.v[i], strerror(errno));
+		sp_snprintf(why, n, "%s:%zu: cannot listen on %s: %s", m->conf_path, sp_conf_line_of(text, strlen(text), "listen", i),
+		    conf->listen.v[i], strerror(errno));
 		while (i-- > 0)
 			if (fresh[i])
 				sp_closep(&fd[i]);

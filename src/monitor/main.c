@@ -23,6 +23,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/str.h"
+#include "common/copydest.h"
 #include "monitor/state.h"
 
 #define STOP_SCRIBES_US	(3 * SP_US_PER_S)	/* for scribes to write their end after their session was killed */
@@ -73,6 +75,25 @@ conf_read(const struct mon *m, char *why, size_t n)
 	return sp_steal(&text);
 }
 
+/* Nobody would notice that a text which people must be shown is not. */
+static enum sp_err
+conf_file(const struct mon *m, const char *text, const char *key, const char *path, char *why, size_t n)
+{
+	struct stat st;
+	const char *what = NULL;
+
+	if (*path == '\0')
+		return SP_OK;
+	if (access(path, R_OK) == -1 || stat(path, &st) == -1)
+		what = strerror(errno);
+	else if (!S_ISREG(st.st_mode))
+		what = "it is not a file";
+	if (what == NULL)
+		return SP_OK;
+	sp_snprintf(why, n, "%s:%zu: %s: cannot read %s: %s", m->conf_path, sp_conf_line_of(text, strlen(text), key, 0), key, path, what);
+	return SP_ENOENT;
+}
+
 static enum sp_err
 conf_load(const struct mon *m, struct sp_config *ret, char **ret_text, char *why, size_t n)
 {
@@ -81,7 +102,9 @@ conf_load(const struct mon *m, struct sp_config *ret, char **ret_text, char *why
 
 	if (text == NULL)
 		return SP_ENOENT;
-	if ((r = sp_config_parse(m->conf_path, text, strlen(text), ret, why, n)) != SP_OK)
+	if ((r = sp_config_parse(m->conf_path, text, strlen(text), ret, why, n)) != SP_OK ||
+	    (r = conf_file(m, text, "banner", ret->banner, why, n)) != SP_OK ||
+	    (r = conf_file(m, text, "consent", ret->consent, why, n)) != SP_OK)
 		return r;
 	/* A zone that the C library does not find would silently be UTC. */
 	if (ret->time_zone[0] != '\0') {
@@ -89,8 +112,8 @@ conf_load(const struct mon *m, struct sp_config *ret, char **ret_text, char *why
 
 		sp_snprintf(file, sizeof(file), "/usr/share/zoneinfo/%s", ret->time_zone);
 		if (strstr(ret->time_zone, "..") != NULL || access(file, R_OK) == -1) {
-			sp_snprintf(why, n, "%s: time_zone: there is no %s: name a zone below /usr/share/zoneinfo (package tzdata)",
-			    m->conf_path, file);
+			sp_snprintf(why, n, "%s:%zu: time_zone: there is no %s: name a zone below /usr/share/zoneinfo (package tzdata)",
+			    m->conf_path, sp_conf_line_of(text, strlen(text), "time_zone", 0), file);
 			return SP_EINVAL;
 		}
 	}
@@ -109,14 +132,24 @@ list_is_same(const struct sp_conf_list *a, const struct sp_conf_list *b)
 }
 
 static int
-conf_is_fixed(const struct mon *m, const struct sp_config *c, char *why, size_t n)
+conf_is_fixed(const struct mon *m, const struct sp_config *c, const char *text, char *why, size_t n)
 {
-	if (strcmp(m->conf.state_dir, c->state_dir) == 0 && strcmp(m->conf.run_dir, c->run_dir) == 0 &&
-	    list_is_same(&m->conf.store, &c->store) && list_is_same(&m->conf.store_far, &c->store_far) &&
-	    m->conf.store_timeout == c->store_timeout && strcmp(m->conf.time_zone, c->time_zone) == 0)
-		return 0;
-	sp_snprintf(why, n, "%s: state_dir, run_dir, store, store_far, store_timeout and time_zone change only with a restart", m->conf_path);
-	return 1;
+	const struct {
+		const char	*key;
+		int		 same;
+	} fixed[] = {
+		{ "state_dir", strcmp(m->conf.state_dir, c->state_dir) == 0 }, { "run_dir", strcmp(m->conf.run_dir, c->run_dir) == 0 },
+		{ "store", list_is_same(&m->conf.store, &c->store) }, { "store_far", list_is_same(&m->conf.store_far, &c->store_far) },
+		{ "store_timeout", m->conf.store_timeout == c->store_timeout }, { "time_zone", strcmp(m->conf.time_zone, c->time_zone) == 0 },
+	};
+
+	for (size_t i = 0; i < SP_NELEMS(fixed); i++)
+		if (!fixed[i].same) {
+			sp_snprintf(why, n, "%s:%zu: %s changes only with a restart", m->conf_path,
+			    sp_conf_line_of(text, strlen(text), fixed[i].key, 0), fixed[i].key);
+			return 1;
+		}
+	return 0;
 }
 
 static enum sp_err
@@ -132,7 +165,7 @@ conf_apply(struct mon *m, char *why, size_t n)
 	if ((r = conf_load(m, c, &text, why, n)) != SP_OK)
 		return r;
 	same = mon_listen_same(&m->conf, c);
-	if (conf_is_fixed(m, c, why, n) || (!same && mon_listen_open(m, c, why, n) != SP_OK)) {
+	if (conf_is_fixed(m, c, text, why, n) || (!same && mon_listen_open(m, c, text, why, n) != SP_OK)) {
 		free(text);
 		return SP_ESTATE;
 	}
@@ -408,7 +441,7 @@ main_open(struct mon *m)
 
 	sp_uuid_make(&m->boot_id);
 	if (mon_dirs_make(m, why, sizeof(why)) != SP_OK || mon_hostkeys_make(m, why, sizeof(why)) != SP_OK ||
-	    mon_listen_open(m, &m->conf, why, sizeof(why)) != SP_OK || mon_ask_open(m, why, sizeof(why)) != SP_OK)
+	    mon_listen_open(m, &m->conf, m->conf_text, why, sizeof(why)) != SP_OK || mon_ask_open(m, why, sizeof(why)) != SP_OK)
 		sp_die(71, "%s", why);
 }
 

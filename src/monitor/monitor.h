@@ -149,7 +149,8 @@ struct mon_fds {
 	int	 n;
 };
 void		 mon_boot_fds(struct mon *m, enum sp_proc what, struct mon_fds *ret);
-enum sp_err	 mon_listen_open(struct mon *m, const struct sp_config *conf, char *why, size_t n) SP_MUST_USE;
+enum sp_err	 mon_listen_open(struct mon *m, const struct sp_config *conf, const char *text, char *why,
+		    size_t n) SP_MUST_USE;
 int		 mon_listen_same(const struct sp_config *a, const struct sp_config *b);
 void		 mon_listen_close(struct mon *m);
 enum sp_err	 mon_hostkeys_make(struct mon *m, char *why, size_t n) SP_MUST_USE;

@@ -1,6 +1,8 @@
 """Processes die, and what lives goes on: the promises of the architecture about kill -9, reload, drain."""
 import os
+import re
 import signal
+import socket
 import time
 
 import pytest
@@ -114,6 +116,39 @@ def test_reload_takes_a_good_file_and_keeps_the_old_one_for_a_bad_one(lab, me):
     line = len(good.splitlines()) + 1
     L.wait_for("the refusal", lambda: "sallyport.conf:%d:" % line in lab.log("sallyport"))
     lab.conf.write_text(good)
+    assert me.ssh("true").returncode == 0
+
+
+def reload_with(lab, good, line):
+    """Read the configuration again with this line at its end; returns what the monitor says to that."""
+    before = len(lab.log("sallyport"))
+    lab.conf.write_text(good + line + "\n")
+    os.kill(lab.monitor_pid(), signal.SIGHUP)
+    said = re.compile(r"configuration (read again|refused, the old one stays).*")
+    return L.wait_for("the answer to " + line, lambda: said.search(lab.log("sallyport")[before:])).group(0)
+
+
+def test_a_reload_that_would_keep_everybody_out_is_refused(lab, me, tmp_path):
+    good = lab.conf.read_text()
+    at = "sallyport.conf:%d: " % (len(good.splitlines()) + 1)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        for line in ("ciphers banana", "kex curve25519-sha256,banana", "macs hmac-md5", "user_key_algorithms ssh-dss", "banner /nonexistent",
+                     "consent %s" % tmp_path, "listen 127.0.0.1:99999", "listen 127.0.0.1:%d" % taken.getsockname()[1], "time_zone UTC"):
+            said = reload_with(lab, good, line)
+            assert "the old one stays" in said and at in said, (line, said)
+    assert me.ssh("true").returncode == 0
+    # each word that may stand there works
+    for key in ("kex", "ciphers", "macs", "host_key_algorithms", "user_key_algorithms"):
+        words = reload_with(lab, good, key + " x").split("is not one of ")[1].split(",")
+        assert len(words) >= 4
+        # of keys both sides have one kind here: the others stand behind it
+        for value in words if key in ("kex", "ciphers", "macs") else ["ssh-ed25519," + word for word in words]:
+            assert "read again" in reload_with(lab, good, "%s %s" % (key, value))
+            r = me.ssh("echo in")
+            assert r.stdout == "in\n", (key, value, r.stderr)
+    assert "read again" in reload_with(lab, good, "")
     assert me.ssh("true").returncode == 0
 
 
