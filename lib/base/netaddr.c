@@ -222,3 +222,14 @@ sp_netaddr_is_linklocal(const struct sp_netaddr *a)
 		return (a->addr[0] == 169 && a->addr[1] == 254) || a->addr[0] >= 224;
 	return a->family == 6 && ((a->addr[0] == 0xfe && (a->addr[1] & 0xc0) == 0x80) || a->addr[0] == 0xff);
 }
+
+int
+sp_host_is_ok(const char *s)
+{
+	struct sp_netaddr a;
+
+	if (sp_netaddr_parse(s, &a) == SP_OK)
+		return 1;
+	return s[0] != '\0' && s[0] != '-' && s[0] != '.' && strlen(s) <= SP_HOST_MAX &&
+	    s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] == '\0';
+}

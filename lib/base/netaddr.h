@@ -20,6 +20,7 @@ struct sp_netnet {
 	uint8_t			bits;	/* prefix length */
 };
 
+#define SP_HOST_MAX	253	/* bytes of a host name (RFC 1035) */
 #define SP_NETADDR_SIZE	64	/* "[ipv6]:port" with NUL */
 
 enum sp_err	 sp_netaddr_from_sockaddr(const struct sockaddr *sa, struct sp_netaddr *ret) SP_MUST_USE;
@@ -32,6 +33,7 @@ int		 sp_netaddr_same_host(const struct sp_netaddr *a, const struct sp_netaddr *
 enum sp_err	 sp_netnet_parse(const char *cidr, struct sp_netnet *ret) SP_MUST_USE;	/* host bits must be zero */
 int		 sp_netnet_contains(const struct sp_netnet *n, const struct sp_netaddr *a);
 int		 sp_netaddr_is_loopback(const struct sp_netaddr *a);	/* 127/8, ::1, and the unspecified address */
+int		 sp_host_is_ok(const char *s);	/* an IP address, or a text that a resolver may be asked for */
 int		 sp_netaddr_is_linklocal(const struct sp_netaddr *a);	/* 169.254/16, fe80::/10, and multicast */
 
 #endif

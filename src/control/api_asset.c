@@ -115,6 +115,8 @@ asset_fields(struct api_call *c, struct sp_store *s, struct sp_store_asset *a)
 	    (r = api_str(c, "owner", 0, owner, sizeof(owner))) != SP_OK ||
 	    (r = api_str(c, "zone", 0, zone, sizeof(zone))) != SP_OK)
 		return r;
+	if (*a->address != '\0' && api_text(c, "address") != NULL && !sp_host_is_ok(a->address))
+		return api_fail(c, SP_EINVAL, "the address is neither a host name nor an IP address");
 	if (*owner != '\0' && sp_store_user_by_login(s, owner, &u) != SP_OK)
 		return api_fail(c, SP_ENOENT, "there is no user \"%s\"", owner);
 	if (api_text(c, "owner") != NULL)

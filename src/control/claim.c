@@ -96,12 +96,6 @@ claim_token_among(const char *text, size_t n, const char *hash)
 /* ---- addresses ---- */
 
 static int
-host_is_ok(const char *s)
-{
-	return s[0] != '-' && s[0] != '.' && s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-")] == '\0';
-}
-
-static int
 host_is_localhost(const char *s)
 {
 	size_t n = strlen(s), k = strlen("localhost");
@@ -120,7 +114,7 @@ claim_address_refused(const struct ctl *c, struct sp_store *s, const char *addre
 	int literal = sp_netaddr_parse(address, &at) == SP_OK;
 
 	ctl_conf_copy(c, &conf);
-	if (!literal && !host_is_ok(address))
+	if (!sp_host_is_ok(address))
 		return "the address is neither a host name nor an IP address";
 	if (inner_is_bastion(&conf, address, port) || (literal && c->servers != NULL && sp_store_servers_have(c->servers, &at, port)) ||
 	    (literal && sp_store_server(s, &database) && database.port == port && sp_netaddr_same_host(&database, &at)))

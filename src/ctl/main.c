@@ -212,6 +212,57 @@ ctl_print_json(struct ctl *c, const json_t *body)
 	return SP_OK;
 }
 
+struct dated {
+	const char	*when;		/* RFC 3339, UTC: sorts as text */
+	size_t		 at;
+	json_t		*row;
+};
+
+static int
+dated_cmp(const void *pa, const void *pb)
+{
+	const struct dated *a = pa, *b = pb;
+	int d = strcmp(b->when, a->when);
+
+	return d != 0 ? d : (a->at > b->at) - (a->at < b->at);
+}
+
+/* What control gives in the order of names, newest first: for programs. Lists of what has no date stay as they are. */
+static json_t *
+rows_newest_first(const json_t *body)
+{
+	size_t n = json_array_size(body);
+	sp_auto(sp_freep) struct dated *d = calloc(n + 1, sizeof(*d));
+	json_t *sorted = json_array();
+
+	for (size_t i = 0; i < n && d != NULL; i++) {
+		const char *when = json_string_value(json_object_get(json_array_get(body, i), "created"));
+
+		d[i] = (struct dated){ .when = when != NULL ? when : "", .at = i, .row = json_array_get(body, i) };
+	}
+	if (d != NULL)
+		qsort(d, n, sizeof(*d), dated_cmp);
+	for (size_t i = 0; i < n && d != NULL; i++)
+		if (json_array_append(sorted, d[i].row) != 0)
+			n = 0;
+	if (d != NULL && sorted != NULL && json_array_size(sorted) == json_array_size(body))
+		return sorted;
+	json_decref(sorted);
+	return NULL;
+}
+
+static enum sp_err
+show_json(struct ctl *c, const json_t *body)
+{
+	ctl_auto_json *sorted = NULL;
+
+	if (c->cmd->show != CTL_ROWS)
+		return ctl_print_json(c, body);
+	if ((sorted = rows_newest_first(body)) == NULL)
+		return ctl_fail(c, SP_ENOMEM, "out of memory");
+	return ctl_print_json(c, sorted);
+}
+
 enum sp_err
 ctl_show(struct ctl *c, const json_t *body)
 {
@@ -222,9 +273,8 @@ ctl_show(struct ctl *c, const json_t *body)
 		if (body == NULL)
 			return ctl_fail(c, SP_ENOMEM, "out of memory");
 	}
-	if (c->json) {
-		return ctl_print_json(c, body);
-	}
+	if (c->json)
+		return show_json(c, body);
 	if (c->cmd->done != NULL)
 		CTL_TRY(show_done(c, body));
 	switch (c->cmd->show) {

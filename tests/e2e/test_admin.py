@@ -199,6 +199,30 @@ def test_every_list_is_an_array_and_a_table(lab, me):
         assert text.strip() and "{" not in text and "null" not in text, (args, text)
 
 
+def test_for_programs_every_list_is_newest_first(lab):
+    for i, name in enumerate(("order-m", "order-z", "order-a")):
+        lab.ctl("user", "create", name)
+        lab.ctl("group", "create", name)
+        lab.ctl("asset", "create", name, "--address", "10.9.9.%d" % i)
+        lab.ctl("grant", "create", "--name", name, "--user", name, "--asset", name, "--account", "*")
+    for args in (["user", "list"], ["group", "list"], ["asset", "list"], ["grant", "list"]):
+        names = [r.get("login") or r["name"] for r in lab.ctl(*args)]
+        assert [n for n in names if n.startswith("order-")] == ["order-a", "order-z", "order-m"], (args, names)
+        when = [r["created"] for r in lab.ctl(*args)]
+        assert when == sorted(when, reverse=True)
+    names = [line.split()[0] for line in lab.ctl_run("user", "list").stdout.splitlines() if line.startswith("order-")]
+    assert names == ["order-a", "order-m", "order-z"]       # for people, by name
+
+
+@pytest.mark.parametrize("address", ["1.2.3.4; rm -rf /", "a b", "-oProxyCommand=x", "host/../x", "fe80::1%eth0", "10.0.0.1:22", "x\ny", "x" * 254])
+def test_an_address_that_is_none_is_refused(lab, address, tmp_path):
+    r = lab.ctl_run("asset", "create", "noaddress", "--address=" + address)
+    assert r.returncode != 0 and len(r.stderr.strip().splitlines()) == 1, r
+    assert lab.ctl_run("asset", "show", "noaddress").returncode != 0
+    (tmp_path / "a.csv").write_text('name,address\nnoaddress,"%s"\n' % address)
+    assert lab.ctl_run("import", "assets", tmp_path / "a.csv").returncode != 0
+
+
 def test_the_status_is_read_at_a_glance(lab):
     r = lab.ctl_run("status")
     print(r.stdout)

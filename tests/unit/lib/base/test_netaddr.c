@@ -108,6 +108,26 @@ knows_loopback_and_link_local_in_every_spelling(void **state)
 	}
 }
 
+static void
+a_host_is_an_address_or_a_name_that_a_resolver_may_see(void **state)
+{
+	static const char *const good[] = { "10.0.0.1", "::1", "2001:db8::1", "web1", "web1.example.org", "x_1-2.example.", "WEB" };
+	static const char *const bad[] = { "", "-x", ".x", "1.2.3.4; rm -rf /", "a b", "a/b", "a@b", "fe80::1%eth0", "a:22", "[::1]", "$(id)",
+	    "a\nb", "\xe4\xb8\xad" };
+	char longest[SP_HOST_MAX + 2];
+
+	(void)state;
+	for (size_t i = 0; i < SP_NELEMS(good); i++)
+		assert_true(sp_host_is_ok(good[i]));
+	for (size_t i = 0; i < SP_NELEMS(bad); i++)
+		assert_false(sp_host_is_ok(bad[i]));
+	memset(longest, 'a', sizeof(longest));
+	longest[SP_HOST_MAX + 1] = '\0';
+	assert_false(sp_host_is_ok(longest));
+	longest[SP_HOST_MAX] = '\0';
+	assert_true(sp_host_is_ok(longest));
+}
+
 int
 main(void)
 {
@@ -117,6 +137,7 @@ main(void)
 		cmocka_unit_test(survives_the_way_through_a_sockaddr),
 		cmocka_unit_test(networks_contain_their_addresses_only),
 		cmocka_unit_test(knows_loopback_and_link_local_in_every_spelling),
+		cmocka_unit_test(a_host_is_an_address_or_a_name_that_a_resolver_may_see),
 	};
 
 	return cmocka_run_group_tests_name("base_netaddr", tests, NULL, NULL);
