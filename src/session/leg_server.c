@@ -326,7 +326,8 @@ sp_leg_keys_new(const struct sp_config *conf, struct sp_leg_keys **ret)
 	bad |= ssh_bind_options_set(k->bind, SSH_BIND_OPTIONS_PUBKEY_ACCEPTED_KEY_TYPES, conf->user_key_algorithms);
 	bad |= ssh_bind_options_set(k->bind, SSH_BIND_OPTIONS_HOSTKEY_ALGORITHMS,
 	    "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256");
-	bad |= ssh_bind_options_set(k->bind, SSH_BIND_OPTIONS_BANNER, "Sallyport");
+	/* The comment is for clients that order the arguments of an SFTP symlink by it, as OpenSSH's server wants them. */
+	bad |= ssh_bind_options_set(k->bind, SSH_BIND_OPTIONS_BANNER, "Sallyport like OpenSSH_10.0");
 	if (bad != 0) {
 		sp_leg_keys_free(k);
 		return SP_EINVAL;

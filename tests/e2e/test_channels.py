@@ -2,6 +2,7 @@
 import hashlib
 import os
 import re
+import socket
 import subprocess
 import threading
 import time
@@ -155,6 +156,13 @@ def test_strict_key_exchange_is_in_force_towards_the_client(me):
     r = me.ssh("true", options=["-vvv", "-o", "Ciphers=chacha20-poly1305@openssh.com"])
     assert "strict KEX ordering" in r.stderr
     assert re.search(r"kex-strict-s-v00@openssh\.com", r.stderr)
+
+
+def test_the_version_line_names_the_order_of_symlink_arguments(lab):
+    """Clients that know OpenSSH's order by name (libssh, AsyncSSH, ssh2) would else swap link and target at an OpenSSH behind us."""
+    with socket.create_connection(("127.0.0.1", lab.port), 10) as s:
+        line = s.makefile("rb").readline()
+    assert re.fullmatch(rb"SSH-2\.0-Sallyport [^\r\n]*OpenSSH_\d+\.\d[^\r\n]*\r\n", line), line
 
 
 @pytest.mark.parametrize("option", ["KexAlgorithms=diffie-hellman-group14-sha1", "Ciphers=aes128-cbc", "MACs=hmac-sha1"])
