@@ -11,6 +11,7 @@
 #include "base/netaddr.h"
 #include "base/str.h"
 #include "common/copydest.h"
+#include "common/delivery.h"
 
 #define S(n) ((int64_t)(n) * 1000000)
 
@@ -156,7 +157,8 @@ sp_config_parse(const char *name, const char *text, size_t len, struct sp_config
 	sp_conf_defaults(sp_config_table, c);
 	if ((r = sp_conf_parse(sp_config_table, name, text, len, c, sizeof(*c), why, why_size)) != SP_OK ||
 	    (r = config_check(&p, c)) != SP_OK ||
-	    (r = sp_copy_check(name, text, len, c, why, why_size)) != SP_OK)
+	    (r = sp_copy_check(name, text, len, c, why, why_size)) != SP_OK ||
+	    (r = sp_delivery_check(name, text, len, c, why, why_size)) != SP_OK)
 		return r;
 	*ret = *c;
 	return SP_OK;

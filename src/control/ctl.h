@@ -47,6 +47,7 @@ struct snapshot;
 struct quarantine;
 struct copies;
 struct loghead;
+struct deliver;
 
 struct vault_view {			/* what the vault said last */
 	int		known, initialised, sealed;
@@ -82,6 +83,7 @@ struct ctl {
 	struct boot		*boot;
 	struct alarms		*alarms;
 	struct copies		*copies;
+	struct deliver		*deliver;
 	struct bulk		*bulk;
 	struct snapshot		*snapshot;
 	_Atomic int64_t		 snapshot_made_us;	/* wall; of the one that serves as the store; 0: none does */

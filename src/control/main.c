@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "control/alarm.h"
 #include "control/copy.h"
+#include "control/deliver.h"
 #include "control/loghead.h"
 #include "control/quarantine.h"
 #include "control/rowkey.h"
@@ -80,6 +81,10 @@ plain_on_msg(struct sp_chan *chan, struct sp_msg *m, void *arg)
 		copy_ask(c, m->corr, (Sallyport__CopyAsk *)m->body);
 	else if (m->id == SP_MSG_COPY_STATE)
 		copy_state(c, (Sallyport__CopyState *)m->body);
+	else if (m->id == SP_MSG_DELIVERY_STATE)
+		deliver_state(c, (Sallyport__DeliveryState *)m->body);
+	else if (m->id == SP_MSG_DELIVERY_SECRET_ASK)
+		deliver_secret_ask(c, (Sallyport__DeliverySecretAsk *)m->body);
 }
 
 static void
@@ -128,6 +133,7 @@ on_peer(struct sp_child *child, const Sallyport__Peer *p, int fd)
 		plain_peer(c, &c->courier, SP_PROC_COURIER, fd);
 		alarm_courier_peer(c);
 		copy_peer(c);
+		deliver_peer(c);
 		break;
 	case SP_PROC_SCRIBE:
 		leftover_peer(c, fd);
@@ -355,6 +361,7 @@ start(struct ctl *c)
 	must(sp_htab_init(&c->floors), "start");
 	sp_list_init(&c->leases_waiting);
 	must(alarm_new(c), "start");
+	must(deliver_new(c), "start");
 	must(boot_new(c), "start");
 	must(loghead_new(c), "start");
 	open_audit(c);
@@ -413,6 +420,7 @@ finish(struct ctl *c)
 	alarm_free(c);
 	copy_free(c);
 	loghead_free(c);
+	deliver_free(c);
 	sp_chan_free(c->gate);
 	sp_chan_free(c->courier);
 	sp_timer_free(c->tick);

@@ -20,8 +20,9 @@ api_fn		access_explain, access_who, account_create, account_delete, account_list
 		user_show, user_totp_confirm, user_totp_enrol, user_totp_remove, user_totp_show, user_update,
 		vault_init, vault_rekey, vault_rotate, vault_seal, vault_slot_add,
 		vault_slot_remove, vault_unseal,
+		outbox_secret, outbox_test,
 		zone_create, zone_delete, zone_list, zone_show, zone_update;
-api_loop_fn	backup_begin_loop, quarantine_release_loop, quarantine_status_loop, import_commit_loop, rows_check_loop, rows_mended_loop, session_kill_loop, session_list_loop, session_message_loop, session_show_loop, session_watch_loop,
+api_loop_fn	outbox_secret_loop, outbox_status_loop, outbox_test_loop, backup_begin_loop, quarantine_release_loop, quarantine_status_loop, import_commit_loop, rows_check_loop, rows_mended_loop, session_kill_loop, session_list_loop, session_message_loop, session_show_loop, session_watch_loop,
 		evidence_head_loop, evidence_new_origin_loop, evidence_status_loop,
 		sys_doctor_loop, sys_status_loop, user_totp_changed, vault_rotated_loop, vault_status_loop;
 

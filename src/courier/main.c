@@ -1,5 +1,5 @@
 /* src/courier/main.c - takes what is to leave the bastion into a durable outbox and confirms it; sends the copy of the audit
- * log (copy.c). Process: courier.
+ * log (copy.c) and what is in the outbox (deliver.c). Process: courier.
  * Invariants: (1) OUTBOX_DONE with err 0 is sent only when the item is on disk. (2) One fsync confirms everything that
  * came meanwhile. (3) Control may send an item again at any time; it is kept once. */
 #include <fcntl.h>
@@ -13,7 +13,10 @@
 #include "base/log.h"
 #include "common/child.h"
 #include "courier/copy.h"
+#include "courier/deliver.h"
 #include "courier/outbox.h"
+#include "courier/post.h"
+#include "crypto/secret.h"
 #include "sallyport.pb-c.h"
 
 #define PENDING_MAX	256	/* items that one fsync confirms */
@@ -27,6 +30,7 @@ struct courier {
 	struct sp_outbox *outbox;
 	struct sp_pool	*pool;
 	struct copies	*copies;
+	struct deliveries *deliveries;
 	struct sp_timer	*commit;
 	struct sp_uuid	 pending[PENDING_MAX];
 	int		 n;
@@ -77,6 +81,10 @@ courier_on_item(struct sp_chan *chan, struct sp_msg *m, void *arg)
 		copies_batch(c->copies, m->corr, (const Sallyport__CopyBatch *)m->body);
 		return;
 	}
+	if (m->id == SP_MSG_DELIVERY_SECRET) {
+		deliveries_secret(c->deliveries, (const Sallyport__DeliverySecret *)m->body);
+		return;
+	}
 	if (m->id != SP_MSG_OUTBOX_ITEM || sp_uuid_from(item->id.data, item->id.len, &id) != SP_OK) {
 		sp_error("an item without an id was dropped");
 		return;
@@ -87,11 +95,20 @@ courier_on_item(struct sp_chan *chan, struct sp_msg *m, void *arg)
 		courier_done(c, &id, r);
 		return;
 	}
+	if (strncmp(item->kind, "test.", 5) == 0)
+		deliveries_retry(c->deliveries);
 	if (c->n == 0)
 		sp_timer_in(c->commit, 0);	/* after what else is waiting was read */
 	c->pending[c->n++] = id;
 	if (c->n == PENDING_MAX)
 		courier_commit(c);
+}
+
+static void
+courier_control(struct courier *c, struct sp_chan *control)
+{
+	copies_control(c->copies, control);
+	deliveries_control(c->deliveries, control);
 }
 
 static void
@@ -103,7 +120,7 @@ courier_on_close(struct sp_chan *chan, enum sp_err why, const char *what, void *
 		sp_error("bad message %s from control: %s", what, sp_err_text(why));
 	if (chan == c->control) {
 		c->control = NULL;
-		copies_control(c->copies, NULL);
+		courier_control(c, NULL);
 	}
 	sp_chan_free(chan);
 }
@@ -117,7 +134,7 @@ courier_on_peer(struct sp_child *child, const Sallyport__Peer *p, int fd)
 		close(fd);
 		return;
 	}
-	copies_control(c->copies, NULL);
+	courier_control(c, NULL);
 	sp_chan_free(c->control);
 	c->control = NULL;
 	c->n = 0;	/* the new control asks again about what it has no answer for */
@@ -125,7 +142,7 @@ courier_on_peer(struct sp_child *child, const Sallyport__Peer *p, int fd)
 		sp_die(71, "cannot talk to control");
 	if (sp_chan_watch(c->control, c->child.loop) != SP_OK)
 		sp_die(71, "cannot watch control's channel");
-	copies_control(c->copies, c->control);
+	courier_control(c, c->control);
 }
 
 static void
@@ -134,6 +151,7 @@ courier_reload(struct sp_child *child)
 	struct courier *c = child->arg;
 
 	copies_reload(c->copies);
+	deliveries_reload(c->deliveries);
 }
 
 static void
@@ -141,9 +159,9 @@ courier_sandbox(struct courier *c, int dirfd)
 {
 	static char path[4096];
 	static const char *rw[] = { path, NULL };
-	static char ca[SP_CONF_TEXT];
-	static const char *const ro[] = { ca, NULL };
-	const struct sp_sandbox box = { .may = SP_MAY_FILES | SP_MAY_CONNECT | SP_MAY_THREADS, .user = sp_proc_user(SP_PROC_COURIER),
+	static char ca[SP_CONF_TEXT], delivery_ca[SP_CONF_TEXT];
+	static const char *const ro[] = { ca, delivery_ca, NULL };
+	const struct sp_sandbox box = { .may = SP_MAY_FILES | SP_MAY_CONNECT | SP_MAY_THREADS | SP_MAY_SOCKETPAIR, .user = sp_proc_user(SP_PROC_COURIER),
 	    .rw = rw, .ro = ro, .files_n = COURIER_FILES };
 	char link[64];
 	ssize_t n;
@@ -153,6 +171,7 @@ courier_sandbox(struct courier *c, int dirfd)
 		sp_die(71, "cannot name the outbox directory");
 	path[n] = '\0';
 	(void)sp_strlcpy(ca, c->child.conf.syslog_ca, sizeof(ca));
+	(void)sp_strlcpy(delivery_ca, c->child.conf.delivery_ca, sizeof(delivery_ca));
 	sp_child_ready(&c->child, &box);
 }
 
@@ -170,16 +189,18 @@ main(void)
 	(void)umask(077);
 	if (sp_timer_new(c.child.loop, courier_on_commit, &c, &c.commit) != SP_OK)
 		sp_die(71, "cannot start");
-	if (OPENSSL_init_ssl(0, NULL) != 1 || (cursors = fcntl(dirfd, F_DUPFD_CLOEXEC, 3)) == -1)
+	if (sp_crypto_init() != SP_OK || OPENSSL_init_ssl(0, NULL) != 1 || post_init() != SP_OK || (cursors = fcntl(dirfd, F_DUPFD_CLOEXEC, 3)) == -1)
 		sp_die(71, "cannot start");
 	courier_sandbox(&c, dirfd);
 	if ((r = sp_outbox_open(dirfd, &c.outbox)) != SP_OK)
 		sp_die(74, "cannot read the outbox: %s", sp_err_text(r));
 	if (sp_pool_new(c.child.loop, COURIER_THREADS, COURIER_QUEUED, &c.pool) != SP_OK ||	/* after Landlock, which binds them */
-	    copies_new(&c.child, c.pool, cursors, &c.copies) != SP_OK)
+	    copies_new(&c.child, c.pool, cursors, &c.copies) != SP_OK ||
+	    deliveries_new(&c.child, cursors, c.outbox, &c.deliveries) != SP_OK)
 		sp_die(71, "cannot start");
 	status = sp_child_run(&c.child);
 	copies_free(c.copies);
+	deliveries_free(c.deliveries);
 	close(cursors);
 	return status;
 }

@@ -13,7 +13,7 @@
 #include "base/htab.h"
 #include "common/jsonw.h"
 
-#define NAME_SIZE	24			/* "2026-09-01.jsonl" */
+#define NAME_SIZE	SP_OUTBOX_NAME
 #define NAME_LEN	16
 #define LINE_MAX_BYTES	(1024u * 1024)
 #define BLOCK		65536u
@@ -29,6 +29,7 @@ struct sp_outbox {
 	char		name[NAME_SIZE];
 	uint64_t	size;
 	int		dirty;
+	char		newest[NAME_SIZE];	/* name of the newest file, "": none */
 	struct sp_htab	by_id;
 	struct known	*ring;			/* SP_OUTBOX_KNOWN, oldest overwritten */
 	size_t		n;
@@ -51,8 +52,8 @@ known_add(struct sp_outbox *o, const struct sp_uuid *id)
 }
 
 /* "2026-09-01.jsonl" and nothing else. */
-static int
-name_is_ours(const char *s)
+int
+sp_outbox_is_file(const char *s)
 {
 	if (strlen(s) != NAME_LEN || s[4] != '-' || s[7] != '-' || strcmp(s + 10, ".jsonl") != 0)
 		return 0;
@@ -75,7 +76,7 @@ last_two(int dirfd, char older[NAME_SIZE], char newer[NAME_SIZE])
 		return SP_EIO;
 	}
 	for (struct dirent *e; (e = readdir(d)) != NULL;) {
-		if (!name_is_ours(e->d_name))
+		if (!sp_outbox_is_file(e->d_name))
 			continue;
 		if (strcmp(e->d_name, newer) > 0) {
 			memcpy(older, newer, NAME_SIZE);
@@ -170,6 +171,8 @@ sp_outbox_open(int dirfd, struct sp_outbox **ret)
 		r = SP_ENOMEM;
 	if (r == SP_OK && (r = last_two(dirfd, older, newer)) == SP_OK && (r = file_load(o, older)) == SP_OK)
 		r = file_load(o, newer);
+	if (r == SP_OK)
+		(void)sp_strlcpy(o->newest, newer, sizeof(o->newest));
 	if (r != SP_OK) {
 		sp_outbox_free(o);
 		return r;
@@ -190,7 +193,7 @@ sp_outbox_free(struct sp_outbox *o)
 	free(o);
 }
 
-/* Today's file is open, and durable in its directory. A clock that jumps back opens an older file: harmless. */
+/* Today's file is open, and durable in its directory; with a clock that went back, the newest one. */
 static enum sp_err
 file_of_day(struct sp_outbox *o, int64_t wall_us)
 {
@@ -199,6 +202,8 @@ file_of_day(struct sp_outbox *o, int64_t wall_us)
 	enum sp_err r;
 
 	(void)sp_snprintf(name, sizeof(name), "%.10s.jsonl", sp_rfc3339(wall_us, t, sizeof(t)));
+	if (strcmp(name, o->newest) < 0)
+		(void)sp_strlcpy(name, o->newest, sizeof(name));
 	if (o->fd >= 0 && strcmp(name, o->name) == 0)
 		return SP_OK;
 	if ((r = sp_outbox_sync(o)) != SP_OK)
@@ -212,6 +217,7 @@ file_of_day(struct sp_outbox *o, int64_t wall_us)
 	}
 	o->size = (uint64_t)st.st_size;
 	(void)sp_strlcpy(o->name, name, sizeof(o->name));
+	(void)sp_strlcpy(o->newest, name, sizeof(o->newest));
 	return SP_OK;
 }
 
@@ -270,4 +276,10 @@ sp_outbox_sync(struct sp_outbox *o)
 		return SP_EIO;
 	o->dirty = 0;
 	return SP_OK;
+}
+
+int
+sp_outbox_is_dirty(const struct sp_outbox *o)
+{
+	return o->dirty;
 }

@@ -134,7 +134,16 @@ static const struct ctl_col outbox_cols[] = {
 	{ "text", "TEXT" },
 	{ NULL }
 };
+static const struct ctl_col outbox_status_cols[] = {
+	{ "to", "TO" },
+	{ "state", "STATE" },
+	{ "text", "WHY" },
+	{ "last", "LAST", .flags = CTL_COL_EXTRA },
+	{ NULL }
+};
 static const struct ctl_cmd outbox_cmds[] = {
+	{ "status", "show what mail and webhooks took", .method = "outbox.status", .show = CTL_ROWS, .cols = outbox_status_cols,
+	  .empty = "Neither mail nor a webhook is configured." },
 	{ "list", "list messages that wait to be sent", .method = "outbox.list", .show = CTL_ROWS, .cols = outbox_cols,
 	  .empty = "Nothing waits." },
 	{ NULL }
