@@ -13,6 +13,11 @@
 #include "common/config.h"
 #include "wire/sshsig.h"
 
+/* Clients look for OpenSSH at the beginning of it before they use what we pass on to the target: OpenSSH's own tells the server that
+ * nobody reads the output any more (eow@openssh.com; without it `ssh ... yes | head -1` never ends), and libssh, AsyncSSH and
+ * ssh2 take the order of the arguments of an SFTP symlink from it. What they do about bugs of versions below 7.8 is not meant. */
+#define LEG_VERSION	"OpenSSH_9.9 Sallyport"
+
 struct sp_leg_keys {
 	ssh_bind	bind;
 	uint64_t	rekey_bytes;
@@ -326,8 +331,7 @@ sp_leg_keys_new(const struct sp_config *conf, struct sp_leg_keys **ret)
 	bad |= ssh_bind_options_set(k->bind, SSH_BIND_OPTIONS_PUBKEY_ACCEPTED_KEY_TYPES, conf->user_key_algorithms);
 	bad |= ssh_bind_options_set(k->bind, SSH_BIND_OPTIONS_HOSTKEY_ALGORITHMS,
 	    "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256");
-	/* The comment is for clients that order the arguments of an SFTP symlink by it, as OpenSSH's server wants them. */
-	bad |= ssh_bind_options_set(k->bind, SSH_BIND_OPTIONS_BANNER, "Sallyport like OpenSSH_10.0");
+	bad |= ssh_bind_options_set(k->bind, SSH_BIND_OPTIONS_BANNER, LEG_VERSION);
 	if (bad != 0) {
 		sp_leg_keys_free(k);
 		return SP_EINVAL;

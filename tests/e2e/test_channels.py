@@ -2,6 +2,7 @@
 import hashlib
 import os
 import re
+import shlex
 import socket
 import subprocess
 import threading
@@ -158,11 +159,30 @@ def test_strict_key_exchange_is_in_force_towards_the_client(me):
     assert re.search(r"kex-strict-s-v00@openssh\.com", r.stderr)
 
 
-def test_the_version_line_names_the_order_of_symlink_arguments(lab):
-    """Clients that know OpenSSH's order by name (libssh, AsyncSSH, ssh2) would else swap link and target at an OpenSSH behind us."""
+def test_the_version_line_is_one_that_clients_know(lab):
+    """By it libssh, AsyncSSH and ssh2 order the arguments of an SFTP symlink, which an OpenSSH behind us would else make the wrong way."""
     with socket.create_connection(("127.0.0.1", lab.port), 10) as s:
         line = s.makefile("rb").readline()
-    assert re.fullmatch(rb"SSH-2\.0-Sallyport [^\r\n]*OpenSSH_\d+\.\d[^\r\n]*\r\n", line), line
+    assert re.fullmatch(rb"SSH-2\.0-OpenSSH_9\.\d Sallyport\r\n", line), line
+
+
+@pytest.mark.parametrize("way", ["login name", "jump"])
+def test_a_command_whose_output_nobody_reads_any_more_ends(lab, me, way):
+    """ssh ... yes | head -1: the client tells it to a server that it knows (eow@openssh.com), and that goes on to the target."""
+    argv = lab.ssh_argv(me.to0, "yes", key=me.key)
+    if way == "jump":
+        account, asset = me.t0.split("@")
+        outer = shlex.join(["ssh", *lab.ssh_options(me.key), "-p", str(lab.port), "-W", "%h:%p", "-l", me.user, "127.0.0.1"])
+        argv = ["ssh", *lab.ssh_options(me.key), "-o", "ProxyCommand=" + outer, "-l", account, asset, "yes"]
+    p = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        assert p.stdout.readline() == b"y\n"
+        p.stdout.close()
+        p.wait(60)
+    finally:
+        p.kill()
+        p.wait()
+    L.wait_for("the session ends", lambda: not me.live())
 
 
 @pytest.mark.parametrize("option", ["KexAlgorithms=diffie-hellman-group14-sha1", "Ciphers=aes128-cbc", "MACs=hmac-sha1"])
