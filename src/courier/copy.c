@@ -28,7 +28,7 @@
 #define OPEN_US		(10 * SP_US_PER_S)	/* for name, connection and handshake together, each */
 #define BACK_OFF_US	(500 * SP_US_PER_MS)	/* after the first failure; doubles */
 #define BACK_OFF_MAX_US	(15 * SP_US_PER_S)
-#define PACE_US		(20 * SP_US_PER_MS)	/* between batches of datagrams: a receiver's buffer is small */
+#define PACE_US		(50 * SP_US_PER_MS)	/* between batches of datagrams: a receiver's buffer is small */
 #define OUT_MAX		((size_t)4 << 20)	/* bytes of a batch as records */
 #define RECORDS		1024u			/* of a batch; control gives fewer */
 #define MARKS		64u

@@ -354,7 +354,8 @@ static const struct {
 } operates[] = {
 	{ "put", "upload" }, { "upload", "upload" }, { "write", "upload" }, { "up", "upload" }, { "get", "download" },
 	{ "download", "download" }, { "read", "download" }, { "down", "download" }, { "mkdir", "mkdir" }, { "rmdir", "rmdir" },
-	{ "remove", "delete" }, { "delete", "delete" }, { "rename", "rename" }, { "symlink", "symlink" }, { "link", "symlink" },
+	{ "remove", "delete" }, { "delete", "delete" }, { "rename", "rename" }, { "posix-rename@openssh.com", "rename" }, { "symlink", "symlink" },
+	{ "link", "symlink" }, { "hardlink@openssh.com", "symlink" },
 };
 
 static json_t *

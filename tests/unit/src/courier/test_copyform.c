@@ -77,6 +77,13 @@ static const struct {
 	  "\"2026/09/01 12:00:00 +0000\", \"filename\": \"/etc/motd\", \"has_file\": false, \"id\": \"" ID "\", \"is_success\": true, "
 	  "\"operate\": {\"label\": \"upload\", \"value\": \"upload\"}, \"org_id\": \"00000000-0000-0000-0000-000000000002\", "
 	  "\"remote_addr\": \"10.0.0.9\", \"session\": \"s\", \"user\": \"Alice(alice)\"}" },
+	{ "{" HEAD ",\"kind\":\"file\",\"actor\":\"alice\",\"result\":\"ok\",\"more\":{\"event\":\"file\",\"wall_us\":1788264000500000,\"body\":"
+	  "{\"op\":\"posix-rename@openssh.com\",\"path\":\"/a\",\"to\":\"/b\",\"result\":\"permission denied\"}}}",
+	  "<14>jumpserver: ftp_log - {\"account\": \"root(root)\", \"asset\": \"web1(10.0.0.5)\", \"date_start\": "
+	  "\"2026/09/01 12:00:00 +0000\", \"filename\": \"/a\", \"has_file\": false, \"id\": \"" ID "\", \"is_success\": false, "
+	  "\"operate\": {\"label\": \"rename\", \"value\": \"rename\"}, \"org_id\": \"00000000-0000-0000-0000-000000000002\", "
+	  "\"remote_addr\": \"10.0.0.9\", \"session\": \"s\", \"user\": \"Alice(alice)\"}" },
+	{ "{" HEAD ",\"kind\":\"file\",\"actor\":\"alice\",\"more\":{\"body\":{\"op\":\"setstat\",\"path\":\"/a\"}}}", NULL },
 	{ "{" HEAD ",\"kind\":\"session.up\",\"actor\":\"alice\",\"result\":\"ok\"}", NULL },
 	{ "{" HEAD ",\"kind\":\"control.start\",\"actor\":\"system\",\"result\":\"ok\"}", NULL },
 	{ "{" HEAD ",\"kind\":\"grant.create\",\"actor\":\"alice\",\"result\":\"failed\"}", NULL },
