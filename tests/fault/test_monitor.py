@@ -103,6 +103,23 @@ class House:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             self.process.wait(DEADLINE)
+        for pid in self.left():         # what a test stopped, or took its parent from
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        wait_for(lambda: not self.left())
+
+    def left(self):
+        """Processes that run what lies in this house."""
+        found = []
+        for p in Path("/proc").iterdir():
+            try:
+                if p.name.isdigit() and Path(os.readlink(p / "exe")).parent == self.libexec:
+                    found.append(int(p.name))
+            except OSError:
+                pass
+        return found
 
     def trace(self, pattern):
         text = (self.state / "trace").read_text() if (self.state / "trace").exists() else ""
