@@ -155,6 +155,7 @@ leasing_put(struct leasing *l)
 			return;
 		}
 		p.serial = l->serial;
+		p.forward_only = l->jump != NULL;
 		p.valid_s = CTL_CERT_S;
 		p.wall_us = ctl_wall_dating_us();
 	}

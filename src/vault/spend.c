@@ -201,7 +201,8 @@ cert_fill(const struct lease *l, struct sp_buf *sources, struct sp_sshcert *c, c
 	for (size_t i = 0; i < t->n_principals && r == SP_OK; i++)
 		r = sp_sshcert_add_principal(c, t->principals[i]);
 	for (size_t i = 0; i < SP_NELEMS(cert_extensions) && r == SP_OK; i++)
-		r = sp_sshcert_add_extension(c, cert_extensions[i], NULL);
+		if (!t->forward_only || strcmp(cert_extensions[i], "permit-port-forwarding") == 0)
+			r = sp_sshcert_add_extension(c, cert_extensions[i], NULL);
 	if (r == SP_OK && (r = cert_sources(t, sources)) == SP_OK && sources->len > 0)
 		r = sp_sshcert_add_critical(c, "source-address", sp_buf_cstr(sources));
 	if (r == SP_OK)

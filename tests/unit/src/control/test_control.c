@@ -517,6 +517,35 @@ a_repeated_event_is_acknowledged_and_written_once(void **state)
 	rig_down(&r);
 }
 
+/* It is logged in at its target: what asks for a credential now is not the session that was started. */
+static void
+a_session_that_asks_for_a_lease_after_its_login_is_ended(void **state)
+{
+	struct rig r;
+	struct live l = { 0 };
+	Sallyport__TargetState up = SALLYPORT__TARGET_STATE__INIT;
+	Sallyport__LeaseAsk q = SALLYPORT__LEASE_ASK__INIT;
+	char op[] = "password";
+	size_t used;
+
+	(void)state;
+	rig_up(&r);
+	live_up(&r, &l);
+	up.session_id = q.session_id = id_bytes(&l.id);
+	up.state = SALLYPORT__TARGET_STATE__STATE__UP;
+	peer_send(&l.session, SP_MSG_TARGET_STATE, 0, &up);
+	used = audit_count(&r, "credential.use", &l.id);
+	q.op = op;
+	peer_send(&l.session, SP_MSG_LEASE_ASK, 0, &q);
+	peer_expect_closed(&l.session);
+	assert_memory_equal(((Sallyport__Kill *)peer_wait(&r.monitor, SP_MSG_KILL, 0))->conn_id.data, l.session.conn.b, 16);
+	assert_int_equal(audit_count(&r, "session.misbehaved", NULL), 1);
+	assert_int_equal(audit_count(&r, "credential.use", &l.id), used);
+	assert_false(peer_has(&r.vault, SP_MSG_LEASE_PUT));
+	live_down(&l);
+	rig_down(&r);
+}
+
 static void
 a_session_that_names_another_session_is_ended_and_control_lives(void **state)
 {
@@ -1467,6 +1496,7 @@ main(void)
 		cmocka_unit_test(a_changed_grant_and_a_changed_configuration_are_in_force_in_a_live_session),
 		cmocka_unit_test(a_user_who_asks_for_more_than_the_log_takes_is_refused_and_counted),
 		cmocka_unit_test(a_repeated_event_is_acknowledged_and_written_once),
+		cmocka_unit_test(a_session_that_asks_for_a_lease_after_its_login_is_ended),
 		cmocka_unit_test(a_session_that_names_another_session_is_ended_and_control_lives),
 		cmocka_unit_test(a_message_out_of_its_state_ends_that_connection_only),
 		cmocka_unit_test(a_session_that_floods_control_with_questions_is_ended),

@@ -112,6 +112,25 @@ every_field_comes_from_the_lease(void **state)
 }
 
 static void
+one_for_a_jump_server_permits_forwarding_only(void **state)
+{
+	sp_auto(sp_buf_release) struct sp_buf cert = { .max = 65536 }, said = { .max = 65536 };
+	struct sp_sshcert c;
+	struct lease_msg l;
+
+	(void)state;
+	lease_make(&r, &session, &ca, &l);
+	l.m.forward_only = 1;
+	assert_int_equal(ask_subject(&l, &cert), SP_OK);
+	assert_int_equal(sp_sshcert_decode((struct sp_view){ cert.p, cert.len }, &c), SP_OK);
+	assert_int_equal(c.extension_n, 1);
+	openssh_reads("ssh-ed25519-cert-v01@openssh.com", &cert, &said);
+	assert_non_null(strstr(sp_buf_cstr(&said), "permit-port-forwarding"));
+	assert_null(strstr(sp_buf_cstr(&said), "permit-pty"));
+	assert_null(strstr(sp_buf_cstr(&said), "permit-agent-forwarding"));
+}
+
+static void
 is_dated_by_the_word_of_control_and_not_by_the_machines_clock(void **state)
 {
 	sp_auto(sp_buf_release) struct sp_buf cert = { .max = 65536 };
@@ -225,6 +244,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(openssh_accepts_what_is_issued_by_each_kind_of_authority),
 		cmocka_unit_test(every_field_comes_from_the_lease),
+		cmocka_unit_test(one_for_a_jump_server_permits_forwarding_only),
 		cmocka_unit_test(is_dated_by_the_word_of_control_and_not_by_the_machines_clock),
 		cmocka_unit_test(issues_nothing_with_a_doubtful_field),
 		cmocka_unit_test(certifies_plain_session_keys_only),
