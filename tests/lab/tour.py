@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -246,7 +247,71 @@ class Tour:
         e = self.lab.ctl("access", "explain", self.user, "inside", account)
         want("jump1" in e["path"], e)
 
-    def s18_doctor(self):
+    def s18_owner(self):
+        """A user claims a server of his own: disabled until an administrator confirms it, then his to look at."""
+        owner = "--as", self.user
+        self.lab.ctl("department", "create", "tour")
+        self.lab.ctl("user", "update", self.user, "--department", "tour")
+        got = self.lab.ctl(*owner, "asset", "claim", "his-own", "198.51.100.9")
+        want(got["token"] and self.lab.ctl("asset", "show", "his-own")["state"] == "disabled", got)
+        self.lab.ctl("asset", "confirm", "his-own")
+        shown = self.lab.ctl(*owner, "asset", "show", "his-own")
+        want((shown["state"], shown["owner"]) == ("active", self.user), shown)
+        self.lab.ctl("asset", "delete", "his-own")
+        self.lab.ctl("user", "update", self.user, "--department", "")
+
+    def s19_break_glass(self):
+        """An account for the worst day: both envelopes open it, loudly; one of them is nothing."""
+        made = self.lab.ctl("breakglass", "create", "redbox", "--asset", self.t0.split("@")[1], "--expires", "+30d", "--open-for", "600")
+        login, plain = "redbox@" + self.t0, ["-o", "PubkeyAuthentication=no", "-o", "NumberOfPasswordPrompts=1"]
+
+        def opens(password, n):     # one that guesses is made to wait at its address
+            r, _ = otp.asked(self.lab, login, "echo in", key=self.key, answers=[password], options=[*plain, "-o", "BindAddress=127.0.0.%d" % n])
+            return r.stdout == "in\n"
+        want(not opens(made["envelope_1"], 2), "half of the password opened it")
+        want(opens(made["envelope_1"] + made["envelope_2"], 3), "both envelopes did not open it")
+        L.wait_for("the alarm", lambda: [o for o in self.lab.ctl("outbox", "list") if o["kind"] == "alarm.break-glass"])
+        self.lab.ctl("user", "delete", "redbox")
+
+    def s20_backup(self):
+        """A backup under way, one encrypted file; restored elsewhere it is whole, and quarantined."""
+        with tempfile.TemporaryDirectory() as d:
+            word, file, to = os.path.join(d, "word"), os.path.join(d, "tour.backup"), self.lab.data / "restored"
+            open(word, "w").write("paper in a safe\n")
+            self.lab.ctl("backup", file, "--config", self.lab.conf, "--passphrase-file", word)
+            argv = [str(self.lab.exe("sallyport")), "--json", "restore", file, "--to", str(to), "--passphrase-file", word]
+            r = subprocess.run(self.lab._wrap(argv), capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+            want(r.returncode == 0, r)
+            want(self.user.encode() not in open(file, "rb").read(), "the backup can be read")
+            want(list(to.rglob("quarantine")) and list(to.rglob("sallyport.db")), list(to.rglob("*")))
+            shutil.rmtree(to)
+
+    def s21_without_the_store(self):
+        """The database goes away: people go on from the snapshot, are told so, and nothing can be changed until it is back."""
+        def snapshot():
+            return self.lab.ctl("status")["snapshot"]
+        want(self.ssh(self.to(self.t0), "true").returncode == 0, "with the store")
+        before = snapshot()["generation"]
+        self.lab.ctl("settings", "set", "tour.mark", "1")
+        L.wait_for("a snapshot of now", lambda: snapshot()["state"] == "ready" and snapshot()["generation"] > before, 60)
+        here = self.lab.data / "state" / "store"
+        there = here.with_name("store.away")
+        there.mkdir()
+        for f in [f for f in here.iterdir() if f.name.startswith("sallyport.db")]:
+            f.rename(there / f.name)
+        try:
+            want(self.ssh(self.to(self.t0), "echo on").stdout == "on\n", "nobody went on")
+            r = self.lab.ctl_run("user", "create", "too-late")
+            want(r.returncode != 0 and "running from a snapshot" in r.stderr, r)
+        finally:
+            for name in ("sallyport.db-wal", "sallyport.db"):       # the log before the database
+                if (there / name).exists():
+                    (there / name).rename(here / name)
+            shutil.rmtree(there)
+        L.wait_for("the store is back", lambda: snapshot()["state"] == "ready", 30)
+        want(self.lab.ctl("session", "list")[0]["recording"], "not recorded")
+
+    def s22_doctor(self):
         """The doctor finds nothing to mend."""
         r = self.lab.ctl_run("doctor")
         want(r.returncode == 0, r.stdout + r.stderr)
