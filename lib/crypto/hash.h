@@ -11,6 +11,13 @@
 
 /* FIPS 180-4. Fits sp_sha256_fn of wire/sshkey.h. */
 void	sp_sha256(const void *p, size_t n, uint8_t ret[SP_SHA256_LEN]);
+/* The same over pieces. A value: copy it to read the hash so far and go on. */
+struct sp_sha256 {
+	uint64_t	state[16];
+};
+void	sp_sha256_begin(struct sp_sha256 *h);
+void	sp_sha256_add(struct sp_sha256 *h, const void *p, size_t n);
+void	sp_sha256_now(const struct sp_sha256 *h, uint8_t ret[SP_SHA256_LEN]);	/* of everything so far; h goes on */
 /* RFC 2104 with SHA-256; any key length. */
 void	sp_hmac_sha256(struct sp_view key, struct sp_view data, uint8_t ret[SP_SHA256_LEN]);
 

@@ -153,7 +153,7 @@ session_show_loop(struct api_call *c)
 	session_add_pids(c, c->out);
 }
 
-static enum sp_err
+enum sp_err
 session_named(struct api_call *c, struct sp_store *s, struct sp_store_session *r)
 {
 	char text[SP_UUID_SIZE + 1];

@@ -173,8 +173,9 @@ sys_settings_set(struct api_call *c, struct sp_store *s)
 		(void)api_fail(c, SP_EINVAL, "a key has letters, digits, '.', '_' and '-'");
 		return;
 	}
-	if (strncmp(key, "internal.", 9) == 0 || strncmp(key, "clock.", 6) == 0 || strncmp(key, "breakglass.", 11) == 0) {
-		(void)api_fail(c, SP_EACCES, "internal..., clock... and breakglass... are what control itself remembers");
+	if (strncmp(key, "internal.", 9) == 0 || strncmp(key, "clock.", 6) == 0 || strncmp(key, "breakglass.", 11) == 0 ||
+	    strncmp(key, "auditor.", 8) == 0) {
+		(void)api_fail(c, SP_EACCES, "internal..., clock..., breakglass... and auditor... are what control itself remembers");
 		return;
 	}
 	if (strncmp(key, "may_", 4) == 0 && !c->owner) {

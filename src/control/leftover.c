@@ -6,6 +6,7 @@
 #include "control/ctl.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 
@@ -35,7 +36,7 @@ leftover_take(struct leftover *l, const Sallyport__Event *e)
 {
 	struct target *t = l->t;
 
-	if (e->seq > (uint64_t)t->seq_seen && t->ended && t->scribe == NULL) {
+	if (e->seq > (uint64_t)t->seq_seen && t->ended && t->scribe == NULL && strcmp(e->kind, "end") == 0) {
 		/* Control's own END stands; nobody else is left to say anything. */
 		t->seq_seen = (int64_t)e->seq;
 		t->seq_durable = t->seq_seen;

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/auditors.h"
 #include "control/claim.h"
 #include "control/judge.h"
 #include "control/mfa.h"
@@ -21,6 +22,8 @@
 #include "control/zone.h"
 
 #define TARGETS_PER_CONN	32
+#define AUDITORS_TEXT	"No session here without a recording, and there are too few auditors' keys to encrypt it to: an administrator adds " \
+	"them with 'sallyport auditor key add'."
 
 struct asking {
 	struct ctl_job	 job;
@@ -32,6 +35,7 @@ struct asking {
 	struct sp_netaddr database;
 	int		 enrolled, mfa;	/* mfa: a one-time code would do */
 	struct zone_path *path;		/* NULL: reached directly */
+	struct auditors	 auditors;	/* to whom the recording is encrypted */
 	struct judge	 j;
 };
 
@@ -103,6 +107,8 @@ asking_work(struct ctl_job *cj, struct sp_store *s)
 	if (a->j.err == SP_OK)
 		a->ask = reason_lacks(&a->j.decision, a->reason);
 	(void)sp_store_server(s, &a->database);
+	if (a->j.err == SP_OK && cj->err == SP_OK)
+		cj->err = auditors_get(s, &a->auditors);
 	if (a->j.err == SP_OK)
 		a->j.err = zone_path_load(s, &a->j.facts.zone_id, &a->path, a->j.text, sizeof(a->j.text));
 }
@@ -138,6 +144,8 @@ asking_check(const struct asking *a)
 	for (size_t i = 0; i < j->decision.limit_n; i++)
 		if (target_count(c, &j->user_id, &j->decision.limit[i].id) >= (size_t)j->decision.limit[i].max)
 			return "You have as many sessions open here as your grant allows; end one first.";
+	if (a->auditors.n == 0 || (!j->decision.best_effort && a->auditors.counted < (size_t)c->child.conf.auditors_min))
+		return AUDITORS_TEXT;
 	if (a->conn->targets_n >= TARGETS_PER_CONN)
 		return "Too many targets on one connection.";
 	return NULL;
@@ -356,9 +364,14 @@ target_dial(struct target *t)
 /* ---- granted ---- */
 
 static void
-target_spawn_scribe(const struct target *t)
+target_spawn_scribe(const struct target *t, const struct auditors *to)
 {
 	Sallyport__ScribeSpawn s = SALLYPORT__SCRIBE_SPAWN__INIT;
+	uint8_t keys[AUDITORS_MAX * sizeof(to->key[0].pk)];
+
+	for (size_t i = 0; i < to->n; i++)
+		memcpy(keys + i * sizeof(to->key[0].pk), to->key[i].pk, sizeof(to->key[0].pk));
+	s.recipients = ctl_bytes(keys, to->n * sizeof(to->key[0].pk));
 
 	s.conn_id = ctl_uuid_bytes(&t->row.conn_id);
 	s.session_id = ctl_uuid_bytes(&t->row.id);
@@ -383,7 +396,7 @@ asking_durable(void *arg, enum sp_err err, uint64_t seq)
 		target_index(t);
 		target_label(t);
 		asking_reply(a);
-		target_spawn_scribe(t);
+		target_spawn_scribe(t, &a->auditors);
 		target_dial(t);
 	}
 	asking_free(a);

@@ -148,7 +148,7 @@ doctor_files(struct doctor *d)
 		const char	*mend;
 	} below[] = {
 		{ "vault", 0077, "0700" }, { "store", 0077, "0700" }, { "audit", 0077, "0700" }, { "hostkeys", 0077, "0700" },
-		{ "recordings", 0027, "0750" }, { "spool", 0077, "0700" }
+		{ "recordings", 0007, "2770" }, { "spool", 0077, "0700" }
 	};
 	const char *path = ctl_local_str(d->c, "config");
 	char full[SP_CONF_TEXT + 32];

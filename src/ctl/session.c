@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "ctl/call.h"
 #include "ctl/nouns.h"
+#include "ctl/play.h"
 #include "ctl/watch.h"
 
 #define SESSION_CONTROL_MS	5000	/* before list and kill turn to the monitor */
@@ -140,6 +141,14 @@ static const struct ctl_cmd session_cmds[] = {
 	  .run = session_run_watch,
 	  .more = "The screen is drawn from cells by a process that may do nothing but draw: no escape sequence of the target "
 	    "reaches your terminal. When the output is no terminal, changed lines are printed as plain text." },
+	{ "play", "show a recording; space pauses, q quits", .args = ctl_play_args, .opts = ctl_play_opts, .method = "recording.open",
+	  .run = ctl_play,
+	  .more = "Rendered from cells, as 'session watch' does: no title, clipboard or query sequence of the target reaches your terminal. "
+	    "When the output is no terminal, the text of the screen is printed. A recording that its recorder did not end is joined with its "
+	    "tail files." },
+	{ "export", "write a recording as asciicast, as text, or encrypted as it is", .args = ctl_play_args, .opts = ctl_export_opts,
+	  .method = "recording.open", .run = ctl_session_export,
+	  .more = "With --format cast the result is what 'age -d -i KEY FILE | zstd -d' gives, for asciinema." },
 	{ "kill", "end a session at once: shell, transfers and forwards", .args = session_kill_args, .opts = session_kill_opts,
 	  .method = "session.kill", .done = "Session {id} killed.", .run = session_run_anyway,
 	  .more = "The user reads who ended it and the reason. Works while control is down, through the monitor, as root." },

@@ -41,6 +41,7 @@ static const struct ctl_opt vault_init_opts[] = {
 	{ "admin-key", CTL_LINES, .value = "FILE", .complete = "file", .flags = CTL_LOCAL, .help = "public keys of the administrator; repeatable" },
 	{ "admin-password-fd", CTL_INT, .value = "N", .flags = CTL_LOCAL, .help = "password of the administrator, from an open descriptor" },
 	{ "admin-password-file", CTL_STR, .value = "FILE", .complete = "file", .flags = CTL_LOCAL, .help = "the same from a file" },
+	{ "auditor", CTL_LIST, .value = "NAME=RECIPIENT", .flags = CTL_LOCAL, .help = "an auditor and his age public key, as for 'auditor key add'; repeatable" },
 	CTL_END
 };
 static const struct ctl_opt vault_slot_opts[] = {
@@ -222,11 +223,43 @@ init_admin(struct ctl *c)
 	return json_object_set_new(admin, "password_sealed", sealed) == 0 ? SP_OK : ctl_fail(c, SP_ENOMEM, "out of memory");
 }
 
+/* "anna=age1..." */
+static enum sp_err
+init_auditor_params(struct ctl *c, const char *text, json_t **ret)
+{
+	const char *eq = strchr(text, '=');
+
+	*ret = eq != NULL && eq > text ? json_pack("{s:s%, s:s}", "name", text, (size_t)(eq - text), "recipient", eq + 1) : NULL;
+	return *ret != NULL ? SP_OK : ctl_fail(c, SP_EUSAGE, "--auditor: give NAME=RECIPIENT, such as anna=age1...");
+}
+
+static enum sp_err
+init_auditors(struct ctl *c, int dry)
+{
+	const json_t *list = json_object_get(c->local, "auditor"), *o;
+	size_t i;
+
+	json_array_foreach(list, i, o) {
+		ctl_auto_json *params = NULL, *body = NULL;
+
+		CTL_TRY(init_auditor_params(c, json_string_value(o), &params));
+		if (!dry)
+			CTL_TRY(ctl_call(c, "auditor.key.add", params, &body));
+	}
+	return SP_OK;
+}
+
 static enum sp_err
 vault_run_init(struct ctl *c)
 {
+	CTL_TRY(init_auditors(c, 1));
 	CTL_TRY(init_admin(c));
-	return slot_call(c, "sealed_passphrase");
+	CTL_TRY(slot_call(c, "sealed_passphrase"));
+	CTL_TRY(init_auditors(c, 0));
+	if (json_array_size(json_object_get(c->local, "auditor")) < 2)
+		ctl_note(c, "Nobody gets a session before recordings have auditors to read them: 'sallyport auditor key add NAME age1...', "
+		    "two of them.");
+	return SP_OK;
 }
 
 static enum sp_err

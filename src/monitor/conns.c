@@ -200,6 +200,7 @@ scribe_order(struct scribe *s)
 	}
 	n.conn_id = mon_id_bytes(&s->conn_id);
 	n.session_id = mon_id_bytes(&s->l.id);
+	n.recipients = (ProtobufCBinaryData){ s->recipients_n, s->recipients };
 	r = mon_tell(m, SP_PROC_SCRIBE, SP_MSG_SCRIBE_NEW, &n, theirs, 3);
 	return r == SP_ECLOSED ? SP_OK : r;	/* away: ordered again when it is back */
 }
@@ -219,9 +220,16 @@ on_scribe_spawn(struct mon *m, struct sp_msg *msg)
 		return SP_OK;	/* it ended while control decided */
 	if (scribe_find(m, &session_id) != NULL)
 		return SP_EEXIST;
-	if ((s = scribe_make(m, &session_id, &conn_id, c)) == NULL)
+	if (b->recipients.len > MON_RECIPIENTS)
+		return SP_ESIZE;
+	if ((s = scribe_make(m, &session_id, &conn_id, c)) == NULL) {
 		sp_error("cannot order a scribe: no memory");
-	else if (scribe_order(s) != SP_OK) {
+		return SP_OK;
+	}
+	if (b->recipients.len > 0)
+		memcpy(s->recipients, b->recipients.data, b->recipients.len);
+	s->recipients_n = b->recipients.len;
+	if (scribe_order(s) != SP_OK) {
 		sp_error("cannot order a scribe: %s", strerror(errno));
 		scribe_free(s);
 	}

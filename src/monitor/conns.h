@@ -33,6 +33,8 @@ struct conn {
 	size_t		 inner_token_len;
 	uint64_t	 born_us;
 };
+#define MON_RECIPIENTS	640	/* bytes: 20 keys */
+
 struct scribe {
 	struct live	 l;
 	struct sp_list	 link;		/* in conn->scribes or mon->orphans */
@@ -40,6 +42,8 @@ struct scribe {
 	struct sp_uuid	 conn_id;
 	int		 end_session, end_control;	/* kept until it is born */
 	int		 finished;	/* it closed its monitor channel: the recording has its end */
+	uint8_t		 recipients[MON_RECIPIENTS];	/* auditors' public keys, as control named them */
+	size_t		 recipients_n;	/* bytes */
 };
 struct label {
 	struct sp_list	 link;

@@ -52,6 +52,7 @@ scribe_save(struct keep *k, const struct scribe *sc)
 	s->end_session = keep_fd(k, sc->end_session);
 	s->end_control = keep_fd(k, sc->end_control);
 	s->finished = sc->finished;
+	s->recipients = (ProtobufCBinaryData){ sc->recipients_n, (uint8_t *)(uintptr_t)sc->recipients };
 	return s;
 }
 
@@ -257,6 +258,9 @@ scribe_restore(struct mon *m, const SallyportState__Scribe *s, struct conn *c)
 	sc->end_session = state_fd(s->end_session);
 	sc->end_control = state_fd(s->end_control);
 	sc->finished = s->finished;
+	sc->recipients_n = s->recipients.len <= sizeof(sc->recipients) ? s->recipients.len : 0;
+	if (sc->recipients_n > 0)
+		memcpy(sc->recipients, s->recipients.data, sc->recipients_n);
 	return live_restore(&sc->l, s->live);
 }
 

@@ -16,12 +16,12 @@ static const struct {
 	const char	*name;
 	enum sp_proc	 owner;
 	mode_t		 mode;
-	int		 readers;	/* the group of control may read */
+	int		 readers;	/* the group of control is that of what is in it: it hands out recordings, and deletes them by policy */
 } dirs[MON_DIRS] = {
 	[MON_STORE]      = { "store", SP_PROC_CONTROL, 0700, 0 },
 	[MON_VAULT]      = { "vault", SP_PROC_VAULT, 0700, 0 },
 	[MON_AUDIT]      = { "audit", SP_PROC_CONTROL, 0700, 0 },
-	[MON_RECORDINGS] = { "recordings", SP_PROC_SCRIBE, 0750, 1 },
+	[MON_RECORDINGS] = { "recordings", SP_PROC_SCRIBE, 02770, 1 },
 	[MON_SPOOL]      = { "spool", SP_PROC_SCRIBE, 0700, 0 },
 	[MON_OUTBOX]     = { "outbox", SP_PROC_COURIER, 0700, 0 },
 	[MON_KEYS]       = { "hostkeys", SP_PROC_MONITOR, 0700, 0 },

@@ -27,7 +27,8 @@ struct recorder {
 	struct sp_hnode	node;
 	pid_t		pid;
 	struct sp_uuid	conn, session;
-	char		path[SP_SCRIBE_PATH_MAX];
+	struct sp_age_recipient to[SP_AGE_RECIPIENTS_MAX];
+	size_t		to_n;
 };
 struct parent {
 	struct sp_child	 child;
@@ -96,7 +97,8 @@ recorder_child(struct parent *p, const struct recorder *r, const int *fds)
 	    .reserve_bytes = (uint64_t)p->child.conf.reserve_mb * 1024 * 1024 };
 	int keep[SP_SCRIBE_KEPT_FDS] = { fds[0], fds[1], fds[2], p->recordings, p->spool };
 
-	(void)sp_strlcpy(b.path, r->path, sizeof(b.path));
+	memcpy(b.to, r->to, sizeof(b.to));
+	b.to_n = r->to_n;
 	child_descriptors(keep, SP_SCRIBE_KEPT_FDS);
 	b.session_fd = keep[0];
 	b.control_fd = keep[1];
@@ -106,6 +108,18 @@ recorder_child(struct parent *p, const struct recorder *r, const int *fds)
 	sp_scribe_main(&b);
 }
 
+/* Public keys of 32 bytes, one behind the other. */
+static enum sp_err
+recipients_take(const ProtobufCBinaryData *b, struct recorder *r)
+{
+	r->to_n = b->len / sizeof(r->to[0].pk);
+	if (b->len % sizeof(r->to[0].pk) != 0 || r->to_n > SP_AGE_RECIPIENTS_MAX)
+		return SP_EFORMAT;
+	for (size_t i = 0; i < r->to_n; i++)
+		memcpy(r->to[i].pk, b->data + i * sizeof(r->to[0].pk), sizeof(r->to[0].pk));
+	return SP_OK;
+}
+
 static void
 parent_new(struct parent *p, struct sp_msg *m)
 {
@@ -113,12 +127,11 @@ parent_new(struct parent *p, struct sp_msg *m)
 	struct recorder *r = calloc(1, sizeof(*r));
 
 	if (r == NULL || sp_uuid_from(n->session_id.data, n->session_id.len, &r->session) != SP_OK ||
-	    sp_uuid_from(n->conn_id.data, n->conn_id.len, &r->conn) != SP_OK) {
+	    sp_uuid_from(n->conn_id.data, n->conn_id.len, &r->conn) != SP_OK || recipients_take(&n->recipients, r) != SP_OK) {
 		sp_error("cannot start a recorder: bad request");
 		free(r);
 		return;		/* the sockets close: the session reads that there is no recorder */
 	}
-	sp_scribe_path(&r->session, sp_wall_us(), r->path);
 	if ((r->pid = fork()) == 0)
 		recorder_child(p, r, m->fds);
 	if (r->pid == -1 || sp_htab_insert(&p->recorders, &r->node, &r->pid, sizeof(r->pid)) != SP_OK) {
@@ -142,11 +155,14 @@ file_is_empty(int dirfd, const char *name)
 static void
 parent_clean(struct parent *p, const struct recorder *r)
 {
-	char id[SP_UUID_SIZE];
+	char id[SP_UUID_SIZE], path[SP_REC_PATH];
 	struct stat st;
 
-	if (file_is_empty(p->recordings, r->path))
-		(void)unlinkat(p->recordings, r->path, 0);
+	for (int i = 0; i < SP_REC_FILES; i++) {
+		sp_rec_path(&r->session, (enum sp_rec_file)i, path);
+		if (file_is_empty(p->recordings, path))
+			(void)unlinkat(p->recordings, path, 0);
+	}
 	(void)sp_uuid_text(&r->session, id);
 	if (file_is_empty(p->spool, id))
 		(void)unlinkat(p->spool, id, 0);
@@ -303,8 +319,8 @@ main(void)
 	if (p.recordings < 0 || p.spool < 0)
 		sp_die(78, "the monitor gave no directory for recordings or spool");
 	(void)signal(SIGXFSZ, SIG_IGN);
-	(void)umask(077);
-	if (sp_htab_init(&p.recorders) != SP_OK || sp_timer_new(p.child.loop, parent_on_rescan, &p, &p.rescan) != SP_OK ||
+	(void)umask(007);	/* control reads recordings, and deletes them by policy: its group is that of the directory */
+	if (sp_crypto_init() != SP_OK || sp_htab_init(&p.recorders) != SP_OK || sp_timer_new(p.child.loop, parent_on_rescan, &p, &p.rescan) != SP_OK ||
 	    sp_loop_signals(p.child.loop, signals, parent_on_signal, &p) != SP_OK)
 		sp_die(71, "cannot start");
 	if (sp_scribe_plan(&p.box) != SP_OK)

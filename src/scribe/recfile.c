@@ -1,193 +1,211 @@
-/* src/scribe/recfile.c - see recfile.h. Process: scribe (watching), the command line (reading). */
+/* src/scribe/recfile.c - see recfile.h. Process: scribe (writing), the command line (reading). */
 #include "scribe/recfile.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "scribe/crc32c.h"
+#include "crypto/aead.h"
+#include "crypto/kdf.h"
 
-#define READ_BLOCK	(64u * 1024)
+#define INDEX_FRAME	0x184d2a5eu	/* a skippable frame of zstd */
+#define INDEX_MAGIC	"SPINDEX1"
+#define TAIL_MAGIC	"SPTAIL01"
+#define TAIL_PLAIN_HEAD	9u		/* u8 type, u64 offset */
+
+_Static_assert(SP_TAIL_DATA_MAX + TAIL_PLAIN_HEAD <= SP_AEAD_PLAIN_MAX, "a record is one sealed piece");
 
 static void
-put_le32(uint8_t *p, uint32_t v)
+put_le(uint8_t *p, uint64_t v, int n)
 {
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < n; i++)
 		p[i] = (uint8_t)(v >> (8 * i));
 }
 
-static uint32_t
-get_le32(const uint8_t *p)
+static uint64_t
+get_le(const uint8_t *p, int n)
 {
-	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+	uint64_t v = 0;
+
+	for (int i = n - 1; i >= 0; i--)
+		v = v << 8 | p[i];
+	return v;
 }
 
-void
-sp_rec_prefix(uint8_t dst[SP_REC_PREFIX])
-{
-	memset(dst, 0, SP_REC_PREFIX);
-	memcpy(dst, SP_REC_MAGIC, 8);
-	put_le32(dst + 8, SP_REC_VERSION);
-}
+/* ---- index ---- */
 
 enum sp_err
-sp_rec_read_prefix(struct sp_view *v, struct sp_view *ret_rest)
+sp_rec_index_write(struct sp_buf *b, const struct sp_rec_index *v, size_t n, uint64_t duration_us)
 {
-	if (v->len < SP_REC_PREFIX)
-		return SP_ESHORT;
-	if (memcmp(v->p, SP_REC_MAGIC, 8) != 0)
-		return SP_EFORMAT;
-	if (get_le32(v->p + 8) != SP_REC_VERSION || get_le32(v->p + 12) != 0)
-		return SP_EVERSION;
-	*ret_rest = (struct sp_view){ v->p + SP_REC_PREFIX, v->len - SP_REC_PREFIX };
-	return SP_OK;
-}
+	size_t bytes = SP_REC_INDEX_BYTES(n);
+	enum sp_err r;
+	uint8_t *p;
 
-void
-sp_rec_encode(const struct sp_rec *r, uint8_t head[SP_REC_HEAD], uint8_t crc[SP_REC_CRC])
-{
-	uint32_t c;
-
-	put_le32(head, (uint32_t)r->data.len);
-	head[4] = r->type;
-	head[5] = r->stream;
-	head[6] = head[7] = 0;
-	put_le32(head + 8, r->channel);
-	put_le32(head + 12, (uint32_t)r->delta_us);
-	put_le32(head + 16, (uint32_t)(r->delta_us >> 32));
-	c = sp_crc32c(0, head, SP_REC_HEAD);
-	put_le32(crc, r->data.len > 0 ? sp_crc32c(c, r->data.p, r->data.len) : c);
-}
-
-enum sp_err
-sp_rec_peek(struct sp_view v, size_t *ret_len, uint8_t *ret_type, uint32_t *ret_channel)
-{
-	if (v.len < SP_REC_HEAD)
-		return SP_ESHORT;
-	if (get_le32(v.p) > SP_REC_PAYLOAD_MAX)
+	if (n > SP_REC_INDEX_MAX)
 		return SP_ESIZE;
-	*ret_len = get_le32(v.p);
-	*ret_type = v.p[4];
-	*ret_channel = get_le32(v.p + 8);
+	if ((r = sp_buf_reserve(b, bytes)) != SP_OK)
+		return r;
+	p = b->p + b->len;
+	put_le(p, INDEX_FRAME, 4);
+	put_le(p + 4, bytes - 8, 4);
+	p += 8;
+	for (size_t i = 0; i < n; i++, p += SP_REC_INDEX_ENTRY) {
+		put_le(p, v[i].at_us, 8);
+		put_le(p + 8, v[i].packed_off, 8);
+		put_le(p + 16, v[i].line_off, 8);
+	}
+	put_le(p, duration_us, 8);
+	put_le(p + 8, n, 8);
+	memcpy(p + 16, INDEX_MAGIC, 8);
+	b->len += bytes;
+	b->p[b->len] = 0;
 	return SP_OK;
 }
 
 enum sp_err
-sp_rec_next(struct sp_view *v, struct sp_rec *ret)
+sp_rec_index_count(struct sp_view end, size_t *ret_n, uint64_t *ret_duration_us)
 {
-	const uint8_t *p = v->p;
-	uint32_t channel;
-	uint8_t type;
+	const uint8_t *p;
+	uint64_t n;
+
+	if (end.len < SP_REC_INDEX_TAIL)
+		return SP_ESHORT;
+	p = end.p + end.len - SP_REC_INDEX_TAIL;
+	n = get_le(p + 8, 8);
+	if (memcmp(p + 16, INDEX_MAGIC, 8) != 0 || n > SP_REC_INDEX_MAX)
+		return SP_EFORMAT;
+	*ret_n = (size_t)n;
+	*ret_duration_us = get_le(p, 8);
+	return SP_OK;
+}
+
+enum sp_err
+sp_rec_index_read(struct sp_view bytes, struct sp_rec_index *v, size_t n)
+{
+	uint64_t duration;
+	const uint8_t *p;
+	size_t have;
+	enum sp_err r;
+
+	if ((r = sp_rec_index_count(bytes, &have, &duration)) != SP_OK)
+		return r;
+	if (have != n)
+		return SP_EFORMAT;
+	if (bytes.len < SP_REC_INDEX_BYTES(n))
+		return SP_ESHORT;
+	p = bytes.p + bytes.len - SP_REC_INDEX_BYTES(n);
+	if (get_le(p, 4) != INDEX_FRAME || get_le(p + 4, 4) != SP_REC_INDEX_BYTES(n) - 8)
+		return SP_EFORMAT;
+	p += 8;
+	for (size_t i = 0; i < n; i++, p += SP_REC_INDEX_ENTRY) {
+		struct sp_rec_index e = { get_le(p, 8), get_le(p + 8, 8), get_le(p + 16, 8) };
+
+		if (i > 0 && (e.at_us < v[i - 1].at_us || e.packed_off <= v[i - 1].packed_off || e.line_off <= v[i - 1].line_off))
+			return SP_EFORMAT;
+		v[i] = e;
+	}
+	return SP_OK;
+}
+
+/* ---- tail ---- */
+
+enum sp_err
+sp_tail_key(const struct sp_secret *file_key, const uint8_t nonce[SP_AGE_NONCE], struct sp_secret *ret)
+{
+	static const char info[] = "sallyport recording tail v1";
+	sp_auto_secret key = { 0 };
+	enum sp_err r;
+
+	if ((r = sp_secret_alloc(SP_TAIL_KEY, &key)) != SP_OK ||
+	    (r = sp_hkdf_sha256(sp_secret_view(file_key), (struct sp_view){ nonce, SP_AGE_NONCE },
+	    (struct sp_view){ (const uint8_t *)info, sizeof(info) - 1 }, key.p, SP_TAIL_KEY)) != SP_OK)
+		return r;
+	*ret = sp_secret_steal(&key);
+	return SP_OK;
+}
+
+enum sp_err
+sp_tail_head(struct sp_buf *b, uint64_t generation)
+{
+	uint8_t head[SP_TAIL_HEAD];
+
+	memcpy(head, TAIL_MAGIC, 8);
+	put_le(head + 8, generation, 8);
+	return sp_buf_append(b, head, sizeof(head));
+}
+
+/* What a record is bound to: its place. */
+static struct sp_view
+tail_place(uint8_t dst[16], uint64_t generation, uint64_t number)
+{
+	put_le(dst, generation, 8);
+	put_le(dst + 8, number, 8);
+	return (struct sp_view){ dst, 16 };
+}
+
+enum sp_err
+sp_tail_seal(const struct sp_secret *key, uint64_t generation, uint64_t number, const struct sp_tail *t, struct sp_buf *b)
+{
+	uint8_t head[SP_TAIL_RECORD_HEAD], place[16];
+	sp_auto(sp_buf_release) struct sp_buf plain = { .max = SP_AEAD_PLAIN_MAX };
+	size_t was = b->len;
+	enum sp_err r;
+
+	if (t->data.len > SP_TAIL_DATA_MAX || key->len != SP_TAIL_KEY)
+		return SP_ESIZE;
+	put_le(head, TAIL_PLAIN_HEAD + t->data.len + SP_AEAD_OVERHEAD, 4);
+	put_le(head + 4, number, 8);
+	if ((r = sp_buf_reserve(&plain, TAIL_PLAIN_HEAD + t->data.len)) != SP_OK)
+		return r;
+	plain.p[0] = (uint8_t)t->type;
+	put_le(plain.p + 1, t->off, 8);
+	plain.len = TAIL_PLAIN_HEAD;
+	if ((r = sp_buf_append(&plain, t->data.p, t->data.len)) == SP_OK && (r = sp_buf_append(b, head, sizeof(head))) == SP_OK)
+		r = sp_aead_seal(key->p, tail_place(place, generation, number), (struct sp_view){ plain.p, plain.len }, b);
+	if (r != SP_OK)
+		b->len = was;
+	return r;
+}
+
+enum sp_err
+sp_tail_read_head(struct sp_view *v, uint64_t *ret_generation)
+{
+	if (v->len < SP_TAIL_HEAD)
+		return SP_ESHORT;
+	if (memcmp(v->p, TAIL_MAGIC, 8) != 0)
+		return SP_EFORMAT;
+	*ret_generation = get_le(v->p + 8, 8);
+	v->p += SP_TAIL_HEAD;
+	v->len -= SP_TAIL_HEAD;
+	return SP_OK;
+}
+
+enum sp_err
+sp_tail_next(const struct sp_secret *key, uint64_t generation, struct sp_view *v, uint64_t *ret_number, struct sp_secret *plain,
+    struct sp_tail *ret)
+{
+	sp_auto_secret got = { 0 };
+	uint8_t place[16];
+	uint64_t number;
 	size_t len;
 	enum sp_err r;
 
-	if ((r = sp_rec_peek(*v, &len, &type, &channel)) != SP_OK)
-		return r;
-	if (v->len - SP_REC_HEAD < len + SP_REC_CRC)
+	if (v->len < SP_TAIL_RECORD_HEAD)
 		return SP_ESHORT;
-	if (sp_crc32c(0, p, SP_REC_HEAD + len) != get_le32(p + SP_REC_HEAD + len))
-		return SP_ECORRUPT;
-	*ret = (struct sp_rec){ .type = type, .stream = p[5], .channel = channel,
-	    .delta_us = get_le32(p + 12) | (uint64_t)get_le32(p + 16) << 32, .data = { p + SP_REC_HEAD, len } };
-	v->p += SP_REC_HEAD + len + SP_REC_CRC;
-	v->len -= SP_REC_HEAD + len + SP_REC_CRC;
+	len = (size_t)get_le(v->p, 4);
+	number = get_le(v->p + 4, 8);
+	if (len < TAIL_PLAIN_HEAD + SP_AEAD_OVERHEAD || len > SP_TAIL_DATA_MAX + TAIL_PLAIN_HEAD + SP_AEAD_OVERHEAD)
+		return SP_ESIZE;
+	if (v->len - SP_TAIL_RECORD_HEAD < len)
+		return SP_ESHORT;
+	if ((r = sp_aead_open(key->p, tail_place(place, generation, number), (struct sp_view){ v->p + SP_TAIL_RECORD_HEAD, len },
+	    &got)) != SP_OK)
+		return r;
+	if (got.p[0] != SP_TAIL_PACKED && got.p[0] != SP_TAIL_LINES)
+		return SP_EFORMAT;
+	sp_secret_move(plain, &got);
+	*ret = (struct sp_tail){ (enum sp_tail_type)plain->p[0], get_le(plain->p + 1, 8),
+	    { plain->p + TAIL_PLAIN_HEAD, plain->len - TAIL_PLAIN_HEAD } };
+	*ret_number = number;
+	v->p += SP_TAIL_RECORD_HEAD + len;
+	v->len -= SP_TAIL_RECORD_HEAD + len;
 	return SP_OK;
-}
-
-struct sp_recreader {
-	int		fd;
-	uint64_t	read_off;	/* of the file: where the buffer ends */
-	int		eof;
-	uint8_t		*buf;
-	size_t		cap;
-	struct sp_view	rest;		/* what of buf is not consumed yet */
-};
-
-/* Make at least `want` bytes available unless the file ends before. */
-static enum sp_err
-reader_fill(struct sp_recreader *r, size_t want)
-{
-	if (want > r->cap || r->buf == NULL) {
-		size_t cap = want > READ_BLOCK ? want : READ_BLOCK;
-		uint8_t *p = malloc(cap);
-
-		if (p == NULL)
-			return SP_ENOMEM;
-		if (r->rest.len > 0)
-			memcpy(p, r->rest.p, r->rest.len);
-		free(r->buf);
-		r->buf = p;
-		r->cap = cap;
-	} else if (r->rest.len > 0) {
-		memmove(r->buf, r->rest.p, r->rest.len);
-	}
-	r->rest.p = r->buf;
-	while (r->rest.len < want && !r->eof) {
-		ssize_t n = pread(r->fd, r->buf + r->rest.len, r->cap - r->rest.len, (off_t)r->read_off);
-
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1)
-			return SP_EIO;
-		r->eof = n == 0;
-		r->read_off += (uint64_t)n;
-		r->rest.len += (size_t)n;
-	}
-	return SP_OK;
-}
-
-enum sp_err
-sp_recreader_new(int fd, struct sp_recreader **ret)
-{
-	struct sp_recreader *r = calloc(1, sizeof(*r));
-	enum sp_err e;
-
-	if (r == NULL)
-		return SP_ENOMEM;
-	r->fd = fd;
-	if ((e = reader_fill(r, SP_REC_PREFIX)) != SP_OK || (e = sp_rec_read_prefix(&r->rest, &r->rest)) != SP_OK) {
-		sp_recreader_free(r);
-		return e;
-	}
-	*ret = r;
-	return SP_OK;
-}
-
-enum sp_err
-sp_recreader_next(struct sp_recreader *r, struct sp_rec *ret)
-{
-	uint32_t channel;
-	uint8_t type;
-	size_t len;
-	enum sp_err e = SP_OK;
-
-	r->eof = 0;	/* the file may have grown: a live recording can be followed */
-	if (r->rest.len < SP_REC_HEAD)
-		e = reader_fill(r, SP_REC_HEAD);
-	if (e != SP_OK)
-		return e;
-	if (r->rest.len == 0)
-		return SP_ENOENT;
-	if ((e = sp_rec_peek(r->rest, &len, &type, &channel)) != SP_OK)
-		return e;
-	if (r->rest.len < SP_REC_HEAD + len + SP_REC_CRC &&
-	    (e = reader_fill(r, SP_REC_HEAD + len + SP_REC_CRC)) != SP_OK)
-		return e;
-	return sp_rec_next(&r->rest, ret);
-}
-
-uint64_t
-sp_recreader_offset(const struct sp_recreader *r)
-{
-	return r->read_off - r->rest.len;
-}
-
-void
-sp_recreader_free(struct sp_recreader *r)
-{
-	if (r == NULL)
-		return;
-	free(r->buf);
-	free(r);
 }

@@ -17,6 +17,7 @@
 #include "ipc/chan.h"
 #include "sallyport.pb-c.h"
 #include "common/jsonw.h"
+#include "crypto/hash.h"
 #include "scribe/spool.h"
 
 #define ACK_WAIT_MS	30000
@@ -51,8 +52,69 @@ replay_on_close(struct sp_chan *c, enum sp_err why, const char *what, void *arg)
 	r->closed = 1;
 }
 
+/* SHA-256 of a file from an offset on. */
 static enum sp_err
-replay_end(struct sp_spool *s)
+torn_hash(int fd, uint64_t from, char hex[2 * SP_SHA256_LEN + 1], uint64_t *ret_bytes)
+{
+	static uint8_t block[65536];
+	uint8_t hash[SP_SHA256_LEN];
+	struct sp_sha256 h;
+	uint64_t at = from;
+	ssize_t n;
+
+	sp_sha256_begin(&h);
+	while ((n = pread(fd, block, sizeof(block), (off_t)at)) > 0) {
+		sp_sha256_add(&h, block, (size_t)n);
+		at += (uint64_t)n;
+	}
+	sp_sha256_now(&h, hash);
+	sp_hex(hash, sizeof(hash), hex);
+	*ret_bytes = at - from;
+	return n == 0 ? SP_OK : SP_EIO;
+}
+
+static size_t
+torn_header(int fd)
+{
+	static uint8_t head[SP_AGE_HEADER_MAX];
+	ssize_t n = pread(fd, head, sizeof(head), 0);
+	size_t len = 0;
+
+	return n > 0 && sp_age_header_len((struct sp_view){ head, (size_t)n }, &len) == SP_OK ? len : 0;
+}
+
+/* What a recorder left that wrote no end: age file and tail files as they are now, so that nobody changes them later. */
+static enum sp_err
+replay_torn(int recordings, struct sp_spool *s)
+{
+	static const char *const sha[SP_REC_FILES] = { "payload_sha256", "tail0_sha256", "tail1_sha256" };
+	static const char *const bytes[SP_REC_FILES] = { "payload_bytes", "tail0_bytes", "tail1_bytes" };
+	char hex[2 * SP_SHA256_LEN + 1];
+	struct sp_jsonw j;
+	struct sp_buf b;
+	enum sp_err r;
+
+	sp_buf_init(&b, 4096);
+	sp_jsonw_begin(&j, &b);
+	sp_jsonw_int(&j, "segment", 1);
+	for (int i = 0; i < SP_REC_FILES; i++) {
+		sp_auto(sp_closep) int fd = -1;
+		uint64_t n = 0;
+
+		if (sp_rec_open(recordings, &s->session, (enum sp_rec_file)i, &fd) == SP_OK &&
+		    torn_hash(fd, i == SP_REC_AGE ? torn_header(fd) : 0, hex, &n) == SP_OK) {
+			sp_jsonw_int(&j, bytes[i], (int64_t)n);
+			sp_jsonw_str(&j, sha[i], hex);
+		}
+	}
+	if ((r = sp_jsonw_end(&j)) == SP_OK)
+		r = sp_spool_append(s, "torn", sp_wall_us(), sp_now_us(), (struct sp_view){ b.p, b.len });
+	sp_buf_release(&b);
+	return r;
+}
+
+static enum sp_err
+replay_end(int recordings, struct sp_spool *s)
 {
 	struct sp_jsonw j;
 	struct sp_buf b;
@@ -60,6 +122,8 @@ replay_end(struct sp_spool *s)
 
 	if (strcmp(s->last_kind, "end") == 0)
 		return SP_OK;
+	if (strcmp(s->last_kind, "torn") != 0 && (r = replay_torn(recordings, s)) != SP_OK)
+		return r;
 	sp_buf_init(&b, 1024);
 	sp_jsonw_begin(&j, &b);
 	sp_jsonw_str(&j, "reason", "recorder died");
@@ -73,13 +137,13 @@ replay_end(struct sp_spool *s)
 
 /* SP_OK: everything of it is safe at control. */
 static enum sp_err
-replay_deliver(struct replay *r, struct sp_spool *s)
+replay_deliver(struct replay *r, int recordings, struct sp_spool *s)
 {
 	enum sp_err e;
 
 	if (s->last_seq == 0)
 		return SP_OK;	/* died before START: nobody heard of it */
-	if ((e = replay_end(s)) != SP_OK)
+	if ((e = replay_end(recordings, s)) != SP_OK)
 		return e;
 	r->cur = s;
 	while (e == SP_OK && !sp_spool_settled(s) && !r->closed)
@@ -93,14 +157,11 @@ replay_deliver(struct replay *r, struct sp_spool *s)
 static void
 replay_trim(int recordings, const struct sp_uuid *id)
 {
-	char path[SP_SCRIBE_PATH_MAX];
-	uint64_t ms = 0;
+	char path[SP_REC_PATH];
 	struct stat st;
 	int fd;
 
-	for (int i = 0; i < 6; i++)	/* the id's own time; a recording made around midnight UTC keeps its space */
-		ms = ms << 8 | id->b[i];
-	sp_scribe_path(id, (int64_t)ms * 1000, path);
+	sp_rec_path(id, SP_REC_AGE, path);
 	if ((fd = openat(recordings, path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC)) == -1)
 		return;
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
@@ -123,7 +184,7 @@ replay_one(struct replay *r, int recordings, const char *name)
 		return;
 	}
 	if ((e = sp_spool_open(r->spool_dir, &id, &s)) == SP_OK) {
-		if ((e = replay_deliver(r, &s)) == SP_OK && unlinkat(r->spool_dir, name, 0) == 0)
+		if ((e = replay_deliver(r, recordings, &s)) == SP_OK && unlinkat(r->spool_dir, name, 0) == 0)
 			replay_trim(recordings, &id);
 		sp_spool_release(&s);
 	} else if (e == SP_ECORRUPT) {

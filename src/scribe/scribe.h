@@ -5,8 +5,9 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "common/recpath.h"
+#include "crypto/age.h"
 
-#define SP_SCRIBE_PATH_MAX	96
 #define SP_SCRIBE_KEPT_FDS	5
 
 struct sp_sandbox_plan;
@@ -17,7 +18,8 @@ struct sp_scribe_birth {
 	int		recordings, spool;			/* directories, given */
 	const struct sp_sandbox_plan *box;			/* from sp_scribe_plan(), borrowed */
 	uint64_t	reserve_bytes;				/* that the file system must have left */
-	char		path[SP_SCRIBE_PATH_MAX];		/* of the recording, below recordings; made by the parent */
+	struct sp_age_recipient to[SP_AGE_RECIPIENTS_MAX];	/* auditors, as control named them */
+	size_t		to_n;
 };
 
 /* The sandbox of every recorder, prepared once by the parent. */
@@ -27,7 +29,12 @@ void	sp_scribe_main(struct sp_scribe_birth *b) SP_NORETURN;
 /* Deliver what dead scribes left in the spool, over the parent's channel to control, then exit: 0 if nothing is left,
  * 75 if something is (a scribe lives, control went away). */
 void	sp_replay_main(int control_fd, int recordings, int spool) SP_NORETURN;
-/* "2026/09/01/<id>.rec": the day is that of the wall clock in UTC. */
-void	sp_scribe_path(const struct sp_uuid *session, int64_t wall_us, char dst[SP_SCRIBE_PATH_MAX]);
+/* The files of a recording. */
+struct sp_scribe_files {
+	int	fd[SP_REC_FILES];
+};
+/* Make them, empty, their names durable. SP_ENOSPC: the file system has less than reserve_bytes left. SP_EEXIST, SP_EIO. */
+enum sp_err sp_scribe_files(int recordings, const struct sp_uuid *session, uint64_t reserve_bytes, struct sp_scribe_files *ret)
+	SP_MUST_USE;
 
 #endif

@@ -2,7 +2,7 @@
  * spool/<session id>. Process: scribe (its own), a replay child (those that dead scribes left).
  * Invariants: (1) sequence numbers are 1, 2, 3... without a gap, in the file and on the channel. (2) An event is written
  * before it is sent. (3) Who holds the file's lock is the only one who sends from it. (4) SP_SPOOL_KEEP bytes of disk are
- * ours before the first event, so that the end fits on a full disk. Format: docs/protocol/recording-raw.md. */
+ * ours before the first event, so that the end fits on a full disk. Format: docs/protocol/recording.md. */
 #ifndef SP_SCRIBE_SPOOL_H
 #define SP_SCRIBE_SPOOL_H
 

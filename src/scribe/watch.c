@@ -2,36 +2,31 @@
 #include "scribe/watch.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/str.h"
-#include "ipc/recdata.h"
-#include "scribe/recfile.h"
 
-#define BLOCK		(96u * 1024)	/* of the recording per read: any data record fits */
-#define ROUND		(1024u * 1024)	/* of the recording per call: the session comes first */
 #define FRAME		12u
 #define LINGER_US	(300 * SP_US_PER_MS)	/* after its terminal closed, for the session's own reason to come */
-#define OUT_MAX		(BLOCK * 2 + FRAME)
+#define SCREEN_MAX	(4u * 1024 * 1024)	/* bytes of a key frame */
+#define OUT_MAX		(SCREEN_MAX + SP_WATCH_QUEUE + 128 * 1024)
 
 enum { FRAME_OUTPUT = 1, FRAME_RESIZE = 2, FRAME_END = 3 };
 
 struct sp_watch {
 	struct sp_list		 link;
-	int			 fd, rec_fd;
+	int			 fd;
 	struct sp_source	*source;
-	int			 attached, ending;
-	int			 channel_over;	/* its terminal closed; ending follows with the session's end, or after LINGER_US */
+	sp_watch_screen_fn	*screen;
+	void			*arg;
+	int			 attached, ending;	/* ending 2: the end frame is in out */
+	int			 stale;			/* output was dropped: a key frame comes first */
 	struct sp_timer		*linger;
-	uint32_t		 channel;
-	struct sp_watch_at	 at;		/* what is to be read next, and the size of the window there */
-	uint64_t		 end_off, lag;
+	uint32_t		 channel, cols, rows;
 	char			 reason[256];
 	struct sp_buf		 out;
 	size_t			 sent;
@@ -57,8 +52,8 @@ sp_watch_free(struct sp_watch *w)
 static enum sp_err
 watch_frame(struct sp_watch *w, uint8_t type, const void *p, size_t n)
 {
-	uint16_t cols = (uint16_t)(w->at.cols > 0xffff ? 0xffff : w->at.cols);
-	uint16_t rows = (uint16_t)(w->at.rows > 0xffff ? 0xffff : w->at.rows);
+	uint16_t cols = (uint16_t)(w->cols > 0xffff ? 0xffff : w->cols);
+	uint16_t rows = (uint16_t)(w->rows > 0xffff ? 0xffff : w->rows);
 	uint8_t h[FRAME] = { type, 0, (uint8_t)cols, (uint8_t)(cols >> 8), (uint8_t)rows, (uint8_t)(rows >> 8), 0, 0,
 	    (uint8_t)n, (uint8_t)(n >> 8), (uint8_t)(n >> 16), (uint8_t)(n >> 24) };
 	enum sp_err r = sp_buf_reserve(&w->out, sizeof(h) + n);
@@ -68,114 +63,48 @@ watch_frame(struct sp_watch *w, uint8_t type, const void *p, size_t n)
 	return r;
 }
 
-static uint32_t
-le32(const uint8_t *p)
-{
-	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
+/* The screen as it is now. Nothing waits when it is asked for, or what waits is whole frames. */
 static enum sp_err
-watch_record(struct sp_watch *w, const struct sp_rec *rec)
+watch_key(struct sp_watch *w)
 {
-	if (rec->channel != w->channel)
-		return SP_OK;
-	if (rec->type == SP_REC_T_DATA && rec->stream != SP_REC_IN)
-		return watch_frame(w, FRAME_OUTPUT, rec->data.p, rec->data.len);
-	if (rec->type == SP_REC_T_RESIZE && rec->data.len == 8) {
-		w->at.cols = le32(rec->data.p);
-		w->at.rows = le32(rec->data.p + 4);
-		return watch_frame(w, FRAME_RESIZE, NULL, 0);
-	}
-	if (rec->type == SP_REC_T_CHANNEL_END && !w->ending) {
-		w->channel_over = 1;
-		w->end_off = w->at.off;
-		sp_timer_in(w->linger, LINGER_US);
-	}
-	return SP_OK;
-}
-
-/* Turn one block of the recording into frames. Only whole records are consumed. */
-static enum sp_err
-watch_read(struct sp_watch *w, uint8_t *block)
-{
-	uint64_t left = w->end_off - w->at.off;
-	ssize_t n = pread(w->rec_fd, block, left < BLOCK ? (size_t)left : BLOCK, (off_t)w->at.off);
-	struct sp_view v = { block, n > 0 ? (size_t)n : 0 };
-	uint64_t begin = w->at.off;
-	struct sp_rec rec;
+	sp_auto(sp_buf_release) struct sp_buf b = { .max = SCREEN_MAX };
 	enum sp_err r;
 
-	if (n <= 0)
-		return SP_EIO;
-	while (v.len > 0 && w->at.off < w->end_off) {
-		struct sp_view before = v;
-		uint32_t channel;
-		uint8_t type;
-		size_t len;
-
-		if ((r = sp_rec_next(&v, &rec)) == SP_ESHORT) {
-			if (w->at.off > begin || sp_rec_peek(before, &len, &type, &channel) != SP_OK)
-				return w->at.off > begin ? SP_OK : SP_ECORRUPT;
-			w->at.off += SP_REC_HEAD + len + SP_REC_CRC;	/* larger than a block: not terminal data */
-			return SP_OK;
-		}
-		if (r != SP_OK)
-			return r;
-		w->at.off += before.len - v.len;
-		if ((r = watch_record(w, &rec)) != SP_OK)
-			return r;
-	}
-	return SP_OK;
-}
-
-/* Frames until there is something to send, the recording is read up, or it is the session's turn again. */
-static enum sp_err
-watch_fill(struct sp_watch *w)
-{
-	sp_auto(sp_freep) uint8_t *block = NULL;
-	uint64_t begin = w->at.off;
-	enum sp_err r = SP_OK;
-
-	if (!w->attached || w->at.off >= w->end_off)
+	w->stale = 0;
+	if (!w->screen(w->arg, w->channel, &w->cols, &w->rows, &b))
 		return SP_OK;
-	if ((block = malloc(BLOCK)) == NULL)
-		return SP_ENOMEM;
-	while (r == SP_OK && w->out.len == 0 && w->at.off < w->end_off && w->at.off - begin < ROUND)
-		r = watch_read(w, block);
-	return r;
-}
-
-static int
-watch_read_up(const struct sp_watch *w)
-{
-	return !w->attached || w->at.off >= w->end_off;
+	if ((r = watch_frame(w, FRAME_RESIZE, NULL, 0)) != SP_OK)
+		return r;
+	return b.len > 0 ? watch_frame(w, FRAME_OUTPUT, b.p, b.len) : SP_OK;
 }
 
 /* Send what the socket takes. Returns 0 when the watcher is gone (and freed). */
 static int
 watch_pump(struct sp_watch *w)
 {
-	for (int closing = 0;;) {
+	for (;;) {
+		enum sp_err r = SP_OK;
+		ssize_t n;
+
 		if (w->sent == w->out.len) {
 			sp_buf_release(&w->out);
 			w->sent = 0;
-			if (closing || watch_fill(w) != SP_OK) {
+			if (w->stale)
+				r = watch_key(w);
+			if (r == SP_OK && w->out.len == 0 && w->ending == 1) {
+				w->ending = 2;
+				r = watch_frame(w, FRAME_END, w->reason, strlen(w->reason));
+			} else if (w->out.len == 0 && w->ending == 2) {
+				r = SP_ECLOSED;
+			}
+			if (r != SP_OK) {
 				sp_watch_free(w);
 				return 0;
 			}
-			if (w->out.len == 0 && (!w->ending || !watch_read_up(w)))
+			if (w->out.len == 0)
 				break;
-			if (w->out.len == 0) {
-				w->ending = 2;
-				if (watch_frame(w, FRAME_END, w->reason, strlen(w->reason)) != SP_OK) {
-					sp_watch_free(w);
-					return 0;
-				}
-			}
 		}
-		closing = w->ending == 2;
-		ssize_t n = send(w->fd, w->out.p + w->sent, w->out.len - w->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
-
+		n = send(w->fd, w->out.p + w->sent, w->out.len - w->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n == -1 && (errno == EAGAIN || errno == EINTR))
 			break;
 		if (n == -1) {
@@ -184,17 +113,38 @@ watch_pump(struct sp_watch *w)
 		}
 		w->sent += (size_t)n;
 	}
-	sp_source_events(w->source, EPOLLIN | EPOLLRDHUP | (w->out.len > 0 || !watch_read_up(w) ? (uint32_t)EPOLLOUT : 0));
+	sp_source_events(w->source, EPOLLIN | EPOLLRDHUP | (w->out.len > 0 ? (uint32_t)EPOLLOUT : 0));
 	return 1;
+}
+
+/* Drop what waits, but for the rest of a frame that is half sent. */
+static void
+watch_drop(struct sp_watch *w)
+{
+	size_t at = 0;
+
+	while (at < w->sent)
+		at += FRAME + (w->out.p[at + 8] | (size_t)w->out.p[at + 9] << 8 | (size_t)w->out.p[at + 10] << 16 |
+		    (size_t)w->out.p[at + 11] << 24);
+	w->out.len = at;
+	w->stale = 1;
+}
+
+static void
+watch_put(struct sp_watch *w, uint8_t type, struct sp_view v)
+{
+	if (!w->stale && w->out.len - w->sent + v.len > SP_WATCH_QUEUE)
+		watch_drop(w);
+	if (!w->stale && watch_frame(w, type, v.p, v.len) != SP_OK)
+		watch_drop(w);
+	(void)watch_pump(w);
 }
 
 static void
 watch_on_linger(struct sp_timer *t, void *arg)
 {
-	struct sp_watch *w = arg;
-
 	(void)t;
-	sp_watch_end(w, w->end_off, "the terminal was closed");
+	sp_watch_end(arg, "the terminal was closed");
 }
 
 static void
@@ -214,7 +164,7 @@ watch_on_io(struct sp_source *s, uint32_t events, void *arg)
 }
 
 enum sp_err
-sp_watch_new(struct sp_loop *l, int fd, int rec_fd, struct sp_list *list)
+sp_watch_new(struct sp_loop *l, int fd, sp_watch_screen_fn *screen, void *arg, struct sp_list *list)
 {
 	struct sp_watch *w = calloc(1, sizeof(*w));
 	enum sp_err r;
@@ -224,7 +174,8 @@ sp_watch_new(struct sp_loop *l, int fd, int rec_fd, struct sp_list *list)
 		return SP_ENOMEM;
 	}
 	w->fd = fd;
-	w->rec_fd = rec_fd;
+	w->screen = screen;
+	w->arg = arg;
 	sp_list_init(&w->link);
 	sp_buf_init(&w->out, OUT_MAX);
 	if ((r = sp_timer_new(l, watch_on_linger, w, &w->linger)) != SP_OK ||
@@ -237,43 +188,44 @@ sp_watch_new(struct sp_loop *l, int fd, int rec_fd, struct sp_list *list)
 }
 
 void
-sp_watch_attach(struct sp_watch *w, uint32_t channel, struct sp_watch_at at, uint64_t end_off)
+sp_watch_attach(struct sp_watch *w, uint32_t channel)
 {
 	if (w->attached || w->ending)
 		return;
-	w->attached = 1;
+	w->attached = w->stale = 1;
 	w->channel = channel;
-	w->at = at;
-	w->end_off = end_off;
-	w->lag = end_off - at.off + SP_WATCH_LAG;
-	if (watch_frame(w, FRAME_RESIZE, NULL, 0) != SP_OK)
-		sp_watch_free(w);
-	else
-		(void)watch_pump(w);
-}
-
-void
-sp_watch_advance(struct sp_watch *w, uint64_t end_off)
-{
-	if (!w->attached || w->ending || w->channel_over)
-		return;
-	if (end_off - w->at.off > w->lag) {
-		w->ending = 1;
-		w->end_off = w->at.off;
-		(void)sp_strlcpy(w->reason, "too slow to watch this session", sizeof(w->reason));
-	} else {
-		w->end_off = end_off;
-	}
 	(void)watch_pump(w);
 }
 
 void
-sp_watch_end(struct sp_watch *w, uint64_t end_off, const char *reason)
+sp_watch_output(struct sp_watch *w, uint32_t channel, struct sp_view v)
+{
+	if (w->attached && w->channel == channel && !w->ending)
+		watch_put(w, FRAME_OUTPUT, v);
+}
+
+void
+sp_watch_resize(struct sp_watch *w, uint32_t channel, uint32_t cols, uint32_t rows)
+{
+	if (!w->attached || w->channel != channel || w->ending)
+		return;
+	w->cols = cols;
+	w->rows = rows;
+	watch_put(w, FRAME_RESIZE, (struct sp_view){ (const uint8_t *)"", 0 });
+}
+
+void
+sp_watch_channel_end(struct sp_watch *w, uint32_t channel)
+{
+	if (w->attached && w->channel == channel && !w->ending)
+		sp_timer_in(w->linger, LINGER_US);
+}
+
+void
+sp_watch_end(struct sp_watch *w, const char *reason)
 {
 	if (!w->ending) {
 		w->ending = 1;
-		if (w->attached && !w->channel_over)
-			w->end_off = end_off;
 		(void)sp_strlcpy(w->reason, reason, sizeof(w->reason));
 	}
 	(void)watch_pump(w);

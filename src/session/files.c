@@ -110,7 +110,7 @@ files_start(struct relay *r)
 	sp_buf_init(&f->waiting, 2 * (size_t)SP_CHANNEL_WINDOW);
 	sp_buf_init(&f->answers, FILES_ANSWERS);
 	r->files = f;
-	r->flow[SP_REC_IN] = (struct flow){ .bytes = early.bytes, .kept = early.kept };
+	r->flow[SP_REC_IN] = (struct flow){ .bytes = early.bytes };
 	if (early.len > early.off)
 		files_bytes(r, SP_REC_IN, (struct sp_view){ early.p + early.off, early.len - early.off });
 	free(early.p);

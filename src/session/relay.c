@@ -371,7 +371,7 @@ relay_to_menu(struct relay *r, const char *message)
 		if (i == SP_REC_IN && f->len > f->off)
 			sp_channel_consumed(r->near, f->len - f->off);
 		relay_flow_drop(f);
-		f->bytes = f->kept = 0;
+		f->bytes = 0;
 	}
 	r->far_eof = r->far_closed = r->have_exit = r->exit_told = r->allowed = r->asked = 0;
 	r->exit_code = 0;

@@ -53,23 +53,11 @@ flow_went(struct flow *f, struct sp_channel *src, size_t n)
 		sp_channel_consumed(src, n - paid);
 }
 
-/* Give bytes to the scribe; how many may go on. Streams without a terminal are only counted beyond the limit. */
+/* Give bytes to the scribe, which decides what of them is kept; how many may go on. */
 static size_t
 flow_record(struct relay *r, enum sp_rec_stream dir, const uint8_t *p, size_t n)
 {
-	struct flow *f = &r->flow[dir];
-	uint64_t max = r->target->policy->record_max_bytes;
-	size_t part = n, took;
-
-	if (max != 0 && !r->pty) {
-		if (f->kept >= max)
-			return n;
-		if (n > max - f->kept)
-			part = (size_t)(max - f->kept);
-	}
-	took = target_record(r->target, r->number, dir, p, part);
-	f->kept += took;
-	return took < part ? took : n;
+	return target_record(r->target, r->number, dir, p, n);
 }
 
 void

@@ -196,7 +196,7 @@ struct flow {				/* bytes on their way in one direction */
 	size_t		 off, len, cap;	/* bytes at p[off..len) wait */
 	size_t		 recorded;	/* of them, how many the scribe has */
 	size_t		 paid;		/* of them, how many their sender may have sent again already */
-	uint64_t	 bytes, kept;	/* in all; of them, given to the scribe */
+	uint64_t	 bytes;
 };
 struct relay {
 	struct sp_list		 link;

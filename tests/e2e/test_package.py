@@ -180,7 +180,8 @@ def test_install_upgrade_under_a_live_session_and_purge(machine, packages, tmp_p
     L.wait_for("it answers", lambda: m.run("sallyport", "status", check=False).returncode == 0)
     assert version in ctl("status")
     m.sh("for k in admin alice box host; do ssh-keygen -q -t ed25519 -N '' -f /root/$k; done")
-    ctl("vault", "init", "--keyfile", "/etc/sallyport/unseal.key", "--admin", "admin", "--admin-key", "/root/admin.pub")
+    ctl("vault", "init", "--keyfile", "/etc/sallyport/unseal.key", "--admin", "admin", "--admin-key", "/root/admin.pub",
+        *(a for n in ("anna", "bo") for a in ("--auditor", n + "=" + m.sh("sallyport auditor key new /root/%s.key" % n).strip())))
     doctor = m.run("sallyport", "doctor", check=False)
     assert doctor.returncode == 0, doctor.stdout + doctor.stderr
     assert m.sh("stat -c '%U %a' /var/lib/sallyport/vault").split() == ["sallyport-vault", "700"]

@@ -75,7 +75,7 @@ def test_init_asks_on_the_terminal_and_echoes_nothing(bare):
         t.show("two different passphrases")
         assert PHRASE not in t.raw().decode() and "admin's" not in t.raw().decode()
     assert bare.ctl("vault", "status")["initialised"] is False
-    with Terminal(bare.dir, bare.ctl_argv("vault", "init", "--admin", "root1")) as t:
+    with Terminal(bare.dir, bare.ctl_argv("vault", "init", "--admin", "root1", *bare.auditors())) as t:
         for n, (prompt, answer) in enumerate((("administrator:", "an admin's password"), ("Again:", "an admin's password"), ("vault:", PHRASE),
                                               ("Again:", PHRASE))):
             L.wait_for(prompt, lambda: t.screen().count(":") == n + 1)

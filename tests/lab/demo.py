@@ -72,7 +72,8 @@ def write_env(lab, info, folder):
     rows = {"SALLYPORT_SSH_PORT": str(lab.port), "SALLYPORT_CTL": ctl, "SALLYPORT_USER": info["user"],
             "SALLYPORT_USER_KEY": str(info["user_key"]), "SALLYPORT_ADMIN": info["admin"],
             "SALLYPORT_ADMIN_KEY": str(info["admin_key"]), "SALLYPORT_TARGETS": " ".join(info["targets"]),
-            "SALLYPORT_KNOWN_HOSTS": str(lab.known_hosts), "SALLYPORT_DATA": str(lab.data)}
+            "SALLYPORT_KNOWN_HOSTS": str(lab.known_hosts), "SALLYPORT_DATA": str(lab.data),
+            "SALLYPORT_AUDITOR_KEY": str(info["auditor_key"])}
     (folder / "env").write_text("".join("%s=%s\n" % (k, shlex.quote(v)) for k, v in rows.items()))
 
 
@@ -97,6 +98,7 @@ Sallyport is up on 127.0.0.1:%d with two servers behind it. Nobody here holds th
 
   who is in            . %s/env; $SALLYPORT_CTL session list
   watch, cut           $SALLYPORT_CTL session watch ID    $SALLYPORT_CTL session kill ID
+  play a recording     $SALLYPORT_CTL session play ID --key $SALLYPORT_AUDITOR_KEY
 """ % (lab.port, base, info["user"], base, info["user"], t0, base, info["user"], t1, base, info["user"],
        base.replace(key, short(info["admin_key"])), info["admin"], base, info["user"], kh, t0, os.path.relpath(folder)), flush=True)
 

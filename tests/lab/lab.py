@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -150,6 +151,25 @@ class Lab:
         if not f.exists():
             subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", name, "-f", f, *more], check=True)
         return f
+
+    # -- those who may read recordings
+    def auditor(self, name="auditor"):
+        """An auditor's key pair (age): the identity file, and its public key."""
+        f = self.dir / (name + ".key")
+        if not f.exists():
+            subprocess.run([str(self.exe("sallyport")), "auditor", "key", "new", str(f)], check=True, capture_output=True)
+        return f, re.search(r"age1\S+", f.read_text()).group(0)
+
+    def auditors(self):
+        """What 'vault init' wants to hear: an installation has two."""
+        return [a for n in ("auditor", "auditor2") for a in ("--auditor", "%s=%s" % (n, self.auditor(n)[1]))]
+
+    def lines(self, sid, key="auditor"):
+        """The lines of a recording, read with tools that are not ours."""
+        f = next((self.data / "state" / "recordings").rglob(sid + ".0001.age"))
+        p = subprocess.run(["age", "-d", "-i", str(self.auditor(key)[0]), str(f)], check=True, stdout=subprocess.PIPE)
+        z = subprocess.run(["zstd", "-dcq"], input=p.stdout, check=True, stdout=subprocess.PIPE)
+        return [json.loads(line) for line in z.stdout.decode().splitlines()]
 
     # -- Sallyport
     def write_config(self, **changes):
@@ -338,7 +358,7 @@ def standard(lab):
     """The installation of the demo and of most tests: vault, an administrator, users, two servers, grants."""
     admin_key, user_key = lab.key("admin.key"), lab.key("user.key")
     lab.start()
-    lab.ctl("vault", "init", "--keyfile", lab.data / "unseal.key", "--admin", "admin", "--admin-key", str(admin_key) + ".pub")
+    lab.ctl("vault", "init", "--keyfile", lab.data / "unseal.key", "--admin", "admin", "--admin-key", str(admin_key) + ".pub", *lab.auditors())
     lab.ctl("user", "create", "alice", "--full-name", "Alice", "--key", str(user_key) + ".pub")
     ca = lab.ctl("ca", "create", "demo-ca", "--algorithm", "ed25519")
     web = lab.openssh("web1", ca_pub=ca["public_key"])
@@ -362,4 +382,5 @@ def standard(lab):
             "--protocol", "shell,exec,sftp,scp,forward-local,forward-dynamic,forward-remote", "--forward-to", "127.0.0.1:*")
     lab.ctl("grant", "create", "--name", "alice-db1", "--user", "alice", "--asset", "db1", "--account", "*")
     lab.trust()
-    return {"user": "alice", "user_key": user_key, "admin": "admin", "admin_key": admin_key, "targets": ["%s@web1" % first, second]}
+    return {"user": "alice", "user_key": user_key, "admin": "admin", "admin_key": admin_key, "targets": ["%s@web1" % first, second],
+            "auditor_key": lab.auditor()[0]}

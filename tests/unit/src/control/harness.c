@@ -548,6 +548,15 @@ audit_count(struct rig *r, const char *kind, const struct sp_uuid *session)
 }
 
 void
+rig_auditors(struct rig *r)
+{
+	json_decref(call(r, "auditor.key.add", json_pack("{s:s, s:s}", "name", "anna", "recipient",
+	    "age1htmzqfp8njah4q3qwq98wq6t5ws8cs7l2n5ua524h04pc29u3ufs8dznr3"), NULL));
+	json_decref(call(r, "auditor.key.add", json_pack("{s:s, s:s}", "name", "bo", "recipient",
+	    "age1kv756pke058cjz662z8z0pyulsw2rmp8pm0uhe20fecd4l4yue2sgk9ceq"), NULL));
+}
+
+void
 rig_up(struct rig *r)
 {
 	rig_create(r);
@@ -564,6 +573,7 @@ rig_fill(struct rig *r)
 	json_decref(call(r, "asset.create", json_pack("{s:s, s:s, s:i}", "name", "web1", "address", "192.0.2.10", "port", 22), NULL));
 	json_decref(call(r, "account.create", json_pack("{s:s, s:s, s:s, s:{s:s, s:s}}", "asset", "web1", "name", "root",
 	    "kind", "stored", "secret", "kind", "password", "sealed", "c2VhbGVk"), NULL));
+	rig_auditors(r);
 	json_decref(call(r, "grant.create", json_pack("{s:s, s:s, s:s, s:[s], s:[s,s,s], s:[s]}", "name", "g1", "user", "alice",
 	    "asset", "web1", "accounts", "root", "protocols", "shell", "exec", "forward-local", "forward_to", "10.0.0.0/8:5432"), NULL));
 	sp_buf_init(&b, 256);

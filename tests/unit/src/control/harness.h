@@ -87,6 +87,7 @@ void	 scribe_event(struct peer *p, uint64_t seq, const char *kind, const char *j
 void	 session_gone(struct rig *r, const struct sp_uuid *conn);
 
 /* A call on the admin socket: the body (new reference; all parts of a listing joined), with *ret_err (NULL: must be 0). */
+void	 rig_auditors(struct rig *r);	/* without whose keys there is no session */
 json_t	*call(struct rig *r, const char *method, json_t *params /* taken */, uint32_t *ret_err);
 json_t	*call_by(struct rig *r, struct peer *by, const char *method, json_t *params /* taken */, uint32_t *ret_err);
 /* A caller of another system account. */

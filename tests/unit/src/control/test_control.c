@@ -1036,6 +1036,7 @@ lists_do_not_end_early(void **state)
 	/* The last account of 1,201 opens for whom a grant names it; a grant is found by a name that many others contain. */
 	json_decref(call(&r, "user.create", json_pack("{s:s, s:[s]}", "login", "alice", "keys",
 	    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"), NULL));
+	rig_auditors(&r);
 	json_decref(call(&r, "grant.create", json_pack("{s:s, s:s, s:s, s:[s]}", "name", "g", "user", "alice", "asset", "a0000",
 	    "accounts", "u3499"), NULL));
 	r.user_key_len = 0;

@@ -146,6 +146,10 @@ static const struct {
 	{ "session.show", "{'id':'S@'}", LOOK | SELF },
 	{ "session.message", "{'id':'S@','text':'x'}", CHANGE },
 	{ "session.watch", "{'id':'S@'}", LOOK },
+	{ "recording.open", "{'id':'S@'}", LOOK },
+	{ "auditor.key.add", "{'name':'k-@','recipient':'age1htmzqfp8njah4q3qwq98wq6t5ws8cs7l2n5ua524h04pc29u3ufs8dznr3'}", ALL },
+	{ "auditor.key.list", "{}", LOOK_ANY },
+	{ "auditor.key.remove", "{'name':'k-@'}", ALL },
 	{ "session.kill", "{'id':'S@'}", CHANGE },
 	{ "session.lock", "{'id':'S@'}", CHANGE },
 	/* Rows are judged one by one, as single calls; what is staged belongs to the connection. */

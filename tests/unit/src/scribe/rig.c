@@ -19,6 +19,8 @@
 #include "base/clock.h"
 #include "ipc/recdata.h"
 #include "sallyport.pb-c.h"
+#include "scribe/recreader.h"
+#include "wire/asciicast.h"
 
 #define ok(e) assert_int_equal((e), SP_OK)
 
@@ -97,6 +99,7 @@ rig_start(struct rig *r, const char *config, const char *dir)
 
 	*r = (struct rig){ 0 };
 	assert_non_null(exe);
+	ok(sp_age_identity_new(&r->auditor, &r->to));
 	ok(sp_loop_new(&r->loop));
 	if (*dir != '\0') {
 		(void)sp_strlcpy(r->dir, dir, sizeof(r->dir));
@@ -133,6 +136,7 @@ rig_remove(const char *path, const struct stat *st, int flag, struct FTW *f)
 void
 rig_kill(struct rig *r)
 {
+	sp_secret_release(&r->auditor);
 	sp_chan_free(r->monitor);
 	(void)kill(r->pid, SIGKILL);
 	(void)waitpid(r->pid, NULL, 0);
@@ -143,6 +147,7 @@ void
 rig_stop(struct rig *r)
 {
 	sp_chan_free(r->monitor);	/* the parent ends by itself */
+	sp_secret_release(&r->auditor);
 	assert_int_equal(waitpid(r->pid, NULL, 0), r->pid);
 	sp_loop_free(r->loop);
 	(void)nftw(r->dir, rig_remove, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
@@ -290,6 +295,7 @@ rig_session_new(struct rig *r, int ack)
 	fds[2] = mon[1];
 	n.conn_id = (ProtobufCBinaryData){ sizeof(conn), conn };
 	n.session_id = (ProtobufCBinaryData){ SP_UUID_LEN, s->id.b };
+	n.recipients = (ProtobufCBinaryData){ r->nobody ? 0 : sizeof(r->to.pk), r->to.pk };
 	ok(sp_chan_send(r->monitor, SP_MSG_SCRIBE_NEW, 0, &n, fds, 3));
 	assert_true(rig_wait(r, (const int *)&s->pid, 1));
 	return s;
@@ -339,7 +345,13 @@ rig_channel(struct rig_session *s, uint32_t channel, const char *type, int pty, 
 void
 rig_data(struct rig_session *s, uint32_t channel, int stream, const void *p, size_t n)
 {
-	struct sp_recdata d = { .channel = channel, .stream = (uint8_t)stream, .at_us = sp_now_us() };
+	rig_data_at(s, channel, stream, p, n, sp_now_us());
+}
+
+void
+rig_data_at(struct rig_session *s, uint32_t channel, int stream, const void *p, size_t n, uint64_t at_us)
+{
+	struct sp_recdata d = { .channel = channel, .stream = (uint8_t)stream, .at_us = at_us };
 	uint64_t until = sp_now_us() + RIG_WAIT_MS * SP_US_PER_MS;
 	enum sp_err r;
 
@@ -373,4 +385,84 @@ rig_find(const struct rig_control *c, const char *kind)
 		if (strcmp(c->ev[i].kind, kind) == 0)
 			return &c->ev[i];
 	return NULL;
+}
+
+/* ---- reading back ---- */
+
+static int
+rig_file(struct rig *r, const char *path, const char *end)
+{
+	char below[300], full[600];
+
+	(void)sp_snprintf(below, sizeof(below), "recordings/%.*s%s", (int)strlen(path) - 3, path, end);
+	rig_path(r, below, full, sizeof(full));
+	return open(full, O_RDONLY | O_CLOEXEC);
+}
+
+/* "7 o text" of another channel's, or the text of the terminal on the air: the only one that these tests open. */
+static void
+rig_line(struct rig_recording *v, char code, struct sp_view text, uint32_t channel, int stream, int *mended)
+{
+	char head[32];
+	int n, base64 = code == 'y' || code == 'b';
+
+	(void)sp_snprintf(head, sizeof(head), "%u %c ", channel, "ioe"[stream]);
+	n = (int)strlen(head);
+	if (code == 'x' || code == 'y' || code == 'b') {
+		if (code == 'b')
+			*mended = 1;
+		if (text.len < (size_t)n || memcmp(text.p, head, (size_t)n) != 0)
+			return;
+		if (base64)
+			ok(sp_base64_parse(&v->stream, (const char *)text.p + n, text.len - (size_t)n));
+		else
+			ok(sp_buf_append(&v->stream, text.p + n, text.len - (size_t)n));
+	} else if (code == 'o' || code == 'i') {
+		if (!*mended && "io"[stream == 1] == code)
+			ok(sp_buf_append(&v->stream, text.p, text.len));
+		*mended = 0;
+	}
+}
+
+void
+rig_read(struct rig *r, const char *path, uint32_t channel, int stream, struct rig_recording *v)
+{
+	int fd = rig_file(r, path, "age"), tail[2] = { rig_file(r, path, "tail0"), rig_file(r, path, "tail1") }, mended = 0;
+	struct sp_recreader *rr;
+	struct sp_buf text;
+	struct sp_view line;
+
+	*v = (struct rig_recording){ .err = SP_OK };
+	sp_buf_init(&v->stream, 64u << 20);
+	sp_buf_init(&v->lines, 256u << 20);
+	sp_buf_init(&text, SP_REC_LINE_MAX);
+	assert_true(fd >= 0);
+	ok(sp_recreader_new(fd, tail, &r->auditor, &rr));
+	v->torn = sp_recreader_is_torn(rr);
+	while ((v->err = sp_recreader_next(rr, &line)) == SP_OK) {
+		uint64_t at_us;
+		char code;
+
+		assert_false(v->ended);
+		ok(sp_buf_append(&v->lines, line.p, line.len));
+		ok(sp_buf_put_u8(&v->lines, '\n'));
+		if (line.p[0] == '{')
+			continue;
+		sp_buf_reset(&text);
+		ok(sp_cast_read(line, &at_us, &code, &text));
+		rig_line(v, code, (struct sp_view){ text.p, text.len }, channel, stream, &mended);
+		v->ended = code == 'e' && strstr((const char *)text.p, "\"kind\":\"end\"") != NULL;
+	}
+	sp_recreader_free(rr);
+	sp_buf_release(&text);
+	close(fd);
+	sp_closep(&tail[0]);
+	sp_closep(&tail[1]);
+}
+
+void
+rig_recording_release(struct rig_recording *v)
+{
+	sp_buf_release(&v->stream);
+	sp_buf_release(&v->lines);
 }

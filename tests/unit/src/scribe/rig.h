@@ -4,8 +4,10 @@
 
 #include <sys/types.h>
 
+#include "base/buf.h"
 #include "base/loop.h"
 #include "base/str.h"
+#include "crypto/age.h"
 #include "ipc/chan.h"
 
 #define RIG_EVENTS	512
@@ -39,6 +41,15 @@ struct rig {
 	int		ready, died, died_status;
 	pid_t		died_pid;
 	struct rig_session *last_born;
+	struct sp_secret auditor;	/* identity; every recording is encrypted to it */
+	struct sp_age_recipient to;
+	int		nobody;		/* give recorders no recipient */
+};
+struct rig_recording {			/* what a recording says, read with the auditor's key */
+	struct sp_buf	stream;		/* of the channel and stream that was asked for */
+	struct sp_buf	lines;		/* all of it */
+	int		ended, torn;
+	enum sp_err	err;		/* why reading ended; SP_ENOENT: at its end */
 };
 
 /* config: text for BOOT. dir: where recordings/ and spool/ are made ("" for a new one in /tmp). */
@@ -55,6 +66,10 @@ void	rig_open(struct rig_session *s, const char *mode, uint64_t max);
 void	rig_channel(struct rig_session *s, uint32_t channel, const char *type, int pty, const char *detail);
 void	rig_data(struct rig_session *s, uint32_t channel, int stream, const void *p, size_t n);	/* waits for room */
 void	rig_end(struct rig_session *s, const char *reason, const char *by);
+void	rig_data_at(struct rig_session *s, uint32_t channel, int stream, const void *p, size_t n, uint64_t at_us);
+/* path: of the age file, below recordings; its tail files lie beside it. */
+void	rig_read(struct rig *r, const char *path, uint32_t channel, int stream, struct rig_recording *ret);
+void	rig_recording_release(struct rig_recording *v);
 int	rig_wait(struct rig *r, const int *flag, int at_least);	/* true when *flag reached it in time */
 int	rig_path(struct rig *r, const char *below, char *dst, size_t n);
 const struct rig_event *rig_find(const struct rig_control *c, const char *kind);

@@ -1,162 +1,86 @@
-/* The codec of recordings: what it accepts, and what it makes of damage. */
+/* The index and the tail records of recordings: what they accept, and what they make of damage. */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#include "scribe/crc32c.h"
 #include "scribe/recfile.h"
 
 #define ok(e) assert_int_equal((e), SP_OK)
 
-static size_t
-record(uint8_t *dst, uint8_t type, uint64_t delta, const char *text)
-{
-	struct sp_rec r = { .type = type, .stream = 1, .channel = 5, .delta_us = delta,
-	    .data = { (const uint8_t *)text, strlen(text) } };
-
-	sp_rec_encode(&r, dst, dst + SP_REC_HEAD + r.data.len);
-	memcpy(dst + SP_REC_HEAD, text, r.data.len);
-	return SP_REC_HEAD + r.data.len + SP_REC_CRC;
-}
-
 static void
-the_checksum_is_that_of_the_rfc(void **state)
+an_index_reads_back_and_a_changed_one_does_not(void **state)
 {
-	uint8_t z[32] = { 0 };
-
-	(void)state;
-	assert_int_equal(sp_crc32c(0, "123456789", 9), 0xe3069283);
-	assert_int_equal(sp_crc32c(0, z, sizeof(z)), 0x8a9136aa);		/* RFC 3720 B.4 */
-	assert_int_equal(sp_crc32c(sp_crc32c(0, "1234", 4), "56789", 5), 0xe3069283);
-}
-
-static void
-a_record_comes_back_as_it_was(void **state)
-{
-	uint8_t b[128];
-	size_t n = record(b, SP_REC_T_DATA, UINT64_C(0x0102030405060708), "hello");
-	struct sp_view v = { b, n };
-	struct sp_rec r;
-
-	(void)state;
-	ok(sp_rec_next(&v, &r));
-	assert_int_equal(v.len, 0);
-	assert_int_equal(r.type, SP_REC_T_DATA);
-	assert_int_equal(r.stream, 1);
-	assert_int_equal(r.channel, 5);
-	assert_int_equal(r.delta_us, UINT64_C(0x0102030405060708));
-	assert_true(sp_view_equal_str(r.data, "hello"));
-}
-
-static void
-rejects_every_single_bit_flip(void **state)
-{
-	uint8_t b[128];
-	size_t n = record(b, SP_REC_T_DATA, 77, "hello");
-	struct sp_rec r = { .type = 99 };
-
-	(void)state;
-	for (size_t bit = 0; bit < n * 8; bit++) {
-		struct sp_view v = { b, n };
-
-		b[bit / 8] ^= (uint8_t)(1u << (bit % 8));
-		assert_int_not_equal(sp_rec_next(&v, &r), SP_OK);
-		assert_int_equal(r.type, 99);
-		assert_int_equal(v.len, n);
-		b[bit / 8] ^= (uint8_t)(1u << (bit % 8));
-	}
-}
-
-static void
-a_file_cut_anywhere_reads_up_to_the_cut(void **state)
-{
-	uint8_t b[256];
-	size_t n = SP_REC_PREFIX, first;
-	int fd = memfd_create("rec", MFD_CLOEXEC);
-
-	(void)state;
-	sp_rec_prefix(b);
-	n += record(b + n, SP_REC_T_HEADER, 0, "{}");
-	first = n;
-	n += record(b + n, SP_REC_T_DATA, 1, "data");
-	assert_int_equal(pwrite(fd, b, n, 0), n);
-	for (size_t cut = SP_REC_PREFIX; cut <= n; cut++) {
-		struct sp_recreader *rr;
-		struct sp_rec r;
-		int whole = (cut >= first) + (cut == n);
-
-		assert_int_equal(ftruncate(fd, 0), 0);
-		assert_int_equal(pwrite(fd, b, cut, 0), cut);
-		ok(sp_recreader_new(fd, &rr));
-		for (int i = 0; i < whole; i++)
-			ok(sp_recreader_next(rr, &r));
-		assert_int_equal(sp_recreader_next(rr, &r),
-		    cut == SP_REC_PREFIX || cut == first || cut == n ? SP_ENOENT : SP_ESHORT);
-		sp_recreader_free(rr);
-	}
-	close(fd);
-}
-
-static void
-a_growing_file_can_be_followed(void **state)
-{
-	uint8_t b[256];
+	static const struct sp_rec_index v[3] = { { 0, 0, 0 }, { 10, 100, 1000 }, { 20, 200, 3000 } };
+	struct sp_rec_index got[3];
+	struct sp_buf b;
+	uint64_t duration;
 	size_t n;
-	int fd = memfd_create("rec", MFD_CLOEXEC);
-	struct sp_recreader *rr;
-	struct sp_rec r;
 
 	(void)state;
-	sp_rec_prefix(b);
-	assert_int_equal(write(fd, b, SP_REC_PREFIX), SP_REC_PREFIX);
-	ok(sp_recreader_new(fd, &rr));
-	assert_int_equal(sp_recreader_next(rr, &r), SP_ENOENT);
-	n = record(b, SP_REC_T_DATA, 1, "later");
-	assert_int_equal(write(fd, b, n - 3), n - 3);
-	assert_int_equal(sp_recreader_next(rr, &r), SP_ESHORT);
-	assert_int_equal(write(fd, b + n - 3, 3), 3);
-	ok(sp_recreader_next(rr, &r));
-	assert_true(sp_view_equal_str(r.data, "later"));
-	assert_int_equal(sp_recreader_offset(rr), SP_REC_PREFIX + n);
-	sp_recreader_free(rr);
-	close(fd);
+	sp_buf_init(&b, 4096);
+	ok(sp_buf_append_str(&b, "frames before it"));
+	ok(sp_rec_index_write(&b, v, 3, 12345));
+	ok(sp_rec_index_count((struct sp_view){ b.p, b.len }, &n, &duration));
+	assert_int_equal(n, 3);
+	assert_int_equal(duration, 12345);
+	ok(sp_rec_index_read((struct sp_view){ b.p, b.len }, got, 3));
+	assert_memory_equal(got, v, sizeof(v));
+	assert_int_equal(sp_rec_index_read((struct sp_view){ b.p + 30, b.len - 30 }, got, 3), SP_ESHORT);
+	b.p[16 + 8 + 24 + 8] = 0;	/* the second entry's place: not behind the first one's */
+	assert_int_equal(sp_rec_index_read((struct sp_view){ b.p, b.len }, got, 3), SP_EFORMAT);
+	b.p[b.len - 1] ^= 1;
+	assert_int_equal(sp_rec_index_count((struct sp_view){ b.p, b.len }, &n, &duration), SP_EFORMAT);
+	sp_buf_release(&b);
 }
 
 static void
-refuses_what_is_no_recording_or_a_later_version(void **state)
+a_tail_record_opens_at_its_place_only(void **state)
 {
-	uint8_t b[SP_REC_PREFIX];
-	struct sp_view v = { b, sizeof(b) }, rest;
+	struct sp_tail t = { SP_TAIL_LINES, 77, { (const uint8_t *)"[1, \"o\", \"x\"]\n", 15 } }, got;
+	sp_auto_secret key = { 0 }, plain = { 0 };
+	struct sp_buf b;
+	struct sp_view v;
+	uint64_t number;
 
 	(void)state;
-	sp_rec_prefix(b);
-	ok(sp_rec_read_prefix(&v, &rest));
-	b[8] = 2;
-	assert_int_equal(sp_rec_read_prefix(&v, &rest), SP_EVERSION);
-	b[0] = 'X';
-	assert_int_equal(sp_rec_read_prefix(&v, &rest), SP_EFORMAT);
-	v.len--;
-	assert_int_equal(sp_rec_read_prefix(&v, &rest), SP_ESHORT);
+	ok(sp_secret_random(SP_TAIL_KEY, &key));
+	sp_buf_init(&b, 4096);
+	ok(sp_tail_seal(&key, 4, 9, &t, &b));
+	v = (struct sp_view){ b.p, b.len };
+	ok(sp_tail_next(&key, 4, &v, &number, &plain, &got));
+	assert_int_equal(v.len, 0);
+	assert_int_equal(number, 9);
+	assert_int_equal(got.type, SP_TAIL_LINES);
+	assert_int_equal(got.off, 77);
+	assert_memory_equal(got.data.p, t.data.p, t.data.len);
+	v = (struct sp_view){ b.p, b.len };
+	assert_int_equal(sp_tail_next(&key, 5, &v, &number, &plain, &got), SP_EAUTH);	/* of another file */
+	for (size_t n = 0; n < b.len; n++) {
+		v = (struct sp_view){ b.p, n };
+		assert_int_equal(sp_tail_next(&key, 4, &v, &number, &plain, &got), SP_ESHORT);
+		assert_int_equal(v.len, n);
+	}
+	for (size_t bit = 0; bit < b.len * 8; bit++) {
+		b.p[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		v = (struct sp_view){ b.p, b.len };
+		assert_int_not_equal(sp_tail_next(&key, 4, &v, &number, &plain, &got), SP_OK);
+		b.p[bit / 8] ^= (uint8_t)(1u << bit % 8);
+	}
+	sp_buf_release(&b);
 }
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_checksum_is_that_of_the_rfc),
-		cmocka_unit_test(a_record_comes_back_as_it_was),
-		cmocka_unit_test(rejects_every_single_bit_flip),
-		cmocka_unit_test(a_file_cut_anywhere_reads_up_to_the_cut),
-		cmocka_unit_test(a_growing_file_can_be_followed),
-		cmocka_unit_test(refuses_what_is_no_recording_or_a_later_version),
+		cmocka_unit_test(an_index_reads_back_and_a_changed_one_does_not),
+		cmocka_unit_test(a_tail_record_opens_at_its_place_only),
 	};
 
+	ok(sp_crypto_init());
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

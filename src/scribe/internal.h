@@ -1,0 +1,76 @@
+/* src/scribe/internal.h - one recorder, shared by its files: scribe.c (life, disk, events, end), said.c (what the session
+ * says). Process: a child of the scribe parent. */
+#ifndef SP_SCRIBE_INTERNAL_H
+#define SP_SCRIBE_INTERNAL_H
+
+#include "base/htab.h"
+#include "base/loop.h"
+#include "base/pool.h"
+#include "ipc/chan.h"
+#include "sallyport.pb-c.h"
+#include "scribe/bulk.h"
+#include "scribe/castlog.h"
+#include "scribe/scribe.h"
+#include "scribe/spool.h"
+#include "scribe/watch.h"
+
+enum scribe_state { S_WAIT, S_START, S_OPEN, S_ENDED };
+
+struct channel {
+	struct sp_hnode	node;
+	uint32_t	id;
+	int		pty, ended;
+	struct sp_castchan cast;
+	struct sp_bulk	*bulk;			/* without a terminal: SP_REC_STREAMS of them */
+	uint64_t	bytes[SP_REC_STREAMS];
+	uint64_t	opened_us;
+};
+struct scribe {
+	struct sp_loop	*loop;
+	struct sp_chan	*session, *control, *monitor;
+	struct sp_source *session_io;
+	enum scribe_state state;
+	enum sp_err	open_err;		/* why there are no files */
+	struct sp_uuid	id;
+	char		path[SP_REC_PATH];
+	struct sp_recwriter rec;
+	struct sp_castlog log;
+	struct sp_spool	spool;
+	int		strict;
+	uint64_t	reserve_bytes, channel_max;
+	struct sp_age_recipient to[SP_AGE_RECIPIENTS_MAX];
+	size_t		to_n;
+	struct sp_htab	channels;
+	struct channel	*newest_pty;		/* kept after its end, for watchers */
+	uint64_t	bytes[SP_REC_STREAMS], lost_bytes;
+	enum sp_err	failed;			/* the recording stands still */
+	int		broken;			/* ... for good: fsync failed */
+	struct sp_list	watchers;
+	struct sp_timer	*flush, *sync, *strict_end, *linger;
+	int		flush_on, sync_on, syncing, paused, hung_up;
+	int		settle;			/* input waits for its echo */
+	uint64_t	chunk_us, chunk_bytes;	/* when the last "chunk" event was, and what it covered */
+	struct sp_pool	*pool;
+	char		end_reason[512];
+};
+
+/* scribe.c */
+void		 scribe_finish(struct scribe *s, const char *reason, const char *by);
+void		 scribe_fail(struct scribe *s, enum sp_err why);
+void		 scribe_wrote(struct scribe *s, enum sp_err r, size_t bytes);	/* after a line: flush later, or deal with the failure */
+void		 scribe_event(struct scribe *s, const char *kind, const struct sp_buf *body);
+void		 scribe_pump(struct scribe *s);
+void		 scribe_tell(struct scribe *s, uint16_t id, const void *body);
+void		 scribe_note(struct scribe *s, const struct sp_buf *json);	/* into the recording */
+void		 watchers_attach(struct scribe *s);		/* those that wait for a terminal */
+void		 watchers_output(struct scribe *s, const struct channel *c, struct sp_view v);
+void		 watchers_resize(struct scribe *s, const struct channel *c);
+void		 watchers_channel_end(struct scribe *s, const struct channel *c);
+/* said.c */
+void		 scribe_opened(struct scribe *s, enum sp_err err, const char *text);	/* REC_OPENED */
+void		 said(struct scribe *s, struct sp_msg *m);
+struct channel	*channel_find(struct scribe *s, uint32_t id);
+void		 channels_settle(struct scribe *s, uint64_t now_us);
+void		 channels_end(struct scribe *s);		/* what they hold back is written */
+
+#endif
