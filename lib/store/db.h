@@ -182,6 +182,7 @@ struct sp_words {
 #define SP_DEPARTMENTS_BELOW "(WITH RECURSIVE d(id) AS (SELECT id FROM departments WHERE id = ? UNION"	\
 	" SELECT c.id FROM departments c JOIN d ON c.parent_id = d.id) SELECT id FROM d)"
 uint32_t	 sp_page_limit(uint32_t limit);
+void		 sp_word_pattern(const char *p, size_t n, char *dst);	/* for LIKE ? ESCAPE '\\'; dst: 2n + 3 bytes */
 
 /* ---- row MACs (mac.c); where the mode is OFF they do nothing ---- */
 #define SP_MAC_LEN	32

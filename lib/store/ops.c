@@ -303,8 +303,8 @@ sp_page_limit(uint32_t limit)
 }
 
 /* One word as a LIKE pattern in lower case, its own wildcards escaped. */
-static void
-word_pattern(const char *p, size_t n, char *dst)
+void
+sp_word_pattern(const char *p, size_t n, char *dst)
 {
 	size_t k = 0;
 
@@ -332,7 +332,7 @@ words_parse(const char *text, struct sp_words *ret)
 		n = strcspn(text, " \t");
 		if (n > SP_STORE_NAME_MAX || ret->n == SP_STORE_WORDS_MAX)
 			return SP_EINVAL;
-		word_pattern(text, n, ret->like[ret->n++]);
+		sp_word_pattern(text, n, ret->like[ret->n++]);
 	}
 	return SP_OK;
 }

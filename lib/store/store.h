@@ -521,6 +521,31 @@ enum sp_err	 sp_store_event_put(struct sp_store *s, const struct sp_store_event 
 enum sp_err	 sp_store_event_list(struct sp_store *s, const struct sp_uuid *session_id, int64_t after_seq, uint32_t limit, sp_store_event_fn fn, void *arg) SP_MUST_USE;
 enum sp_err	 sp_store_event_last(struct sp_store *s, const struct sp_uuid *session_id, int64_t *ret_seq) SP_MUST_USE;	/* -1: none */
 
+/* What was done to a file: an event of kind "file", by its texts. All borrowed; a repeat is SP_OK and changes nothing. */
+struct sp_store_file {
+	struct sp_uuid	session_id;
+	int64_t		seq, at_us;
+	const char	*op, *path, *to, *result;
+};
+#define SP_STORE_FILE_TEXT_MAX	1023
+struct sp_store_file_query {
+	struct sp_uuid	session_id, user_id, asset_id;	/* null: any */
+	int64_t		since_us, until_us;		/* 0: any; until is not included */
+	char		op[64];				/* "": any */
+	char		text[SP_STORE_FILE_TEXT_MAX + 1];	/* stands in one of the paths, in either case of ASCII letters */
+	uint32_t	limit;				/* 0: SP_STORE_PAGE_MAX */
+};
+struct sp_store_file_found {
+	struct sp_uuid	session_id, user_id, asset_id;
+	int64_t		seq, at_us;
+	char		user_login[SP_STORE_LOGIN_MAX + 1], asset_name[SP_STORE_NAME_MAX + 1], account[SP_STORE_NAME_MAX + 1], source[64 + 1];
+	const uint8_t	*payload;			/* of the event, borrowed */
+	uint32_t	payload_len;
+};
+typedef int (*sp_store_file_fn)(const struct sp_store_file_found *row, void *arg);
+enum sp_err	 sp_store_file_put(struct sp_store *s, const struct sp_store_file *f) SP_MUST_USE;
+enum sp_err	 sp_store_file_search(struct sp_store *s, const struct sp_store_file_query *q, sp_store_file_fn fn, void *arg) SP_MUST_USE;	/* newest first */
+
 /* ---- outbox: written with the change that causes it, read by the courier's side of control ----------------------- */
 
 struct sp_store_outbox {

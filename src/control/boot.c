@@ -4,6 +4,7 @@
  * re-attaches within a grace are ended as lost.
  * Process: control; replay in the writer. Invariant: nothing is believed about an older session but what stands here. */
 #include "control/ctl.h"
+#include "control/filelog.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -129,7 +130,9 @@ boot_scan(const json_t *line, void *arg)
 		scan_login(b, line);
 	else if (strcmp(kind, "conn.gone") == 0)
 		scan_gone(b, line);
-	if (strncmp(kind, "session.", 8) != 0 || json_object_get(line, "session") == NULL)
+	/* Of a session: its own entries, and what its recorder reported under another kind ("file"). */
+	if ((strncmp(kind, "session.", 8) != 0 && json_object_get(json_object_get(line, "more"), "event") == NULL) ||
+	    json_object_get(line, "session") == NULL)
 		return;
 	scan_seq(b, line, json_integer_value(json_object_get(json_object_get(line, "more"), "seq")));
 	if ((copy = json_copy(ctl_json(line))) != NULL)	/* shallow: shares the values */
@@ -218,7 +221,7 @@ replay_event(struct sp_store *s, const json_t *o, const struct sp_uuid *id)
 	text = json_dumps(json_object_get(more, "body"), JSON_COMPACT | JSON_SORT_KEYS);
 	e.payload = (const uint8_t *)(text != NULL ? text : "");
 	e.payload_len = text != NULL && strlen(text) <= SP_STORE_PAYLOAD_MAX ? (uint32_t)strlen(text) : 0;
-	r = sp_store_event_put(s, &e);
+	r = filelog_event_put(s, &e);
 	free(text);
 	return r;
 }

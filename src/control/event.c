@@ -4,6 +4,7 @@
  * Invariants: (1) an event of (session, seq) gets into the audit log once, however often a scribe sends it. (2) EVENT_ACK
  * names a seq only when it and all before it are durable. (3) A scribe speaks for the session of its descriptor only. */
 #include "control/ctl.h"
+#include "control/filelog.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +45,7 @@ event_index_work(struct ctl_job *j, struct sp_store *s)
 {
 	struct event_index *i = sp_container(j, struct event_index, job);
 
-	j->err = sp_store_event_put(s, &i->e);
+	j->err = filelog_event_put(s, &i->e);
 }
 
 static void
@@ -163,12 +164,20 @@ scribe_misbehaved(struct target *t, const char *what)
 	}
 }
 
+static const char *
+event_text(const json_t *body, const char *key)
+{
+	const char *s = json_string_value(json_object_get(body, key));
+
+	return s != NULL ? s : "";
+}
+
 void
 event_take(struct target *t, const Sallyport__Event *m)
 {
 	struct event_arg *a;
 	json_t *more, *body = json_loadb((const char *)m->body.data, m->body.len, JSON_REJECT_DUPLICATES, NULL);
-	char kind[80] = "session.event";
+	char kind[80] = "session.event", text[512] = "";
 	struct audit_entry e;
 
 	if (!json_is_object(body) || !sp_name_is_safe(m->kind, 64) || m->seq > INT64_MAX ||
@@ -183,11 +192,16 @@ event_take(struct target *t, const Sallyport__Event *m)
 		a->channel = json_integer_value(json_object_get(body, "channel"));
 	if (strcmp(m->kind, "start") == 0 || strcmp(m->kind, "end") == 0)
 		sp_snprintf(kind, sizeof(kind), "session.%s", m->kind);
+	else if (strcmp(m->kind, "file") == 0) {
+		(void)sp_strlcpy(kind, "file", sizeof(kind));
+		(void)sp_snprintf(text, sizeof(text), "%s %s%s%s: %s", event_text(body, "op"), event_text(body, "path"),
+		    *event_text(body, "to") ? " to " : "", event_text(body, "to"), event_text(body, "result"));
+	}
 	more = json_pack("{s:s, s:I, s:I, s:I, s:O}", "event", a->kind, "seq", (json_int_t)m->seq, "wall_us",
 	    (json_int_t)m->wall_us, "mono_us", (json_int_t)m->mono_us, "body", body);
 	e = (struct audit_entry){ .kind = kind, .actor = t->row.user_login, .result = "ok", .source = t->row.source,
 	    .session = &t->row.id, .conn = &t->row.conn_id, .user = &t->row.user_id, .asset = &t->row.asset_id,
-	    .text = json_string_value(json_object_get(body, "reason")), .more = more };
+	    .text = *text ? text : json_string_value(json_object_get(body, "reason")), .more = more };
 	t->seq_seen = (int64_t)m->seq;
 	audit_append(t->ctl->audit, &e, event_durable, a);
 	json_decref(more);

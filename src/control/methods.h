@@ -9,7 +9,7 @@ api_fn		access_explain, access_who, account_create, account_delete, account_list
 		asset_group_list, asset_list, asset_member_add, asset_member_remove, asset_prove, asset_reject, asset_show, asset_update, auditor_key_add, auditor_key_list, auditor_key_remove,
 		evidence_head, evidence_new_origin,
 		ca_create, ca_list, ca_show, department_create, department_delete, department_list,
-		department_show, department_update, export_rows, grant_create, grant_delete, grant_list, grant_show,
+		department_show, department_update, export_rows, file_search, grant_create, grant_delete, grant_list, grant_show,
 		backup_begin, backup_end, breakglass_create, breakglass_list, breakglass_seal, quarantine_release, quarantine_status,
 		group_create, group_delete, group_list, group_member_add, group_member_remove, group_show,
 		hostkey_list, hostkey_remove, hostkey_set, import_abort, import_begin,

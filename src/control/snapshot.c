@@ -32,6 +32,7 @@
 #include "control/rowkey.h"
 #include "control/snapshot_note.h"
 #include "control/wall.h"
+#include "control/filelog.h"
 
 #define SNAPSHOT_SOON_US	SP_US_PER_S		/* after a change: others may follow */
 #define SNAPSHOT_EVERY_US	(600 * SP_US_PER_S)	/* without one: sightings, pins, expiry */
@@ -361,7 +362,7 @@ carry_event(const struct sp_store_event *e, void *arg)
 {
 	struct carry *k = arg;
 
-	k->err = sp_store_event_put(k->to, e);
+	k->err = filelog_event_put(k->to, e);
 	k->last = e->seq;
 	k->n++;
 	k->s->events_n++;

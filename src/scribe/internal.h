@@ -12,6 +12,7 @@
 #include "scribe/castlog.h"
 #include "scribe/scribe.h"
 #include "scribe/spool.h"
+#include "scribe/transfer.h"
 #include "scribe/watch.h"
 
 enum scribe_state { S_WAIT, S_START, S_OPEN, S_ENDED };
@@ -21,6 +22,7 @@ struct channel {
 	uint32_t	id;
 	int		pty, ended;
 	struct sp_castchan cast;
+	struct sp_transfer *files;		/* NULL: it transfers none that we know of */
 	struct sp_bulk	*bulk;			/* without a terminal: SP_REC_STREAMS of them */
 	uint64_t	bytes[SP_REC_STREAMS];
 	uint64_t	opened_us;

@@ -174,6 +174,7 @@ channel_free(struct channel *c)
 {
 	if (c == NULL)
 		return;
+	sp_transfer_free(c->files);
 	free(c->bulk);
 	free(c);
 }
@@ -228,6 +229,12 @@ channel_record(struct scribe *s, const Sallyport__RecChannel *m)
 	return r;
 }
 
+static void
+channel_file(void *arg, const struct sp_buf *json)
+{
+	scribe_event(arg, "file", json);
+}
+
 static enum sp_err
 channel_new(struct scribe *s, const Sallyport__RecChannel *m, struct channel **ret)
 {
@@ -239,7 +246,8 @@ channel_new(struct scribe *s, const Sallyport__RecChannel *m, struct channel **r
 	c->id = m->channel;
 	c->pty = m->pty;
 	c->opened_us = sp_now_us();
-	if (!c->pty && (c->bulk = calloc(SP_REC_STREAMS, sizeof(*c->bulk))) == NULL) {
+	if ((!c->pty && (c->bulk = calloc(SP_REC_STREAMS, sizeof(*c->bulk))) == NULL) ||
+	    sp_transfer_new(m, channel_file, s, &c->files) != SP_OK) {
 		channel_free(c);
 		return SP_ENOMEM;
 	}
@@ -373,6 +381,8 @@ said_data(struct scribe *s, const uint8_t *p, size_t n)
 	now = sp_now_us();
 	if (d.at_us < now)
 		now = d.at_us;
+	if (c->files != NULL)
+		sp_transfer_data(c->files, (enum sp_rec_stream)d.stream, v);
 	if (c->pty) {
 		channel_write(s, c, d.stream, v, now);
 		s->settle |= d.stream == SP_REC_IN;
@@ -380,6 +390,17 @@ said_data(struct scribe *s, const uint8_t *p, size_t n)
 	} else {
 		channel_bulk(s, c, d.stream, v, now);
 	}
+}
+
+static void
+said_refused(struct scribe *s, const Sallyport__RecRefused *m)
+{
+	struct channel *c = channel_find(s, m->channel);
+
+	if (c == NULL || c->files == NULL)
+		said_wrongly(s, "REC_REFUSED");
+	else
+		sp_transfer_refused(c->files, m);
 }
 
 static void
@@ -429,6 +450,7 @@ channel_end_json(const struct channel *c, const Sallyport__RecChannelEnd *m, con
 static void
 channel_settle_all(struct scribe *s, struct channel *c)
 {
+	sp_transfer_free(sp_steal(&c->files));		/* what it was at is told before its end */
 	for (int i = 0; c->bulk != NULL && i < SP_REC_STREAMS; i++)
 		if (c->bulk[i].gap.bytes > 0) {
 			channel_gap(s, c, i, &c->bulk[i].gap, &c->bulk[i].hash);
@@ -525,6 +547,9 @@ said(struct scribe *s, struct sp_msg *m)
 		break;
 	case SP_MSG_REC_DATA:
 		said_data(s, m->raw, m->raw_len);
+		break;
+	case SP_MSG_REC_REFUSED:
+		said_refused(s, (const Sallyport__RecRefused *)m->body);
 		break;
 	case SP_MSG_REC_RESIZE:
 		said_resize(s, (const Sallyport__RecResize *)m->body);

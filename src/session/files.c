@@ -218,17 +218,42 @@ files_answer(struct relay *r)
 	sp_buf_reset(&f->answers);
 }
 
+/* An open is told as what it was to become. */
+static const char *
+refused_name(const struct sp_sftp_request *q)
+{
+	if (q->op != SP_SFTP_OPEN)
+		return sp_sftp_op_name(q->op);
+	return open_needs(q->pflags) & UP ? "upload" : "download";
+}
+
+static ProtobufCBinaryData
+files_bytes_of(struct sp_view v)
+{
+	return (ProtobufCBinaryData){ v.len < FILES_PATH_MAX ? v.len : FILES_PATH_MAX, (uint8_t *)(uintptr_t)v.p };
+}
+
 static void
 files_refuse(struct relay *r, const struct sp_sftp_request *q, uint32_t code, const char *why)
 {
 	struct files *f = r->files;
 	char text[300];
 
+	Sallyport__RecRefused m = SALLYPORT__REC_REFUSED__INIT;
+
+	m.channel = r->number;
+	m.op = (char *)(uintptr_t)refused_name(q);
+	m.path = files_bytes_of(q->handle != NULL ? q->handle->path : q->path);
+	m.to = files_bytes_of(q->dest != NULL ? q->dest->path : q->to);
+	m.why = (char *)(uintptr_t)why;
 	(void)sp_snprintf(text, sizeof(text), "Sallyport: %s", why);
 	if (sp_sftp_put_status(&f->answers, q->id, code, text) != SP_OK) {
 		relay_fail(r, "too many refused requests whose answers were not read");
 		return;
 	}
+	target_scribe(r->target, SP_MSG_REC_REFUSED, &m);	/* of it the recorder sees no byte */
+	if (r->state != RL_RUN)
+		return;
 	sp_sftp_refuse(f->sftp);
 	files_answer(r);
 }

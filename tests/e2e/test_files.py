@@ -9,6 +9,7 @@ import pytest
 
 import lab as L
 from test_access import person
+from test_limits import control_pid
 
 SFTP_SERVER = next(p for p in ("/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server") if os.path.exists(p))
 
@@ -47,6 +48,25 @@ class Person:
         c.connect("127.0.0.1", self.lab.port, username=self.to, key_filename=str(self.key), allow_agent=False, look_for_keys=False,
                   timeout=30, banner_timeout=30, auth_timeout=30)
         return c
+
+    def paramiko_both(self, there, here):
+        with self.paramiko() as c:
+            f = c.open_sftp()
+            f.put(str(here), str(there))
+            f.get(str(there), str(here) + ".back")
+
+    def lftp(self, script):
+        return self.run(["lftp", "-c", "set sftp:connect-program 'ssh %s'; set sftp:max-packets-in-flight 64; set xfer:clobber yes; open -u %s,x -p %d "
+                         "sftp://127.0.0.1; %s" % (" ".join(map(shlex.quote, self.opts)), self.to, self.lab.port, script)])
+
+    def psftp(self, script):
+        ppk, text = self.d / (self.name + ".ppk"), self.lab.known_hosts.read_text()
+        if not ppk.exists():
+            subprocess.run(["puttygen", self.key, "-O", "private", "-o", ppk], check=True)
+        line = next(x for x in text.splitlines() if "ssh-ed25519" in x and "127.0.0.1" in x)
+        hostkey = subprocess.run(["ssh-keygen", "-lf", "-"], input=line, text=True, capture_output=True, check=True).stdout.split()[1]
+        return self.run(["psftp", "-batch", "-hostkey", hostkey, "-i", ppk, "-P", self.lab.port, "-l", self.to, "127.0.0.1", "-b", "/dev/stdin"],
+                        script.encode())
 
     def packets(self):
         return Packets(self.lab.ssh_argv(self.to, "-s", "sftp", key=self.key))
@@ -333,13 +353,180 @@ def test_a_direction_that_is_taken_away_holds_in_the_live_session(lab, standard,
 
 def test_many_requests_without_waiting(space, both):
     """paramiko asks for a whole file at once: more requests than are remembered; lftp has 64 in flight. Bytes arrive whole."""
-    f = put_there(space, "big", os.urandom(48 * 1024 * 1024 + 7))
+    f = put_there(space, "big", os.urandom(35 * 1024 * 1024 + 7))
     with both.paramiko() as c:
         c.open_sftp().get(str(f), str(space[1] / "big.paramiko"))
     assert digest(space[1] / "big.paramiko") == digest(f)
-    r = both.run(["lftp", "-c", "set sftp:connect-program 'ssh %s'; set sftp:max-packets-in-flight 64; open -u %s,x -p %d sftp://127.0.0.1;"
-                  "get %s -o big.lftp; put big.lftp -o %s" % (" ".join(map(shlex.quote, both.opts)), both.to, both.lab.port, f, str(f) + "2")])
+    r = both.lftp("get %s -o big.lftp; put big.lftp -o %s" % (f, str(f) + "2"))
     assert r.returncode == 0, r
     assert digest(space[1] / "big.lftp") == digest(f) == digest(space[0] / "big2")
     for g in (f, space[0] / "big2", space[1] / "big.lftp", space[1] / "big.paramiko"):
         g.unlink()
+
+
+# ---- the log
+
+def found(p, *opts, n=None):
+    """What `file search` says of this person's files, oldest first; waits until there are n."""
+    ask = lambda: lab_files(p.lab, "--user", p.name, *opts)
+    return ask() if n is None else L.wait_for("%d files of %s" % (n, p.name), lambda: (lambda r: r if len(r) >= n else None)(ask()))
+
+
+def lab_files(lab, *opts):
+    return lab.ctl("file", "search", "--limit", "10000", *opts)[::-1]
+
+
+def exact(text):
+    """The bytes of a path as the log shows it."""
+    out, b = bytearray(), text.encode()
+    while b:
+        if b[:2] == b"\\\\":
+            out, b = out + b"\\", b[2:]
+        elif b[:2] == b"\\x":
+            out, b = out + bytes([int(b[2:4], 16)]), b[4:]
+        else:
+            out, b = out + b[:1], b[1:]
+    return bytes(out)
+
+
+@pytest.fixture(scope="module")
+def logged(lab, standard, space):
+    return Person(lab, standard, "lola", folder=space[1])
+
+
+CLIENTS = {
+    "sftp": lambda p, there, here: p.sftp("put %s %s\nget %s %s.back\n" % (here, there, there, here)),
+    "scp -s": lambda p, there, here: (p.scp(here, "127.0.0.1:%s" % there, mode="-s"), p.scp("127.0.0.1:%s" % there, "%s.back" % here, mode="-s")),
+    "scp -O": lambda p, there, here: (p.scp(here, "127.0.0.1:%s" % there), p.scp("127.0.0.1:%s" % there, "%s.back" % here)),
+    "paramiko": lambda p, there, here: p.paramiko_both(there, here),
+    "lftp": lambda p, there, here: p.lftp("put %s -o %s; get %s -o %s.back" % (here, there, there, here)),
+    "psftp": lambda p, there, here: p.psftp("put %s %s\nget %s %s.back\n" % (here, there, there, here)),
+}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_each_file_is_in_the_log_with_its_hash(lab, space, logged, client):
+    """Up and down with stock clients: path, bytes and SHA-256 are those of the file, and the entry is in the audit log."""
+    data = os.urandom(3_000_001)
+    here, there = put_here(space, "log.bin", data), space[0] / ("log-%s.bin" % client.replace(" ", ""))
+    CLIENTS[client](logged, there, here)
+    assert (space[1] / "log.bin.back").read_bytes() == data == there.read_bytes()
+    want = hashlib.sha256(data).hexdigest()
+    rows = {r["op"]: r for r in found(logged, "--path", there.name, n=2) if r["op"] in ("upload", "download")}
+    for op in ("upload", "download"):
+        r = rows[op]
+        assert (r["path"], r["bytes"], r["sha256"], r["from"], r["result"]) == (str(there), len(data), want, 0, "ok") or (
+            client == "lftp" and r["result"] == "not closed" and r["sha256"] == want), r       # lftp leaves without waiting
+        assert r["asset"] == "web1" and r["user"] == "lola" and r["via"] in ("sftp", "scp")
+    assert [e for e in lab.ctl("audit", "list", "--limit", "1000") if e["kind"] == "file" and there.name in e["text"]]
+    for f in (there, here, space[1] / "log.bin.back"):
+        f.unlink()
+
+
+def test_changes_of_names_and_refusals_are_in_the_log(lab, space, logged, down):
+    base = space[0] / "names"
+    logged.sftp("mkdir %s\nput %s %s/a\nrename %s/a %s/b\nln -s b %s/soft\nln %s/b %s/hard\nchmod 600 %s/b\nrm %s/b\nrm %s/soft\n"
+                "rm %s/hard\nrmdir %s\n-rm %s/none" % ((base, put_here(space, "a")) + (base,) * 12))
+    rows = [(r["op"], r["path"].replace(str(base), ""), r["result"]) for r in found(logged, "--path", "/names", n=11)]
+    assert rows == [("mkdir", "", "ok"), ("upload", "/a", "ok"), ("posix-rename", "/a", "ok"), ("symlink", "b", "ok"), ("hardlink", "/b", "ok"),
+                    ("setstat", "/b", "ok"), ("remove", "/b", "ok"), ("remove", "/soft", "ok"), ("remove", "/hard", "ok"), ("rmdir", "", "ok"),
+                    ("remove", "/none", "no such file")], rows
+    f = put_there(space, "refused")
+    down.sftp("-rm %s\n-put %s %s\n" % (f, put_here(space, "a"), f))
+    rows = [(r["op"], r["result"]) for r in found(down, "--path", f.name, n=2)]
+    assert ("remove", "refused") in rows and ("upload", "refused") in rows
+
+
+@pytest.mark.parametrize("name", [b"new\nline", b"\x1b[2J\x07\x9b", b"\xff\xfe not utf-8", b"back\\slash\\x41", "\u4e2d\u6587 \u202e".encode()])
+def test_any_name_is_shown_escaped_and_can_be_had_back(space, logged, name):
+    path = os.fsencode(space[0]) + b"/n-" + name
+    x = logged.packets()
+    h = x.open(path, WRITE | CREAT)
+    assert x.ask(6, h, q(0), s(b"abc")) == OK and x.ask(4, h) == OK and x.close()[0] == 0
+    rows = L.wait_for("the file", lambda: [r for r in found(logged, "--path", "/n-") if exact(r["path"]) == path])
+    assert rows[0]["sha256"] == hashlib.sha256(b"abc").hexdigest() and rows[0]["path"].isprintable()
+    r = logged.lab.ctl_run("file", "search", "--user", "lola")
+    assert r.returncode == 0 and "\x1b" not in r.stdout and "\x9b" not in r.stdout
+
+
+def test_what_goes_on_from_an_offset_says_so(space, logged):
+    """reput and reget, and a write beyond 4 GiB: the hash is that of what passed, from there on."""
+    data = os.urandom(2_000_000)
+    here, there = put_here(space, "resume", data), put_there(space, "resume.there", data[:700_000])
+    assert logged.sftp("reput %s %s" % (here, there)).returncode == 0
+    (space[1] / "resume.back").write_bytes(data[:900_000])
+    assert logged.sftp("reget %s %s" % (there, space[1] / "resume.back")).returncode == 0
+    assert (space[1] / "resume.back").read_bytes() == data == there.read_bytes()
+    up, down = found(logged, "--path", "resume.there", n=2)
+    assert (up["from"], up["bytes"], up["sha256"]) == (700_000, 1_300_000, hashlib.sha256(data[700_000:]).hexdigest())
+    assert (down["from"], down["bytes"], down["sha256"]) == (900_000, 1_100_000, hashlib.sha256(data[900_000:]).hexdigest())
+    x = logged.packets()
+    h = x.open(space[0] / "sparse", WRITE | READ | CREAT)
+    assert x.ask(6, h, q((5 << 32) + 1), s(b"hello")) == OK
+    assert x.ask(5, h, q((5 << 32) + 1), 100)[1][4:] == b"hello" and x.ask(4, h) == OK and x.close()[0] == 0
+    (space[0] / "sparse").unlink()
+    for r in found(logged, "--path", "sparse", n=2):
+        assert (r["from"], r["bytes"], r["sha256"]) == ((5 << 32) + 1, 5, hashlib.sha256(b"hello").hexdigest())
+
+
+def test_a_channel_that_is_cut_tells_of_open_files(lab, space, logged):
+    x = logged.packets()
+    h = x.open(space[0] / "cut", WRITE | CREAT)
+    assert x.ask(6, h, q(0), s(b"half")) == OK
+    sid = [r["id"] for r in lab.ctl("session", "list", "--state", "live", "--user", "lola")][0]
+    lab.ctl("session", "kill", sid)
+    x.p.wait(30), x.close()
+    r = L.wait_for("the file", lambda: lab_files(lab, "--session", sid))
+    assert [(f["op"], f["bytes"], f["result"]) for f in r] == [("upload", 4, "not closed")]
+
+
+def test_5000_files_are_5000_entries(lab, space, logged):
+    """Pipelined as fast as it goes: every one is found, with its own hash, once."""
+    (space[0] / "lot").mkdir()
+    (space[0] / "lot").chmod(0o777)
+    x = logged.packets()
+    for base in range(0, 5000, 500):
+        names = range(base, base + 500)
+        x.p.stdin.write(b"".join(struct.pack(">IBI", len(b) + 5, 3, i) + b for i in names
+                                 for b in [s(space[0] / "lot" / str(i)) + struct.pack(">II", WRITE | CREAT, 0)]))
+        x.p.stdin.flush()
+        handles = {}
+        for _ in names:
+            kind, body = x.read()
+            assert kind == 102
+            handles[struct.unpack(">I", body[:4])[0]] = body[4:]
+        x.p.stdin.write(b"".join(struct.pack(">IBI", len(b) + 5, k, n + i) + b for i in names for k, n, b in (
+            (6, 10000, handles[i] + q(0) + s(b"contents of %d" % i)), (4, 20000, handles[i]))))
+        x.p.stdin.flush()
+        for _ in range(1000):
+            kind, body = x.read()
+            assert kind == 101 and body[4:8] == b"\0\0\0\0"
+    assert x.close()[0] == 0
+    rows = found(logged, "--path", "/lot/", n=5000)
+    assert {(r["path"].rsplit("/", 1)[1], r["sha256"]) for r in rows} == {
+        (str(i), hashlib.sha256(b"contents of %d" % i).hexdigest()) for i in range(5000)} and len(rows) == 5000
+
+
+def test_entries_outlive_control_and_come_once(lab, space, logged):
+    """Control is killed while files go: what it had not confirmed comes again, once."""
+    x = logged.packets()
+    pid = control_pid(lab)
+    for i in range(40):
+        h = x.open(space[0] / ("again%d" % i), WRITE | CREAT)
+        assert x.ask(6, h, q(0), s(b"x")) == OK and x.ask(4, h) == OK
+        if i == 20:
+            os.kill(pid, 9)
+    L.wait_for("a new control", lambda: (lambda p: p is not None and p != pid)(control_or_none(lab)))
+    L.wait_for("control", lambda: lab.ctl_ok("status"))
+    rows = found(logged, "--path", "/again", n=40)
+    assert sorted(r["path"].rsplit("again", 1)[1] for r in rows) == sorted(map(str, range(40)))
+    log = [e["more"]["seq"] for e in lab.ctl("audit", "list", "--limit", "200", "--kind", "file") if e["session"] == rows[0]["session"]]
+    assert len(log) == len(set(log)) == 40
+    assert x.close()[0] == 0
+
+
+def control_or_none(lab):
+    try:
+        return control_pid(lab)
+    except StopIteration:
+        return None

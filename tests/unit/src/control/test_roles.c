@@ -143,6 +143,8 @@ static const struct {
 	{ "access.explain", "{'user':'u@','asset':'a@','account':'root'}", LOOK | SELF },
 	{ "access.who", "{'asset':'a@'}", LOOK },
 	{ "session.list", "{}", EVERY },
+	{ "file.search", "{}", EVERY },
+	{ "file.search", "{'asset':'a@'}", LOOK | SELF },
 	{ "session.show", "{'id':'S@'}", LOOK | SELF },
 	{ "session.message", "{'id':'S@','text':'x'}", CHANGE },
 	{ "session.watch", "{'id':'S@'}", LOOK },
