@@ -209,12 +209,10 @@ replay_event(struct sp_store *s, const json_t *o, const struct sp_uuid *id)
 	    .at_us = json_integer_value(json_object_get(more, "wall_us")), .channel = -1 };
 	char *text;
 	enum sp_err r;
-	int64_t last = -1;
 
 	if (e.seq <= 0)
 		return SP_OK;
-	if ((r = sp_store_event_last(s, id, &last)) != SP_OK || e.seq <= last)
-		return r;
+	/* Later events of a live session may be in the index already: each is looked at for itself. */
 	take_text(e.kind, sizeof(e.kind), more, "event");
 	if (json_is_integer(json_object_get(json_object_get(more, "body"), "channel")))
 		e.channel = json_integer_value(json_object_get(json_object_get(more, "body"), "channel"));
