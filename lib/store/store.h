@@ -486,7 +486,7 @@ struct sp_store_session {
 	char		end_reason[SP_STORE_TEXT_MAX + 1];
 	char		ended_by[SP_STORE_LOGIN_MAX + 1];
 	char		recording[SP_STORE_TEXT_MAX + 1];	/* path below the recording directory */
-	int64_t		record_state;			/* opaque to the store */
+	int64_t		record_state;			/* number of the audit entry of its END; negative: not the recorder's; 0: none */
 	int64_t		bytes_in, bytes_out;
 	char		error[SP_STORE_TEXT_MAX + 1];
 	char		purpose[SP_STORE_NAME_MAX + 1];	/* the reason or ticket given at connect */

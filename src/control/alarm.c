@@ -53,6 +53,7 @@ static const struct {
 	{ "store.away", NULL, NULL, "store-away", "The store is away" },
 	{ "store.back", NULL, NULL, "store-back", "The store is back" },
 	{ "log.contained", NULL, NULL, "log-contained", "The audit log is not what was signed: no new sessions" },
+	{ "witness.late", NULL, NULL, "witness-late", "A witness of the audit log did not come by" },
 	{ "log.bridge", NULL, NULL, "log-origin", "The audit log goes on under a new origin" },
 	{ "restore", NULL, NULL, "restored", "This node was restored from a backup" },
 	{ "restore.rollback", NULL, NULL, "restored", "The store was put back to an earlier state" },

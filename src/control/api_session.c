@@ -7,16 +7,37 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "control/loghead.h"
+#include "control/logtree.h"
 #include "control/methods.h"
 
+/* How far its end is proven: entries of a log go into a signed tree in their order. */
+static const char *
+session_integrity(const struct api_call *c, const struct sp_store_session *r)
+{
+	struct sp_checkpoint head;
+	int64_t end = r->record_state < 0 ? -r->record_state : r->record_state;
+
+	if (r->state == SP_STORE_LIVE)
+		return "live";
+	if (loghead_contained(c->ctl) != NULL)
+		return "contained";
+	if (end == 0)
+		return "unknown";
+	if (!tree_signed(audit_tree(c->ctl->audit), &head, NULL) || head.size < (uint64_t)end)
+		return "waiting";
+	return r->record_state < 0 ? "incomplete" : "signed";
+}
+
 static json_t *
-session_json(const struct sp_store_session *r)
+session_json(const struct api_call *c, const struct sp_store_session *r)
 {
 	json_t *o = json_pack("{s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:I, s:I}", "id", api_id(&r->id), "state",
 	    r->state == SP_STORE_LIVE ? "live" : "ended", "user", r->user_login, "asset", r->asset_name, "account", r->account,
 	    "protocol", r->protocol, "source", r->source, "started", api_at(r->started_us), "ended", api_at(r->ended_us),
 	    "bytes_in", (json_int_t)r->bytes_in, "bytes_out", (json_int_t)r->bytes_out);
 
+	json_object_set_new(o, "integrity", json_string(session_integrity(c, r)));
 	json_object_set_new(o, "reason", *r->end_reason ? json_string(r->end_reason) : json_null());
 	json_object_set_new(o, "by", *r->ended_by ? json_string(r->ended_by) : json_null());
 	json_object_set_new(o, "recording", *r->recording ? json_string(r->recording) : json_null());
@@ -63,7 +84,7 @@ session_row(const struct sp_store_session *r, void *arg)
 	l->last_us = r->started_us;
 	l->last_id = r->id;
 	if (session_in_scope(l->c, l->s, r))
-		json_array_append_new(l->c->out, session_json(r));
+		json_array_append_new(l->c->out, session_json(l->c, r));
 	return json_array_size(l->c->out) >= l->limit;
 }
 
@@ -193,7 +214,7 @@ session_show(struct api_call *c, struct sp_store *s)
 
 	if (session_named(c, s, &r) != SP_OK)
 		return;
-	c->out = session_json(&r);
+	c->out = session_json(c, &r);
 	events = json_array();
 	if (sp_store_event_list(s, &r.id, 0, 50, event_row, events) == SP_OK && json_dumpb(events, NULL, 0, 0) < 60000)
 		json_object_set(c->out, "events", events);

@@ -189,6 +189,7 @@ replay_end(const json_t *o, struct sp_store_session *r)
 		return;
 	r->state = SP_STORE_ENDED;
 	r->ended_us = wall_of(o);
+	r->record_state = json_integer_value(json_object_get(o, "seq")) * (body != NULL ? 1 : -1);
 	take_text(r->end_reason, sizeof(r->end_reason), o, "text");
 	take_text(r->ended_by, sizeof(r->ended_by), o, "actor");
 	if (body == NULL)

@@ -47,6 +47,7 @@ struct snapshot;
 struct quarantine;
 struct copies;
 struct loghead;
+struct witnesses;
 struct deliver;
 
 struct vault_view {			/* what the vault said last */
@@ -88,6 +89,7 @@ struct ctl {
 	struct snapshot		*snapshot;
 	_Atomic int64_t		 snapshot_made_us;	/* wall; of the one that serves as the store; 0: none does */
 	struct loghead		*loghead;
+	struct witnesses	*witnesses;
 	struct quarantine	*quarantine;		/* NULL: there was none since the start */
 	_Atomic int		 quarantined;
 	struct sp_timer		*tick;

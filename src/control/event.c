@@ -16,6 +16,7 @@ struct event_arg {
 	struct target	*t;
 	int64_t		 seq;
 	int64_t		 at_us, channel;
+	uint64_t	 log_seq;	/* number of its entry */
 	char		 kind[64 + 1];
 	json_t		*body;
 };
@@ -106,6 +107,7 @@ event_apply(struct event_arg *a)
 	} else if (strcmp(a->kind, "end") == 0) {
 		int first = !t->ended;
 
+		r->record_state = (int64_t)a->log_seq;
 		row_text(r->recording, sizeof(r->recording), a->body, "recording");
 		r->bytes_in = json_integer_value(json_object_get(a->body, "bytes_in"));
 		r->bytes_out = json_integer_value(json_object_get(a->body, "bytes_out")) +
@@ -131,7 +133,7 @@ event_durable(void *arg, enum sp_err err, uint64_t seq)
 	struct target *t = a->t;
 
 	(void)err;	/* an entry that finds no room stays queued: it is never answered with an error */
-	(void)seq;
+	a->log_seq = seq;
 	if (a->seq > t->seq_durable)
 		t->seq_durable = a->seq;
 	event_apply(a);
@@ -396,7 +398,8 @@ end_durable(void *arg, enum sp_err err, uint64_t seq)
 	struct target *t = arg;
 
 	(void)err;
-	(void)seq;
+	if (t->row.record_state == 0)
+		t->row.record_state = -(int64_t)seq;	/* no recorder said so */
 	target_index(t);
 	target_forget(t);
 	target_unref(t);

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "common/logdir.h"
 #include "control/logtree.h"
+#include "control/witness.h"
 
 #define ASK_WAIT_US	(20 * SP_US_PER_S)
 #define AGAIN_US	(2 * SP_US_PER_S)	/* after the vault did not sign for a reason of its own */
@@ -269,6 +270,7 @@ loghead_tick(struct ctl *c, uint64_t now_us)
 		h->behind_us = now_us;
 	if (h->behind_us != 0)
 		ask(c);
+	witness_tick(c, now_us);
 }
 
 /* ---- a new origin ---- */
@@ -347,12 +349,14 @@ loghead_start(struct ctl *c)
 	}
 	h->is_restored = faccessat(audit_dirfd(c->audit), F_RESTORED, F_OK, 0) == 0;
 	load_origin(c);
+	witness_load(c);
 	file_read(c, F_KEY, h->key, sizeof(h->key));
 }
 
 void
 loghead_free(struct ctl *c)
 {
+	witness_free(c);
 	free(c->loghead);
 	c->loghead = NULL;
 }
@@ -372,6 +376,7 @@ loghead_json(struct ctl *c)
 		json_object_set_new(o, "signed", json_integer((json_int_t)s.size));
 	if (h->signed_wall_us != 0)
 		json_object_set_new(o, "signed_at", json_string(sp_rfc3339(h->signed_wall_us, at, sizeof(at))));
+	json_object_set_new(o, "witnesses", witness_json(c));
 	if (h->behind_us != 0)
 		json_object_set_new(o, "behind_s", json_integer((json_int_t)((sp_now_us() - h->behind_us) / SP_US_PER_S)));
 	if (h->is_restored)

@@ -144,7 +144,13 @@ put_file(int dirfd, const char *temp, const char *path, const void *p, size_t n)
 enum sp_err
 tree_put_file(int dirfd, const char *path, const void *p, size_t n)
 {
-	return put_file(dirfd, TEMP_LOOP, path, p, n);
+	static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;		/* of TEMP_LOOP */
+	enum sp_err r;
+
+	pthread_mutex_lock(&one);
+	r = put_file(dirfd, TEMP_LOOP, path, p, n);
+	pthread_mutex_unlock(&one);
+	return r;
 }
 
 static enum sp_err

@@ -35,7 +35,7 @@ void		tree_prove_from(struct tree *t, uint64_t from);
 int		tree_signed(struct tree *t, struct sp_checkpoint *ret, struct sp_buf *ret_note);
 /* Write a signed head; `grown` runs when it is on disk. */
 enum sp_err	tree_put_signed(struct tree *t, struct sp_view note) SP_MUST_USE;
-/* A small file of the directory, replaced as one. For the loop: only in ceremonies. */
+/* A small file of the directory, replaced as one. Any thread; the loop only in ceremonies. */
 enum sp_err	tree_put_file(int dirfd, const char *path, const void *p, size_t n) SP_MUST_USE;
 
 #endif

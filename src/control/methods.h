@@ -7,7 +7,7 @@
 api_fn		access_explain, access_who, account_create, account_delete, account_list, account_show,
 		account_update, asset_claim, asset_claims, asset_confirm, asset_create, asset_delete, asset_group_create, asset_group_delete,
 		asset_group_list, asset_list, asset_member_add, asset_member_remove, asset_prove, asset_reject, asset_show, asset_update, auditor_key_add, auditor_key_list, auditor_key_remove,
-		evidence_head, evidence_new_origin,
+		evidence_cosign, evidence_head, evidence_new_origin, evidence_witness_add, evidence_witness_remove,
 		ca_create, ca_list, ca_show, department_create, department_delete, department_list,
 		department_show, department_update, export_rows, file_search, grant_create, grant_delete, grant_list, grant_show,
 		backup_begin, backup_end, breakglass_create, breakglass_list, breakglass_seal, quarantine_release, quarantine_status,

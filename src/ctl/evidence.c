@@ -104,6 +104,43 @@ static const struct ctl_col status_cols[] = {
 	{ "text", "Contained" },
 	{ NULL }
 };
+static const struct ctl_opt export_args[] = {
+	{ "SESSION", CTL_STR, .flags = CTL_LOCAL, .help = "id of the session" },
+	CTL_END
+};
+static const struct ctl_opt export_opts[] = {
+	{ "output", CTL_STR, .value = "DIR", .complete = "file", .flags = CTL_LOCAL | CTL_REQUIRED, .help = "a directory that is made" },
+	DIR_OPTS,
+	CTL_END
+};
+static const struct ctl_opt witness_opts[] = {
+	{ "state", CTL_STR, .value = "FILE", .complete = "file", .flags = CTL_LOCAL | CTL_REQUIRED,
+	  .help = "what this witness remembers: its key and the last head that it saw; made at the first run" },
+	{ "key", CTL_STR, .value = "FILE", .complete = "file", .flags = CTL_LOCAL, .help = "first run: the log's public key" },
+	{ "name", CTL_STR, .value = "NAME", .flags = CTL_LOCAL, .help = "first run: what the witness is called" },
+	{ "via", CTL_STR, .value = "USER@HOST", .flags = CTL_LOCAL, .help = "ask over ssh, as an auditor of the bastion" },
+	{ "ssh-option", CTL_LIST, .value = "OPTION", .flags = CTL_LOCAL, .help = "for ssh: -o OPTION; repeatable" },
+	{ "other", CTL_STR, .value = "FILE", .complete = "file", .flags = CTL_LOCAL,
+	  .help = "a head that another auditor was shown: it must be of the same history" },
+	{ "accept-origin", CTL_FLAG, .flags = CTL_LOCAL, .help = "follow the log to a new name, over the bridge that was shown" },
+	CTL_END
+};
+static const struct ctl_opt head_opts[] = {
+	{ "from", CTL_INT, .value = "N", .help = "prove that the tree grew out of the one of N entries" },
+	CTL_END
+};
+static const struct ctl_opt cosign_args[] = {
+	{ "NOTE", CTL_STR, .param = "note", .help = "the cosigned head in base64" },
+	CTL_END
+};
+static const struct ctl_opt witness_add_args[] = {
+	{ "KEY", CTL_STR, .param = "key", .help = "what 'evidence witness' printed at its first run" },
+	CTL_END
+};
+static const struct ctl_opt witness_remove_args[] = {
+	{ "NAME", CTL_STR, .param = "name", .help = "name of the witness" },
+	CTL_END
+};
 static const struct ctl_opt origin_opts[] = {
 	{ "reason", CTL_STR, .value = "TEXT", .flags = CTL_REQUIRED, .help = "why; it stands in the signed bridge" },
 	CTL_END
@@ -115,6 +152,16 @@ static const struct ctl_cmd evidence_cmds[] = {
 	{ "verify", "check the audit log against its signed head", .opts = verify_opts, .run = verify_run,
 	  .more = "Needs the log's files and its public key, nothing else: neither control nor the database. The exit status says whether "
 	      "all is as it was signed." },
+	{ "export", "write one session's evidence to a directory, with its proof", .args = export_args, .opts = export_opts, .run = export_run,
+	  .more = "The entries, the recording as it lies there, a proof (C2SP tlog-proof) for each entry, the signed head and the key." },
+	{ "witness", "keep the log's head elsewhere, check that it only grows, and cosign it", .opts = witness_opts, .run = witness_run,
+	  .more = "For an auditor's own machine, from cron. A log that went back, was forked or goes on under another name ends it with "
+	      "exit status 1, and nothing is cosigned. Register the key that the first run prints with 'evidence witness-add'." },
+	{ "witness-add", "register a witness", .args = witness_add_args, .method = "evidence.witness.add", .done = "Registered. It is an alarm when "
+	  "it stays away (witness_late)." },
+	{ "witness-remove", "forget a witness", .args = witness_remove_args, .method = "evidence.witness.remove", .done = "Removed {name}." },
+	{ "head", "print the signed head", .opts = head_opts, .method = "evidence.head", .show = CTL_OBJECT },
+	{ "cosign", "hand in a head that a witness cosigned", .args = cosign_args, .method = "evidence.cosign", .done = "Taken." },
 	{ "new-origin", "go on under a new name, after the log was lost or restored", .opts = origin_opts, .method = "evidence.new_origin",
 	  .done = "The log goes on as {origin}. Tell the auditors: the vault signs a bridge from the old name.",
 	  .more = "For a log that is not what the vault signed, and that cannot be put right. The vault signs for the old name never again." },

@@ -41,4 +41,15 @@ enum sp_err	evsession_check(struct ctl *c, const struct evlog *l, const char *id
 /* The C2SP tlog-proof of a leaf. */
 enum sp_err	evlog_proof(const struct evlog *l, uint64_t index, struct sp_buf *ret) SP_MUST_USE;
 
+/* A signed bridge between two names of one key: from which, to which. *note is cut to its text. SP_EFORMAT, SP_ENOENT, SP_EAUTH. */
+enum sp_err	evbridge_check(const struct sp_note_key *log, struct sp_buf *note, char from[SP_NOTE_NAME_MAX + 1],
+		    char to[SP_NOTE_NAME_MAX + 1]) SP_MUST_USE;
+/* The key of a log (or a witness) in a file: its first line that is no comment. Shows its errors. */
+enum sp_err	evkey_read(struct ctl *c, int dirfd, const char *path, struct sp_note_key *ret) SP_MUST_USE;
+
+/* witness.c */
+enum sp_err	witness_run(struct ctl *c);
+/* evidence_export.c */
+enum sp_err	export_run(struct ctl *c);
+
 #endif

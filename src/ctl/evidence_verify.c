@@ -40,22 +40,28 @@ evlog_dir(struct ctl *c, char *dst, size_t size)
 	return sp_snprintf(dst, size, "%s/audit", conf->state_dir) == 0 ? SP_OK : ctl_fail(c, SP_ESIZE, "state_dir is too long");
 }
 
-/* The first line of a file that is no comment. */
+enum sp_err
+evkey_read(struct ctl *c, int dirfd, const char *path, struct sp_note_key *ret)
+{
+	sp_auto(sp_buf_release) struct sp_buf b = { .max = KEY_FILE_MAX + 1 };
+	enum sp_err r = logdir_file(dirfd, path, KEY_FILE_MAX, &b);
+	const char *p;
+
+	if (r != SP_OK)
+		return ctl_fail(c, r, "%s: %s: it holds the log's public key, as 'sallyport evidence key' prints it", path, sp_err_text(r));
+	for (p = sp_buf_cstr(&b); *p == '#'; )
+		p += strcspn(p, "\n") + (p[strcspn(p, "\n")] == '\n');
+	r = sp_note_key_parse(p, strcspn(p, "\n"), ret);
+	return r == SP_OK ? SP_OK : ctl_fail(c, r, "%s does not hold a log's public key", path);
+}
+
 static enum sp_err
 evlog_key(struct ctl *c, struct evlog *l)
 {
-	const char *path = ctl_local_str(c, "key"), *p;
-	sp_auto(sp_buf_release) struct sp_buf b = { .max = KEY_FILE_MAX + 1 };
-	enum sp_err r = logdir_file(path != NULL ? AT_FDCWD : l->fd, path != NULL ? path : "key", KEY_FILE_MAX, &b);
+	const char *path = ctl_local_str(c, "key");
 
 	l->own_key = path == NULL;
-	if (r != SP_OK)
-		return ctl_fail(c, r, "%s: %s: it holds the log's public key, as 'sallyport evidence key' prints it",
-		    path != NULL ? path : "key", sp_err_text(r));
-	for (p = sp_buf_cstr(&b); *p == '#'; )
-		p += strcspn(p, "\n") + (p[strcspn(p, "\n")] == '\n');
-	r = sp_note_key_parse(p, strcspn(p, "\n"), &l->key);
-	return r == SP_OK ? SP_OK : ctl_fail(c, r, "%s does not hold a log's public key", path != NULL ? path : "key");
+	return evkey_read(c, path != NULL ? AT_FDCWD : l->fd, path != NULL ? path : "key", &l->key);
 }
 
 /* "from ORIGIN SIZE ROOT" and "to ...", of a bridge that both names signed. */
@@ -72,27 +78,26 @@ bridge_origin(const char *text, const char *word, char ret[SP_NOTE_NAME_MAX + 1]
 	return 1;
 }
 
-static enum sp_err
-bridge_read(const struct evlog *l, const char *name, char from[SP_NOTE_NAME_MAX + 1], char to[SP_NOTE_NAME_MAX + 1], struct sp_buf *ret)
+enum sp_err
+evbridge_check(const struct sp_note_key *log, struct sp_buf *note, char from[SP_NOTE_NAME_MAX + 1], char to[SP_NOTE_NAME_MAX + 1])
 {
-	struct sp_note_key key = l->key;
-	struct sp_view note, text;
-	enum sp_err r = logdir_file(l->fd, name, SP_NOTE_MAX, ret);
+	struct sp_note_key key = *log;
+	struct sp_view all = { note->p, note->len }, text;
+	enum sp_err r = sp_note_text(all, &text);
 
-	note = (struct sp_view){ ret->p, ret->len };
-	if (r != SP_OK || (r = sp_note_text(note, &text)) != SP_OK)
+	if (r != SP_OK)
 		return r;
-	if (!bridge_origin(sp_buf_cstr(ret), "\nfrom ", from) || !bridge_origin(sp_buf_cstr(ret), "\nto ", to) ||
-	    strncmp(sp_buf_cstr(ret), "sallyport.bridge/v1\n", 20) != 0)
+	if (!bridge_origin(sp_buf_cstr(note), "\nfrom ", from) || !bridge_origin(sp_buf_cstr(note), "\nto ", to) ||
+	    strncmp(sp_buf_cstr(note), "sallyport.bridge/v1\n", 20) != 0)
 		return SP_EFORMAT;
 	(void)sp_strlcpy(key.name, from, sizeof(key.name));
-	if ((r = sp_note_verify(note, &key, NULL)) != SP_OK)
+	if ((r = sp_note_verify(all, &key, NULL)) != SP_OK)
 		return r;
 	(void)sp_strlcpy(key.name, to, sizeof(key.name));
-	if ((r = sp_note_verify(note, &key, NULL)) != SP_OK)
+	if ((r = sp_note_verify(all, &key, NULL)) != SP_OK)
 		return r;
-	ret->len = text.len;
-	ret->p[text.len] = '\0';
+	note->len = text.len;
+	note->p[text.len] = '\0';
 	return SP_OK;
 }
 
@@ -116,7 +121,8 @@ evlog_cross(struct ctl *c, struct evlog *l)
 			sp_auto(sp_buf_release) struct sp_buf b = { .max = SP_NOTE_MAX + 1 };
 			char from[SP_NOTE_NAME_MAX + 1], to[SP_NOTE_NAME_MAX + 1];
 
-			if (strncmp(de->d_name, "bridge-", 7) != 0 || bridge_read(l, de->d_name, from, to, &b) != SP_OK ||
+			if (strncmp(de->d_name, "bridge-", 7) != 0 || logdir_file(l->fd, de->d_name, SP_NOTE_MAX, &b) != SP_OK ||
+			    evbridge_check(&l->key, &b, from, to) != SP_OK ||
 			    strcmp(from, l->key.name) != 0)
 				continue;
 			(void)sp_strlcpy(l->key.name, to, sizeof(l->key.name));

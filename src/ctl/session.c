@@ -22,6 +22,7 @@ static const struct ctl_col session_cols[] = {
 	{ "purpose", "REASON", .flags = CTL_COL_EXTRA },
 	{ "path", "THROUGH", .flags = CTL_COL_EXTRA },
 	{ "reason", "END", .flags = CTL_COL_EXTRA },
+	{ "integrity", "EVIDENCE", .flags = CTL_COL_EXTRA },
 	{ "ended", "ENDED", CTL_FMT_TIME, CTL_COL_CARD },
 	{ "by", "ENDED BY", .flags = CTL_COL_CARD },
 	{ "bytes_in", "BYTES IN", CTL_FMT_BYTES, CTL_COL_CARD },

@@ -1,5 +1,6 @@
 """The audit log as evidence: tiles and signed heads that a program which we did not write checks; every way to change history."""
 import base64
+import hashlib
 import json
 import os
 import pathlib
@@ -98,6 +99,7 @@ def test_tiles_heads_inclusion_and_growth_pass_a_checker_that_is_not_ours(lab, t
 
 def test_a_session_is_proven_from_its_first_entry_to_its_last(lab, kept, many):
     s = next(s for s in lab.ctl("session", "list") if s["protocol"] == "exec")
+    assert s["integrity"] == "signed"
     out = verify(lab, "--dir", audit_dir(lab), "--key", kept / "key", "--session", s["id"])
     assert out["integrity"] == "signed" and out["session_entries"] >= 4 and out["erased"] == 0
     text = (audit_dir(lab) / "tile" / "entries" / "000").read_bytes()
@@ -213,6 +215,114 @@ def test_search_finds_by_kind_actor_text_time_session_and_object(lab, many):
     assert lab.ctl("audit", "search", "nobody wrote this") == []
 
 
+def witness(lab, state, *args, ok=True):
+    argv = [str(lab.exe("sallyport")), "--socket", str(lab.socket), "evidence", "witness", "--state", str(state), *map(str, args)]
+    r = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    assert (r.returncode == 0) == ok, (args, r.stdout, r.stderr)
+    return r.stdout + r.stderr
+
+
+def make_witness(lab, kept, state, name):
+    out = witness(lab, state, "--key", kept / "key", "--name", name)
+    lab.ctl("evidence", "witness-add", out.split("'")[1])
+
+
+@pytest.fixture(scope="module")
+def first_witness(lab, kept, many, tmp_path_factory):
+    state = tmp_path_factory.mktemp("witness") / "first"
+    make_witness(lab, kept, state, "auditor.example/first")
+    witness(lab, state)
+    return state
+
+
+def test_a_witness_follows_over_ssh_cosigns_and_is_missed_when_it_stays_away(lab, kept, first_witness, tmp_path):
+    key = lab.key("auditor.key")
+    lab.ctl("user", "create", "audrey", "--role", "auditor", "--key", str(key) + ".pub")
+    signed(lab)
+    options = ["--ssh-option", "Port=%d" % lab.port, "--ssh-option", "IdentityFile=%s" % key, "--ssh-option", "IdentitiesOnly=yes",
+               "--ssh-option", "UserKnownHostsFile=%s" % lab.known_hosts, "--ssh-option", "BatchMode=yes"]
+    out = witness(lab, first_witness, "--via", "audrey@127.0.0.1", *options)
+    assert "Cosigned" in out
+    (w,) = lab.ctl("evidence", "status")["witnesses"]
+    assert w["name"] == "auditor.example/first" and w["size"] > 300 and not w["late"]
+    note = next(audit_dir(lab).glob("witness-*")).read_text()
+    assert note.count("\n\u2014 ") == 2     # the log's signature and the witness's
+    lab.write_config(witness_late="1s")
+    os.kill(lab.monitor_pid(), 1)
+    try:
+        L.wait_for("the alarm", lambda: lab.ctl("audit", "list", "--kind", "witness.late"), 30)
+    finally:
+        lab.write_config(witness_late="7d")
+        os.kill(lab.monitor_pid(), 1)
+    assert lab.ctl("evidence", "status")["witnesses"][0]["late"]
+    signed(lab)
+    witness(lab, first_witness)
+    assert not lab.ctl("evidence", "status")["witnesses"][0]["late"]
+
+
+def test_a_session_is_exported_with_its_proofs(lab, tlogcheck, kept, many, tmp_path):
+    s = next(s for s in lab.ctl("session", "list") if s["protocol"] == "exec")
+    argv = [str(lab.exe("sallyport")), "--json", "evidence", "export", s["id"], "--output", str(tmp_path / "out"), "--config", str(lab.conf)]
+    out = json.loads(subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout)
+    d = tmp_path / "out"
+    assert out["entries"] == len(json.loads((d / "entries.json").read_text())) == len((d / "entries.log").read_text().splitlines())
+    assert (d / out["recording"]).stat().st_size > 0
+    proofs = sorted((d / "proofs").iterdir())
+    assert len(proofs) == out["entries"]
+    for proof, line in zip(proofs, (d / "entries.log").read_bytes().splitlines()):
+        check_proof(proof.read_text(), line.split(b"\t")[0])
+
+
+def check_proof(text, leaf):
+    """C2SP tlog-proof and RFC 6962 2.1.1, from the texts alone."""
+    head, note = text.split("\n\n", 1)
+    first, index, *hashes = head.split("\n")
+    assert first == "c2sp.org/tlog-proof@v1"
+    n, size, root = int(index.split()[1]), int(note.split("\n")[1]), base64.b64decode(note.split("\n")[2])
+    path = [base64.b64decode(h) for h in hashes]
+    r, fn, sn = hashlib.sha256(b"\0" + leaf).digest(), n, size - 1
+    for p in path:
+        if fn & 1 or fn == sn:
+            r = hashlib.sha256(b"\1" + p + r).digest()
+            while not fn & 1 and fn:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            r = hashlib.sha256(b"\1" + r + p).digest()
+        fn, sn = fn >> 1, sn >> 1
+    assert sn == 0 and r == root
+
+
+def test_the_whole_data_directory_of_yesterday_and_a_fork_are_seen_by_witnesses(lab, kept, first_witness, tmp_path):
+    state, yesterday = lab.data / "state", lab.data / "state.yesterday"
+    signed(lab)
+    lab.stop("sallyport")
+    subprocess.run(["cp", "-a", str(state), str(yesterday)], check=True)
+    lab.start()
+    lab.ctl("asset", "update", "web1", "--remark", "the first history")
+    signed(lab)
+    witness(lab, first_witness)
+    head = tmp_path / "first-head"
+    head.write_text(json.loads(first_witness.read_text())["head"])
+    lab.stop("sallyport")
+    shutil.rmtree(state)
+    yesterday.rename(state)         # the vault's memory, too: nobody here can tell
+    lab.start()
+    L.wait_for("an open vault", lambda: not lab.ctl("vault", "status")["sealed"], 30)
+    second = tmp_path / "second"
+    make_witness(lab, kept, second, "auditor.example/second")
+    signed(lab)
+    assert not lab.ctl("evidence", "status")["contained"]
+    witness(lab, second)
+    out = witness(lab, first_witness, ok=False)
+    assert "went back" in out or "another history" in out, out
+    for i in range(12):             # longer than the first history: a fork
+        lab.ctl("asset", "update", "web1", "--remark", "the second history %d" % i)
+    signed(lab)
+    witness(lab, second)
+    assert "another history" in witness(lab, first_witness, ok=False)
+    assert "another history" in witness(lab, second, "--other", head, ok=False)      # two auditors put their heads together
+
+
 def test_a_log_that_was_put_back_to_yesterday_opens_no_session_until_a_new_origin(lab, me, tlogcheck, kept, many, tmp_path):
     d = audit_dir(lab)
     yesterday = copy(lab, tmp_path, "yesterday")
@@ -261,6 +371,7 @@ def test_a_damaged_log_comes_up_in_containment_where_sessions_are_listed_and_kil
     L.wait_for("containment", lambda: lab.ctl_ok("status") and lab.ctl("evidence", "status")["contained"], 30)
     assert me.ssh("true").returncode != 0
     assert sid in [s["id"] for s in me.live()]
+    assert {s["integrity"] for s in lab.ctl("session", "list")} == {"live", "contained"}
     lab.ctl("session", "kill", sid, "--reason", "contained")
     assert p.wait(20) != 0
     p.stdin.close()

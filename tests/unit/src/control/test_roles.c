@@ -52,6 +52,9 @@ static const struct {
 	{ "backup.end", "{}", 0 },
 	{ "quarantine.status", "{}", LOOK_ANY },
 	{ "quarantine.release", "{}", ALL },
+	{ "evidence.cosign", "{}", LOOK_ANY },
+	{ "evidence.witness.add", "{}", ALL },
+	{ "evidence.witness.remove", "{}", ALL },
 	{ "evidence.new_origin", "{}", ALL },
 	{ "vault.init", "{}", 0 },		/* root of the machine only */
 	{ "vault.unseal", "{'credential_sealed':'c2VhbGVk'}", ALL },
