@@ -37,7 +37,7 @@ struct copy {				/* one collector */
 	unsigned	 asked_n;		/* questions so far: a job answers the one that it was started for */
 	unsigned	 job_n;
 	char		 name[SP_COPY_NAME];
-	uint64_t	 after;			/* of the question */
+	uint64_t	 asked_after, after;	/* of the question, and what to begin behind for it */
 	uint64_t	 from, head;		/* of the job: behind, and durable when it was started */
 	uint64_t	 not_before_us;
 	unsigned	 tries;
@@ -51,7 +51,7 @@ struct copy {				/* one collector */
 	char		 text[256];
 	uint64_t	 behind_since_us;	/* boottime since when it is not up to date without having moved; 0: it is */
 	int		 late;			/* the alarm was raised */
-	uint64_t	 target;		/* the log's end when it was away last: with that it is there again */
+	uint64_t	 target;		/* the log's end when it last stood still: with that it is there again */
 };
 struct copies {
 	struct ctl	*ctl;
@@ -292,9 +292,11 @@ copy_ask(struct ctl *c, uint32_t corr, const Sallyport__CopyAsk *m)
 
 	copy_match(c);
 	if ((p = copy_find(c->copies, m->dest)) == NULL)
-		return;		/* a configuration that is not ours yet: asked again with the next one */
+		return;		/* a configuration that is not ours yet: the courier asks again */
 	p->corr = corr;
-	p->after = m->after;
+	if (p->is_asked && p->asked_after == m->after)
+		return;		/* the same question, repeated: what is on its way is the answer */
+	p->asked_after = p->after = m->after;
 	if (m->first && strcmp(c->child.conf.syslog_from, "now") == 0)
 		p->after = head;
 	if (m->after > head) {
@@ -311,10 +313,11 @@ copy_ask(struct ctl *c, uint32_t corr, const Sallyport__CopyAsk *m)
 void
 copy_state(struct ctl *c, const Sallyport__CopyState *m)
 {
-	struct copy *p = copy_find(c->copies, m->dest);
+	struct copy *p;
 
-	if (p == NULL)
-		return;
+	copy_match(c);
+	if ((p = copy_find(c->copies, m->dest)) == NULL)
+		return;		/* as above: it is said again */
 	if (!p->is_known || m->confirmed != p->confirmed)
 		p->behind_since_us = 0;		/* it moves */
 	p->is_known = 1;
@@ -346,30 +349,34 @@ copy_say(struct ctl *c, struct copy *p, const char *kind, const char *result)
 	struct audit_entry e = { .kind = kind, .actor = "system", .result = result, .text = text, .more = more };
 
 	sp_snprintf(text, sizeof(text), "%s, at entry %llu%s%s", p->name, (unsigned long long)p->confirmed,
-	    *p->text != '\0' ? ": " : "", p->text);
+	    strcmp(kind, "copy.late") != 0 ? "" : ": ", strcmp(kind, "copy.late") != 0 ? "" : *p->text != '\0' ? p->text :
+	    "it takes nothing");
 	audit_append(c->audit, &e, NULL, NULL);
 	json_decref(more);
 }
 
+/* Late is who has not moved for syslog_late with something left to take, whether it is away or does not read. It has caught up with
+ * what there was when it last stood still. */
 static void
 copy_look(struct ctl *c, struct copy *p, uint64_t now_us, uint64_t head)
 {
+	uint64_t still_us;
+
 	if (!p->is_known)
 		return;
-	if (!p->is_away || copy_behind(p, head) == 0) {
+	if (copy_behind(p, head) == 0)
 		p->behind_since_us = 0;
-		if (p->late && p->confirmed >= p->target) {
-			p->late = 0;
-			copy_say(c, p, "copy.caught_up", "ok");
-		}
-		return;
-	}
-	p->target = head;
-	if (p->behind_since_us == 0)
+	else if (p->behind_since_us == 0)
 		p->behind_since_us = now_us;
-	if (!p->late && now_us - p->behind_since_us >= c->child.conf.syslog_late) {
+	still_us = p->behind_since_us != 0 ? now_us - p->behind_since_us : 0;
+	if (p->behind_since_us != 0 && (p->is_away || still_us >= c->child.conf.syslog_late))
+		p->target = head;
+	if (!p->late && p->behind_since_us != 0 && still_us >= c->child.conf.syslog_late) {
 		p->late = 1;
 		copy_say(c, p, "copy.late", "failed");
+	} else if (p->late && p->confirmed >= p->target) {
+		p->late = 0;
+		copy_say(c, p, "copy.caught_up", "ok");
 	}
 }
 

@@ -30,6 +30,7 @@
 #define BACK_OFF_MAX_US	(15 * SP_US_PER_S)
 #define PACE_US		(50 * SP_US_PER_MS)	/* between batches of datagrams: a receiver's buffer is small */
 #define OUT_MAX		((size_t)4 << 20)	/* bytes of a batch as records */
+#define AGAIN_US	(2 * SP_US_PER_S)	/* a question without an answer is repeated: control may not have known us yet */
 #define RECORDS		1024u			/* of a batch; control gives fewer */
 #define MARKS		64u
 
@@ -44,6 +45,7 @@ struct out {			/* one collector */
 	uint64_t		 confirmed, saved, sent;	/* entries: saved <= confirmed <= sent */
 	int			 first;		/* there was no cursor */
 	uint32_t		 corr;		/* of the question that is open; 0: none */
+	uint64_t		 asked_us;
 	struct sp_buf		 out;		/* records of the batch */
 	size_t			 at;		/* bytes of it that are sent */
 	uint32_t		 len[RECORDS];	/* of the records, for datagrams */
@@ -98,15 +100,19 @@ out_ask(struct out *o, uint64_t now_us)
 	Sallyport__CopyAsk m = SALLYPORT__COPY_ASK__INIT;
 	uint32_t corr;
 
-	if (o->all->control == NULL || o->corr != 0 || o->upto != 0 || now_us < o->not_before_us || o->marks_n == MARKS)
+	if (o->all->control == NULL || o->upto != 0 || now_us < o->not_before_us || o->marks_n == MARKS ||
+	    (o->corr != 0 && now_us - o->asked_us < AGAIN_US))
 		return;
+	o->told &= o->corr == 0;	/* what it was told may have met the same */
 	m.dest = o->d.name;
 	m.after = o->sent;
 	m.first = o->first;
 	m.context = o->d.jumpserver;
 	corr = sp_chan_corr(o->all->control);
-	if (sp_chan_send(o->all->control, SP_MSG_COPY_ASK, corr, &m, NULL, 0) == SP_OK)
+	if (sp_chan_send(o->all->control, SP_MSG_COPY_ASK, corr, &m, NULL, 0) == SP_OK) {
 		o->corr = corr;
+		o->asked_us = now_us;
+	}
 }
 
 static void

@@ -195,6 +195,33 @@ status_vault(const json_t *v)
 	return json_is_true(json_object_get(v, "sealed")) ? "sealed: run 'sallyport vault unseal'" : "open";
 }
 
+/* One line for people: "tls://siem:6514 up to date, udp://10.0.0.5:514 away (12 behind)". */
+static enum sp_err
+status_copies(struct ctl *c, json_t *body)
+{
+	sp_auto(sp_buf_release) struct sp_buf b = { .max = 8192 };
+	const json_t *copies = json_object_get(body, "copies"), *row;
+	enum sp_err r = SP_OK;
+	size_t i;
+
+	json_array_foreach(copies, i, row) {
+		const char *to = json_string_value(json_object_get(row, "collector")), *state = json_string_value(json_object_get(row, "state"));
+		long long behind = (long long)json_integer_value(json_object_get(row, "behind"));
+
+		if (to == NULL || state == NULL)
+			continue;
+		if ((r = sp_buf_printf(&b, "%s%s %s", i > 0 ? ", " : "", to, state)) == SP_OK && behind > 0)
+			r = sp_buf_printf(&b, " (%lld behind)", behind);
+		if (r != SP_OK)
+			return ctl_fail(c, r, "the answer is too long");
+	}
+	if (b.len > 0)
+		json_object_set_new(body, "copies", json_string(sp_buf_cstr(&b)));
+	else
+		json_object_del(body, "copies");
+	return SP_OK;
+}
+
 /* For people the vault is one word here; 'vault status' has the rest. */
 static enum sp_err
 status_run(struct ctl *c)
@@ -204,6 +231,8 @@ status_run(struct ctl *c)
 	CTL_TRY(ctl_call(c, c->cmd->method, c->params, &body));
 	if (!c->json && json_is_object(json_object_get(body, "vault")))
 		json_object_set_new(body, "vault", json_string(status_vault(json_object_get(body, "vault"))));
+	if (!c->json)
+		CTL_TRY(status_copies(c, body));
 	if (!c->json && json_is_object(json_object_get(body, "snapshot")))
 		json_object_set(body, "snapshot", json_object_get(json_object_get(body, "snapshot"), "state"));
 	return ctl_show(c, body);

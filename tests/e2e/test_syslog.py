@@ -11,7 +11,7 @@ import threading
 import pytest
 
 import lab as L
-from collector import Collector
+from collector import Collector, take
 
 TCP, TLS, TLS_WRONG, AWAY = (L.free_port() for _ in range(4))
 UDP = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)      # bound for good: it is listening before anybody sends
@@ -28,7 +28,7 @@ def big_buffer(s):
 
 big_buffer(UDP)
 CONFIG = {"syslog": ["tcp://127.0.0.1:%d" % TCP, "tls://127.0.0.1:%d" % TLS, "tls://127.0.0.1:%d" % TLS_WRONG],
-          "syslog_late": "1s", "SYSLOG_ENABLE": "true", "SYSLOG_ADDR": "127.0.0.1:%d" % UDP.getsockname()[1],
+          "syslog_late": "3s", "SYSLOG_ENABLE": "true", "SYSLOG_ADDR": "127.0.0.1:%d" % UDP.getsockname()[1],
           "SYSLOG_FACILITY": "local0"}
 # As the parsers in the field have it.
 JUMPSERVER = re.compile(r"^<(\d+)>jumpserver: (\w+) - (\{.*\})\x00?$", re.S)
@@ -157,6 +157,38 @@ def test_a_collector_that_stays_away_is_an_alarm_and_a_finding_of_doctor(lab):
     assert name in late[0]["text"]
     row = next(c for c in json.loads(lab.ctl_run("--json", "doctor").stdout) if c["check"] == "copy to " + name)
     assert not row["ok"] and "away" in row["text"] and "entries behind" in row["text"]
+
+
+def test_a_collector_that_takes_nothing_slows_nobody_and_is_an_alarm(lab, me):
+    """It accepts and does not read: its window is closed, and what it has not received is not confirmed."""
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.bind(("127.0.0.1", 0))
+        s.listen(4)
+        name = "tcp://127.0.0.1:%d" % s.getsockname()[1]
+        lab.write_config(syslog=[*CONFIG["syslog"], name])
+        os.kill(monitor_of(lab), signal.SIGHUP)
+        c, _ = s.accept()
+        late = L.wait_for("the alarm", lambda: [e for e in log(lab) if e["kind"] == "copy.late" and e["more"]["collector"] == name], 40)
+        assert "takes nothing" in late[0]["text"] and copies(lab)[name]["state"] == "sending"
+        assert name + " sending (" in lab.ctl_run("status").stdout
+        assert me.ssh("echo on").stdout == "on\n"
+        got = []
+
+        def read():
+            while data := c.recv(65536):
+                got.append(data)
+        t = threading.Thread(target=read, daemon=True)
+        t.start()
+        L.wait_for("caught up", lambda: any(e["kind"] == "copy.caught_up" and e["more"]["collector"] == name for e in log(lab)), 40)
+        lab.write_config(syslog=CONFIG["syslog"])
+        os.kill(monitor_of(lab), signal.SIGHUP)
+        t.join(40)
+        assert not t.is_alive()         # it is not in the configuration any more: its connection ended
+        c.close()
+    records, rest = take(b"".join(got))
+    seqs = [int(re.search(rb'sequenceId="(\d+)"', r)[1]) for r in records]
+    assert seqs == list(range(1, len(seqs) + 1)) and rest == b""
 
 
 def test_a_courier_that_is_killed_goes_on_from_its_place(lab, me, collector):
