@@ -28,6 +28,12 @@ def menu(lab, people):
 NEXT = "Command (Enter: menu)>"
 
 
+def ended(t, command):
+    """The command that was typed has ended: its line is above the prompt now."""
+    t.wait(command)
+    L.wait_for("the prompt", lambda: t.screen().split("\n")[-1].strip() == NEXT)
+
+
 def test_an_administrator_manages_from_the_menu_and_comes_back_to_the_list(lab, menu):
     with menu("admin") as t:
         t.line(":user create menu-made --full-name 'Made in the Menu'")
@@ -57,8 +63,8 @@ def test_everybody_has_his_own_permissions_there(lab, menu):
         t.line(":whoami")
         t.wait("alice", NEXT)
         t.line("user list")
-        t.wait("sallyport:", NEXT)
-        assert "rita" not in t.screen()
+        ended(t, "user list")
+        assert "sallyport:" in t.screen() and "rita" not in t.screen()
         t.line("user disable rita")
         t.wait("rita", NEXT)
         t.line(":why db1")
@@ -69,7 +75,8 @@ def test_everybody_has_his_own_permissions_there(lab, menu):
         t.line(":user list")
         t.wait("menu-made" if lab.ctl_ok("user", "show", "menu-made") else "alice", NEXT)
         t.line("user disable alice")
-        t.wait("sallyport:", NEXT)
+        ended(t, "user disable alice")
+        assert "sallyport:" in t.screen()
     assert lab.ctl("user", "show", "alice")["state"] == lab.ctl("user", "show", "rita")["state"] == "active"
 
 
@@ -95,8 +102,8 @@ def test_questions_interrupts_and_hostile_texts(lab, me, menu):
             L.wait_for("the change", lambda: lab.ctl("asset", "show", "hostile")["remark"] == "changed")
             assert b"\x1b[2J z" not in t.raw()
             t.line("session watch nothing")
-            t.wait("nothing", NEXT)
-            t.key("C-c")
+            ended(t, "session watch nothing")
+            t.key("C-c")                    # before that it would end the command only
             t.wait("Number or search>")
     finally:
         lab.ctl("settings", "set", "admin_mfa_s", "0")
