@@ -694,17 +694,6 @@ sp_track_term(const struct sp_track *l)
 	return l->term;
 }
 
-size_t
-sp_track_free_run(const void *data, size_t n)
-{
-	const uint8_t *p = data;
-	size_t i = 0;
-
-	while (i < n && p[i] != '\r' && p[i] != '\n' && p[i] != 0x0f)
-		i++;
-	return i;
-}
-
 static int
 place_char(char c)
 {

@@ -64,8 +64,18 @@ int		sp_track_settled(struct sp_track *l, uint64_t asked_us, uint64_t now_us, st
 int		sp_track_busy(const struct sp_track *l);
 const struct sp_term *sp_track_term(const struct sp_track *l);
 
-/* Bytes of p that may be forwarded at once: up to the first one that may run a line, which is to be held. */
-size_t		sp_track_free_run(const void *p, size_t n);
+/* Bytes of p that may be forwarded at once: up to the first one that may run a line (CR, LF, Ctrl-O), which is to be held. Here,
+ * because the session needs this and nothing else of the tracker. */
+static inline size_t
+sp_track_free_run(const void *data, size_t n)
+{
+	const uint8_t *p = data;
+	size_t i = 0;
+
+	while (i < n && p[i] != '\r' && p[i] != '\n' && p[i] != 0x0f)
+		i++;
+	return i;
+}
 /* Login and host that a prompt such as "root@web1:~# " or "[root@web1 ~]$ " shows. False: it shows none. */
 int		sp_track_place(const char *prompt, char user[SP_TRACK_NAME_MAX], char host[SP_TRACK_NAME_MAX]) SP_MUST_USE;
 

@@ -12,6 +12,7 @@
 #include "scribe/castlog.h"
 #include "scribe/scribe.h"
 #include "scribe/spool.h"
+#include "scribe/track.h"
 #include "scribe/transfer.h"
 #include "scribe/watch.h"
 
@@ -22,6 +23,7 @@ struct channel {
 	uint32_t	id;
 	int		pty, ended;
 	struct sp_castchan cast;
+	struct sp_scribe_track *track;		/* with a terminal; NULL: no memory for it, or ended */
 	struct sp_transfer *files;		/* NULL: it transfers none that we know of */
 	struct sp_bulk	*bulk;			/* without a terminal: SP_REC_STREAMS of them */
 	uint64_t	bytes[SP_REC_STREAMS];

@@ -175,6 +175,7 @@ channel_free(struct channel *c)
 	if (c == NULL)
 		return;
 	sp_transfer_free(c->files);
+	sp_scribe_track_free(c->track);
 	free(c->bulk);
 	free(c);
 }
@@ -266,6 +267,54 @@ channel_new(struct scribe *s, const Sallyport__RecChannel *m, struct channel **r
 	return SP_OK;
 }
 
+/* ---- commands (track.h) ---- */
+
+static void
+track_event(void *arg, const char *kind, const struct sp_buf *body)
+{
+	scribe_event(arg, kind, body);
+}
+
+static void
+track_answer(void *arg, const Sallyport__LineReply *reply)
+{
+	scribe_tell(arg, SP_MSG_LINE_REPLY, reply);
+}
+
+static void
+channel_track(struct scribe *s, struct channel *c, unsigned cols, unsigned rows)
+{
+	const struct sp_scribe_track_host h = { track_event, track_answer, s, s->rec.start_us };
+
+	if (sp_scribe_track_new(s->loop, &h, c->id, cols, rows, &c->track) != SP_OK)
+		sp_error("no memory to follow the commands of a terminal");
+}
+
+static void
+channel_track_end(struct channel *c)
+{
+	if (c->track != NULL)
+		sp_scribe_track_end(c->track);
+	sp_scribe_track_free(c->track);
+	c->track = NULL;
+}
+
+/* Of a channel that has ended meanwhile, or has no tracker: answered at once. */
+static void
+said_line_ask(struct scribe *s, const Sallyport__LineAsk *m)
+{
+	struct channel *c = channel_find(s, m->channel);
+	Sallyport__LineReply r = SALLYPORT__LINE_REPLY__INIT;
+
+	if (c != NULL && c->track != NULL) {
+		sp_scribe_track_ask(c->track, m->number);
+		return;
+	}
+	r.channel = m->channel;
+	r.number = m->number;
+	scribe_tell(s, SP_MSG_LINE_REPLY, &r);
+}
+
 static void
 said_channel(struct scribe *s, const Sallyport__RecChannel *m)
 {
@@ -284,6 +333,8 @@ said_channel(struct scribe *s, const Sallyport__RecChannel *m)
 		scribe_fail(s, r);
 	else if (m->pty)
 		watchers_attach(s);
+	if (r == SP_OK && m->pty)
+		channel_track(s, c, m->cols > 0 ? m->cols : 80, m->rows > 0 ? m->rows : 24);
 }
 
 /* ---- bytes ---- */
@@ -354,6 +405,8 @@ channel_shown(struct scribe *s, struct channel *c, int stream, struct sp_view v)
 {
 	if (stream != SP_REC_IN)
 		watchers_output(s, c, v);
+	if (c->track != NULL)
+		sp_scribe_track_data(c->track, (enum sp_rec_stream)stream, v, sp_now_us());
 }
 
 static void
@@ -412,7 +465,11 @@ said_resize(struct scribe *s, const Sallyport__RecResize *m)
 		said_wrongly(s, "REC_RESIZE");
 		return;
 	}
-	if (m->cols == 0 || m->rows == 0 || s->failed != SP_OK)
+	if (m->cols == 0 || m->rows == 0)
+		return;
+	if (c->track != NULL)
+		sp_scribe_track_resize(c->track, m->cols, m->rows);
+	if (s->failed != SP_OK)
 		return;
 	scribe_wrote(s, sp_castchan_resize(&c->cast, m->cols, m->rows, sp_now_us()), 0);
 	watchers_resize(s, c);
@@ -478,6 +535,7 @@ said_channel_end(struct scribe *s, const Sallyport__RecChannelEnd *m)
 	sp_htab_remove(&s->channels, &c->node);
 	c->ended = 1;
 	channel_settle_all(s, c);
+	channel_track_end(c);
 	sp_buf_init(&b, 65536);
 	if (channel_end_json(c, m, "channel-end", &b) == SP_OK)
 		scribe_note(s, &b);
@@ -523,6 +581,7 @@ static void
 channel_end_one(struct sp_hnode *n, void *arg)
 {
 	channel_settle_all(arg, sp_container(n, struct channel, node));
+	channel_track_end(sp_container(n, struct channel, node));
 }
 
 void
@@ -550,6 +609,9 @@ said(struct scribe *s, struct sp_msg *m)
 		break;
 	case SP_MSG_REC_REFUSED:
 		said_refused(s, (const Sallyport__RecRefused *)m->body);
+		break;
+	case SP_MSG_LINE_ASK:
+		said_line_ask(s, (const Sallyport__LineAsk *)m->body);
 		break;
 	case SP_MSG_REC_RESIZE:
 		said_resize(s, (const Sallyport__RecResize *)m->body);

@@ -317,6 +317,7 @@ relay_unbind(struct relay *r)
 	struct target *t = r->target;
 
 	relay_record_end(r);
+	hold_reset(&r->hold);
 	sp_channel_release(r->far);
 	r->far = NULL;
 	session_forget(r->s, r);
@@ -344,6 +345,7 @@ relay_done(struct relay *r)
 	r->near = NULL;
 	for (int i = 0; i < SP_REC_STREAMS; i++)
 		relay_flow_drop(&r->flow[i]);
+	hold_release(&r->hold);
 	session_sweep_soon(r->s);
 }
 

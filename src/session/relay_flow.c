@@ -71,8 +71,15 @@ relay_push(struct relay *r, enum sp_rec_stream dir)
 	while (f->off < f->len && r->state == RL_RUN && dst != NULL) {
 		size_t wait = f->len - f->off;
 
-		if (f->recorded < wait)
-			f->recorded += flow_record(r, dir, f->p + f->off + f->recorded, wait - f->recorded);
+		if (f->recorded < wait) {
+			const uint8_t *p = f->p + f->off + f->recorded;
+			size_t n = dir == SP_REC_IN ? hold_take(r, p, wait - f->recorded) : wait - f->recorded;
+			size_t took = n > 0 ? flow_record(r, dir, p, n) : 0;
+
+			f->recorded += took;
+			if (dir == SP_REC_IN)
+				hold_went(r, took);
+		}
 		if (r->state != RL_RUN || f->recorded == 0 ||
 		    (wrote = sp_channel_write(dst, stream, f->p + f->off, f->recorded)) == 0)
 			break;
@@ -152,7 +159,8 @@ relay_emit(struct relay *r, enum sp_rec_stream dir, struct sp_view v, size_t pai
 	size_t rec, wrote = 0;
 
 	f->paid += paid;
-	if (f->off < f->len || r->state != RL_RUN || dst == NULL || r->kind == RELAY_INNER) {
+	if (f->off < f->len || r->state != RL_RUN || dst == NULL || r->kind == RELAY_INNER ||
+	    (dir == SP_REC_IN && r->pty)) {
 		flow_keep(f, v.p, v.len, 0);
 		if (r->kind == RELAY_INNER)
 			forward_inner_pump(r);

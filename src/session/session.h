@@ -26,6 +26,7 @@
 #include "session/code.h"
 #include "session/conn.h"
 #include "session/files.h"
+#include "session/hold.h"
 #include "session/leg.h"
 #include "session/lineedit.h"
 #include "session/shell.h"
@@ -254,6 +255,7 @@ struct relay {
 	/* a question on the terminal (ask.h); NULL: none */
 	struct sp_ask		*question;
 	struct sp_code		*code;		/* a one-time code is asked for; NULL: none */
+	struct hold		 hold;		/* Enter on its way to the target */
 	struct files		*files;		/* the stream is decoded (files.h); NULL: it is not */
 	/* a command for Sallyport itself (shell.h); NULL: none */
 	struct shell		*shell;

@@ -113,6 +113,15 @@ target_on_scribe_msg(struct sp_chan *c, struct sp_msg *m, void *arg)
 			t->recording = 1;
 			target_go_on(t);
 		}
+	} else if (m->id == SP_MSG_LINE_REPLY) {
+		const Sallyport__LineReply *l = (Sallyport__LineReply *)m->body;
+
+		sp_list_each(it, &t->s->relays) {
+			struct relay *r = sp_container(it, struct relay, link);
+
+			if (r->target == t && r->number == l->channel && r->state == RL_RUN)
+				hold_answer(r, l);
+		}
 	} else if (m->id == SP_MSG_REC_STATE) {
 		Sallyport__RecState *st = (Sallyport__RecState *)m->body;
 

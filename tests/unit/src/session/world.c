@@ -136,6 +136,13 @@ on_scribe(struct sp_chan *ch, struct sp_msg *m, void *arg)
 
 		say("REC_END reason=%s by=%s recorded in=%llu out=%llu err=%llu", r->reason, r->by,
 		    (unsigned long long)c->bytes[0], (unsigned long long)c->bytes[1], (unsigned long long)c->bytes[2]);
+	} else if (m->id == SP_MSG_LINE_ASK) {
+		const Sallyport__LineAsk *q = (Sallyport__LineAsk *)m->body;
+		Sallyport__LineReply a = SALLYPORT__LINE_REPLY__INIT;
+
+		a.channel = q->channel;
+		a.number = q->number;
+		send_to(ch, SP_MSG_LINE_REPLY, 0, &a, -1);
 	} else if (m->id == SP_MSG_REC_RESIZE)
 		say("REC_RESIZE");
 }

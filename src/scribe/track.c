@@ -1,0 +1,248 @@
+/* src/scribe/track.c - commands of a terminal channel into events; the answer to the session's question at Enter. */
+#include "scribe/track.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "common/jsonw.h"
+
+#define SETTLE_US	4000u		/* while a question waits, look this often */
+#define TICK_US		50000u		/* while a command runs */
+
+struct sp_scribe_track {
+	struct sp_track		*line;
+	struct sp_scribe_track_host host;
+	uint32_t		 channel;
+	struct sp_timer		*settle, *tick;
+	int			 tick_on, failed;
+	uint64_t		 ask, asked_us;		/* the question that waits; 0: none */
+};
+
+/* ---- events */
+
+static void
+put_offset(struct sp_jsonw *j, const struct sp_scribe_track_host *h, uint64_t at_us)
+{
+	sp_jsonw_int(j, "offset_us", at_us > h->start_us ? (int64_t)(at_us - h->start_us) : 0);
+}
+
+static void
+put_text(struct sp_jsonw *j, const char *p, size_t n)
+{
+	static char text[SP_TRACK_EVENT_TEXT + 1];
+	size_t cut = n;
+
+	if (cut > SP_TRACK_EVENT_TEXT)
+		for (cut = SP_TRACK_EVENT_TEXT; cut > 0 && ((uint8_t)p[cut] & 0xc0) == 0x80;)
+			cut--;			/* not inside a character */
+	if (cut > 0)
+		memcpy(text, p, cut);
+	text[cut] = '\0';
+	sp_jsonw_str(j, "text", text);
+	if (cut < n)
+		sp_jsonw_int(j, "text_bytes", (int64_t)n);
+}
+
+static void
+event_end(const struct sp_scribe_track_host *h, uint32_t channel, uint64_t number, uint64_t at_us)
+{
+	struct sp_jsonw j;
+	struct sp_buf b;
+
+	sp_buf_init(&b, 4096);
+	sp_jsonw_begin(&j, &b);
+	sp_jsonw_int(&j, "channel", channel);
+	sp_jsonw_int(&j, "number", (int64_t)number);
+	put_offset(&j, h, at_us);
+	if (sp_jsonw_end(&j) == SP_OK)
+		h->event(h->arg, "command-end", &b);
+	sp_buf_release(&b);
+}
+
+static void
+on_record(const struct sp_track_record *r, void *arg)
+{
+	struct sp_scribe_track *t = arg;
+	char user[SP_TRACK_NAME_MAX], host[SP_TRACK_NAME_MAX];
+	struct sp_jsonw j;
+	struct sp_buf b;
+
+	sp_buf_init(&b, 8 * SP_TRACK_EVENT_TEXT);
+	sp_jsonw_begin(&j, &b);
+	sp_jsonw_int(&j, "channel", t->channel);
+	sp_jsonw_int(&j, "number", (int64_t)r->number);
+	sp_jsonw_str(&j, "how", "screen");
+	put_text(&j, (const char *)r->text.p, r->text.len);
+	sp_jsonw_bool(&j, "certain", r->certain);
+	if (r->hidden)
+		sp_jsonw_bool(&j, "hidden", 1);
+	if (r->no_enter)
+		sp_jsonw_bool(&j, "no_enter", 1);
+	if (r->cut)
+		sp_jsonw_bool(&j, "cut", 1);
+	put_offset(&j, &t->host, r->at_us);
+	sp_jsonw_str(&j, "prompt", r->prompt);
+	if (sp_track_place(r->prompt, user, host)) {	/* as the prompt says: a target can print what it likes */
+		sp_jsonw_str(&j, "prompt_user", user);
+		sp_jsonw_str(&j, "prompt_host", host);
+	}
+	if (sp_jsonw_end(&j) == SP_OK)
+		t->host.event(t->host.arg, "command", &b);
+	sp_buf_release(&b);
+}
+
+static void
+on_end(uint64_t number, uint64_t end_us, void *arg)
+{
+	struct sp_scribe_track *t = arg;
+
+	event_end(&t->host, t->channel, number, end_us);
+}
+
+/* ---- the question */
+
+static void
+answer(struct sp_scribe_track *t, const struct sp_track_answer *a)
+{
+	Sallyport__LineReply r = SALLYPORT__LINE_REPLY__INIT;
+
+	r.channel = t->channel;
+	r.number = t->ask;
+	if (a != NULL) {
+		r.certain = a->certain != 0;
+		r.hidden = a->hidden != 0;
+		r.text.data = (uint8_t *)(uintptr_t)a->text.p;
+		r.text.len = a->text.len < SP_TRACK_EVENT_TEXT ? a->text.len : SP_TRACK_EVENT_TEXT;
+	}
+	t->ask = 0;
+	sp_timer_stop(t->settle);
+	t->host.answer(t->host.arg, &r);
+}
+
+static void
+settle(struct sp_scribe_track *t)
+{
+	struct sp_track_answer a;
+
+	if (t->ask == 0)
+		return;
+	if (t->failed)
+		answer(t, NULL);
+	else if (sp_track_settled(t->line, t->asked_us, sp_now_us(), &a))
+		answer(t, &a);
+	else
+		sp_timer_in(t->settle, SETTLE_US);
+}
+
+static void
+on_settle(struct sp_timer *timer, void *arg)
+{
+	(void)timer;
+	settle(arg);
+}
+
+static void
+tick_arm(struct sp_scribe_track *t)
+{
+	if (t->tick_on || t->failed || !sp_track_busy(t->line))
+		return;
+	t->tick_on = 1;
+	sp_timer_in(t->tick, TICK_US);
+}
+
+static void
+on_tick(struct sp_timer *timer, void *arg)
+{
+	struct sp_scribe_track *t = arg;
+
+	(void)timer;
+	t->tick_on = 0;
+	sp_track_tick(t->line, sp_now_us());
+	tick_arm(t);
+}
+
+/* ---- what the recorder calls */
+
+void
+sp_scribe_track_ask(struct sp_scribe_track *t, uint64_t number)
+{
+	if (t->ask != 0)
+		answer(t, NULL);		/* a session that asks twice does not want the first answer */
+	t->ask = number;
+	t->asked_us = sp_now_us();
+	settle(t);
+}
+
+void
+sp_scribe_track_data(struct sp_scribe_track *t, enum sp_rec_stream stream, struct sp_view v, uint64_t at_us)
+{
+	if (t->failed)
+		return;
+	if (stream == SP_REC_IN)
+		sp_track_input(t->line, v.p, v.len, at_us);
+	else
+		sp_track_output(t->line, v.p, v.len, at_us);
+	settle(t);
+	tick_arm(t);
+}
+
+void
+sp_scribe_track_resize(struct sp_scribe_track *t, unsigned cols, unsigned rows)
+{
+	struct sp_jsonw j;
+	struct sp_buf b;
+
+	if (t->failed || sp_track_resize(t->line, cols, rows) == SP_OK)
+		return;
+	t->failed = 1;
+	sp_buf_init(&b, 4096);
+	sp_jsonw_begin(&j, &b);
+	sp_jsonw_int(&j, "channel", t->channel);
+	sp_jsonw_str(&j, "reason", "out of memory");
+	if (sp_jsonw_end(&j) == SP_OK)
+		t->host.event(t->host.arg, "untracked", &b);
+	sp_buf_release(&b);
+	settle(t);
+}
+
+void
+sp_scribe_track_end(struct sp_scribe_track *t)
+{
+	if (t->ask != 0)
+		answer(t, NULL);
+	sp_track_finish(t->line, sp_now_us());
+}
+
+enum sp_err
+sp_scribe_track_new(struct sp_loop *loop, const struct sp_scribe_track_host *host, uint32_t channel, unsigned cols,
+    unsigned rows, struct sp_scribe_track **ret)
+{
+	struct sp_scribe_track *t = calloc(1, sizeof(*t));
+	enum sp_err r;
+
+	if (t == NULL)
+		return SP_ENOMEM;
+	t->host = *host;
+	t->channel = channel;
+	if ((r = sp_track_new(cols, rows, on_record, on_end, t, &t->line)) != SP_OK ||
+	    (r = sp_timer_new(loop, on_settle, t, &t->settle)) != SP_OK ||
+	    (r = sp_timer_new(loop, on_tick, t, &t->tick)) != SP_OK) {
+		sp_scribe_track_free(t);
+		return r;
+	}
+	*ret = t;
+	return SP_OK;
+}
+
+void
+sp_scribe_track_free(struct sp_scribe_track *t)
+{
+	if (t == NULL)
+		return;
+	sp_timer_free(t->settle);
+	sp_timer_free(t->tick);
+	sp_track_free(t->line);
+	free(t);
+}

@@ -1,0 +1,36 @@
+/* src/scribe/track.h - the commands of one terminal channel: its keys and output go to the line tracker (lib/term/track.h), what
+ * it finds becomes events, and the session's question at Enter gets its answer. Process: scribe.
+ *
+ * Events "command" {channel, number, how, text, certain, hidden, no_enter, offset_us, prompt, prompt_user, prompt_host}: a line ran.
+ * "command-end" {channel, number, offset_us}: the prompt is back, or the next line is typed, or the channel ended.
+ * Invariants: (1) a question is answered at the latest SP_TRACK_WAIT_US (and a tick) after it came. (2) A tracker that cannot
+ * go on says so once, in an event "untracked", and answers every question at once: the session goes on. */
+#ifndef SP_SCRIBE_TRACK_H
+#define SP_SCRIBE_TRACK_H
+
+#include "base/loop.h"
+#include "ipc/recdata.h"
+#include "sallyport.pb-c.h"
+#include "term/track.h"
+
+#define SP_TRACK_EVENT_TEXT	80000u		/* bytes of a command that an event holds; the recording holds all */
+
+/* What the tracker needs of its recorder. */
+struct sp_scribe_track_host {
+	void	(*event)(void *arg, const char *kind, const struct sp_buf *body);	/* body: a JSON object */
+	void	(*answer)(void *arg, const Sallyport__LineReply *reply);
+	void	*arg;
+	uint64_t start_us;			/* boottime of the beginning of the recording */
+};
+struct sp_scribe_track;
+
+/* SP_ENOMEM. */
+enum sp_err	sp_scribe_track_new(struct sp_loop *loop, const struct sp_scribe_track_host *host, uint32_t channel,
+		    unsigned cols, unsigned rows, struct sp_scribe_track **ret) SP_MUST_USE;
+void		sp_scribe_track_free(struct sp_scribe_track *t);	/* NULL is fine; says nothing more */
+void		sp_scribe_track_data(struct sp_scribe_track *t, enum sp_rec_stream stream, struct sp_view v, uint64_t at_us);
+void		sp_scribe_track_resize(struct sp_scribe_track *t, unsigned cols, unsigned rows);
+void		sp_scribe_track_ask(struct sp_scribe_track *t, uint64_t number);	/* LINE_ASK */
+void		sp_scribe_track_end(struct sp_scribe_track *t);	/* the channel has ended: what is pending becomes events */
+
+#endif
