@@ -174,8 +174,8 @@ sys_settings_set(struct api_call *c, struct sp_store *s)
 		return;
 	}
 	if (strncmp(key, "internal.", 9) == 0 || strncmp(key, "clock.", 6) == 0 || strncmp(key, "breakglass.", 11) == 0 ||
-	    strncmp(key, "auditor.", 8) == 0) {
-		(void)api_fail(c, SP_EACCES, "internal..., clock..., breakglass... and auditor... are what control itself remembers");
+	    strncmp(key, "auditor.", 8) == 0 || strncmp(key, "recording.", 10) == 0) {
+		(void)api_fail(c, SP_EACCES, "internal..., clock..., breakglass..., auditor... and recording... are what control itself remembers");
 		return;
 	}
 	if (strncmp(key, "may_", 4) == 0 && !c->owner) {

@@ -221,3 +221,19 @@ def test_a_symlink_in_the_recordings_folder_leads_nowhere(lab, me):
     finally:
         f.unlink()
         moved.rename(f)
+
+
+def test_a_held_recording_stays_and_a_deletion_leaves_its_entry(lab, me):
+    _, sid = run(lab, me, "echo to be deleted")
+    f = age_file(lab, sid)
+    lab.ctl("recording", "hold", sid, "case 7")
+    r = lab.ctl_run("recording", "delete", sid, "old")
+    assert r.returncode != 0 and "held (case 7)" in r.stderr and f.exists(), r
+    lab.ctl("recording", "release", sid)
+    lab.ctl("recording", "delete", sid, "older than the policy")
+    L.wait_for("it is gone", lambda: not f.exists())
+    r = play(lab, sid)
+    assert r.returncode != 0 and "deleted" in r.stderr, r
+    kinds = L.wait_for("the entries", lambda: (lambda k: k if "recording.deleted" in k else None)(
+        [e["kind"] for e in lab.ctl("audit", "list", "--session", sid, "--limit", 100)]))
+    assert {"recording.hold", "recording.release", "recording.delete"} <= set(kinds)

@@ -217,6 +217,18 @@ class Tour:
             want(r.returncode != 0 and "line 4" in r.stdout + r.stderr, r)
         want("shop3" not in [a["name"] for a in self.lab.ctl("asset", "list")], "half a list went in")
 
+    def s15_recording(self):
+        """What somebody did, opened by an auditor's key with age and zstd; nothing on the bastion can."""
+        before = {s["id"] for s in self.lab.ctl("session", "list")}
+        r = self.ssh(self.to(self.t0), "echo seen by $((1+1)) auditors")
+        want(r.stdout == "seen by 2 auditors\n", r)
+        sid = L.wait_for("the session ended", lambda: [s for s in self.lab.ctl("session", "list") if s["id"] not in before and s["state"] == "ended"])[0]["id"]
+        want("seen by 2 auditors" in str(self.lab.lines(sid)), sid)
+        r = self.lab.ctl_run("session", "play", sid, "--key", self.info["auditor_key"])
+        want("seen by 2 auditors" in r.stdout, r)
+        r = self.lab.ctl_run("session", "play", sid, "--key", self.lab.auditor("stranger")[0])
+        want(r.returncode != 0 and "not encrypted to this key" in r.stderr, r)
+
     def s16_changed_row(self):
         """A row changed behind Sallyport's back is refused and raised, until an administrator accepts it."""
         db = self.lab.data / "state" / "store" / "sallyport.db"      # not the copy of a snapshot
