@@ -326,15 +326,15 @@ rcp_path(const struct sp_transfer *t, struct sp_view name)
 {
 	size_t base = strlen(t->base), n = base + t->dirs.len + name.len + 2;
 	const char *last = strrchr(t->base, '/');
-	char *p = malloc(n);
+	char *p;
 	struct sp_view rel = t->dirs.len > 0 ? (struct sp_view){ t->dirs.p, strcspn(sp_buf_cstr(&t->dirs), "/") } : name;
 	size_t skip = 0;
 
-	if (p == NULL)
-		return NULL;
 	/* "-f dir/file": the argument names the file itself. So it may with "-t file": only the target knows. */
 	if (t->direction == SP_POLICY_FILE_UP && !t->into && t->dirs.len == 0)
 		return strdup(t->base);
+	if ((p = malloc(n)) == NULL)
+		return NULL;
 	if (sp_view_equal_str(rel, last != NULL ? last + 1 : t->base))
 		skip = rel.len;
 	(void)sp_snprintf(p, n, "%s%s%.*s%.*s", t->base, skip > 0 || rel.len == 0 || (base > 0 && t->base[base - 1] == '/') ? "" : "/",
