@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""./dev bench evidence: what the evidence costs, and how long it takes to check. Prints a table and writes JSON.
+
+One function a row; each says what it must reach. Rows of other parts: functions below with @row.
+"""
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+ROWS = {}
+
+
+def row(name):
+    def add(fn):
+        ROWS[name] = fn
+        return fn
+    return add
+
+
+def figure(name, value, unit, limit, ok):
+    return {"row": name, "value": value, "unit": unit, "must": limit, "ok": bool(ok)}
+
+
+@row("append")
+def append(build, scratch):
+    """50 sessions append to the audit log and wait; every fsync takes 5 ms more."""
+    d = scratch / "append"
+    d.mkdir()
+    r = json.loads(subprocess.run([build / "bench" / "auditlog", "append", d, "10"], check=True, capture_output=True, text=True).stdout)
+    return [figure("audit appends, fsync 5 ms, 50 sessions", r["rate"], "/s", ">= 1500", r["rate"] >= 1500),
+            figure("their wait, p99", r["wait_p99_ms"], "ms", "<= 15 (3 fsyncs)", r["wait_p99_ms"] <= 15),
+            figure("delay of the signed head, longest", r["head_delay_max_ms"], "ms", "<= 1000", r["head_delay_max_ms"] <= 1000)]
+
+
+@row("verify")
+def verify(build, scratch):
+    """`evidence verify --full` over a log of 1,000,000 entries: every entry, tile and segment line."""
+    d = scratch / "log"
+    d.mkdir()
+    subprocess.run([build / "bench" / "auditlog", "fill", d, "1000000"], check=True)
+    took = []
+    for _ in range(3):
+        t0 = time.monotonic()
+        out = json.loads(subprocess.run([build / "src" / "ctl" / "sallyport", "--json", "evidence", "verify", "--full", "--dir", d, "--key",
+                                         d / "key"], check=True, capture_output=True, text=True).stdout)
+        took.append(time.monotonic() - t0)
+        assert out["size"] >= 1000000 and out["compared"] == out["size"], out
+    took = sorted(took)[1]
+    return [figure("evidence verify --full, 1,000,000 entries", round(took, 2), "s", "<= 10", took <= 10)]
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__)
+    ap.add_argument("--build", type=pathlib.Path, required=True)
+    ap.add_argument("--only", choices=sorted(ROWS), action="append")
+    ap.add_argument("--json", type=pathlib.Path, default=None)
+    args = ap.parse_args()
+    build = args.build.absolute()
+    rows = []
+    for name, fn in ROWS.items():
+        if args.only and name not in args.only:
+            continue
+        scratch = pathlib.Path(tempfile.mkdtemp(prefix="sallyport-bench-"))
+        try:
+            rows += fn(build, scratch)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    for r in rows:
+        print("%-50s %12s %-4s must %-18s %s" % (r["row"], r["value"], r["unit"], r["must"], "ok" if r["ok"] else "MISSED"))
+    if args.json:
+        args.json.write_text(json.dumps({"cpus": os.cpu_count(), "rows": rows}, indent=1) + "\n")
+    return 0 if all(r["ok"] for r in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
