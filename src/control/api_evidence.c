@@ -92,7 +92,11 @@ evidence_head_loop(struct api_call *c)
 void
 evidence_status_loop(struct api_call *c)
 {
+	char dir[512];
+
 	c->out = loghead_json(c->ctl);
+	if (c->out != NULL && sp_snprintf(dir, sizeof(dir), "%s/audit", c->ctl->child.conf.state_dir) == 0)
+		json_object_set_new(c->out, "directory", json_string(dir));
 }
 
 /* ---- evidence.new_origin ---- */

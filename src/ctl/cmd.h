@@ -81,6 +81,7 @@ struct ctl_noun {
 struct ctl {
 	char			 socket[108];	/* of control; sun_path's size */
 	char			 monitor_socket[108];
+	int			 socket_named;	/* by the caller: not the default one */
 	char			 run_dir[96];
 	const char		*as_user;	/* NULL: who calls */
 	const struct ctl_place	*place;		/* NULL: on the caller's machine */

@@ -82,7 +82,7 @@ verify_run(struct ctl *c)
 
 #define DIR_OPTS \
 	{ "dir", CTL_STR, .value = "DIR", .complete = "file", .flags = CTL_LOCAL, \
-	  .help = "directory of the log, or a copy of it (default: state_dir/audit)" }, \
+	  .help = "directory of the log, or a copy of it (default: that of the configuration, or of --socket)" }, \
 	{ "key", CTL_STR, .value = "FILE", .complete = "file", .flags = CTL_LOCAL, \
 	  .help = "the log's public key, as you were given it (default: the one beside the log)" }, \
 	{ "config", CTL_STR, .value = "FILE", .complete = "file", .flags = CTL_LOCAL, \

@@ -16,6 +16,20 @@
 
 /* ---- opening ---- */
 
+/* Of the installation whose control is asked, when it is another one than /etc names. */
+static enum sp_err
+evlog_dir_asked(struct ctl *c, char *dst, size_t size)
+{
+	ctl_auto_json *params = json_object(), *status = NULL;
+	const char *dir;
+
+	CTL_TRY(ctl_call(c, "evidence.status", params, &status));
+	dir = json_string_value(json_object_get(status, "directory"));
+	if (dir == NULL || sp_strlcpy(dst, dir, size) != 0)
+		return ctl_fail(c, SP_EFORMAT, "control does not say where its log is: name it with --dir");
+	return SP_OK;
+}
+
 static enum sp_err
 evlog_dir(struct ctl *c, char *dst, size_t size)
 {
@@ -28,6 +42,8 @@ evlog_dir(struct ctl *c, char *dst, size_t size)
 
 	if (dir != NULL)
 		return sp_strlcpy(dst, dir, size) == 0 ? SP_OK : ctl_fail(c, SP_ESIZE, "--dir is too long");
+	if (conf_path == NULL && (c->socket_named || access(SP_CONFIG_PATH_DEFAULT, F_OK) != 0))
+		return evlog_dir_asked(c, dst, size);
 	if (conf_path == NULL)
 		conf_path = SP_CONFIG_PATH_DEFAULT;
 	if (conf == NULL || text == NULL || (f = fopen(conf_path, "re")) == NULL)

@@ -309,6 +309,7 @@ main_paths(struct ctl *c)
 
 	if (path == NULL && dir == NULL)
 		path = getenv("SALLYPORT_SOCKET");
+	c->socket_named = path != NULL || dir != NULL;
 	if (dir == NULL && path != NULL && strrchr(path, '/') != NULL) {
 		/* The monitor's socket is the neighbour of control's. */
 		cut = sp_snprintf(c->run_dir, sizeof(c->run_dir), "%.*s", (int)(strrchr(path, '/') - path), path);

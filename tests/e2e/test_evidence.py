@@ -187,6 +187,7 @@ def test_a_killed_control_goes_on_where_it_was(lab, tlogcheck, kept, many):
     n = signed(lab)
     assert go(tlogcheck, audit_dir(lab), kept / "key", kept / "head") >= n
     verify(lab, "--dir", audit_dir(lab), "--key", kept / "key", "--full")
+    assert lab.ctl_run("evidence", "verify").returncode == 0       # whose control was named with --socket
 
 
 def kill_control(lab):
