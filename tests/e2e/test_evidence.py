@@ -237,7 +237,7 @@ def first_witness(lab, kept, many, tmp_path_factory):
 
 
 def test_a_witness_follows_over_ssh_cosigns_and_is_missed_when_it_stays_away(lab, kept, first_witness, tmp_path):
-    key = lab.key("auditor.key")
+    key = lab.key("audrey.key")
     lab.ctl("user", "create", "audrey", "--role", "auditor", "--key", str(key) + ".pub")
     signed(lab)
     options = ["--ssh-option", "Port=%d" % lab.port, "--ssh-option", "IdentityFile=%s" % key, "--ssh-option", "IdentitiesOnly=yes",
