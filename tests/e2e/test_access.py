@@ -157,6 +157,39 @@ def test_a_disable_that_races_logins_leaves_no_session(lab, me):
         L.wait_for("no session of kim", lambda: not [s for s in me.live() if s["user"] == "kim"], 5)
 
 
+@pytest.mark.parametrize("what, says", [("user", "your account was deleted"), ("account", "your access to this target has ended"),
+                                        ("asset", "your access to this target has ended")])
+def test_deleting_ends_live_sessions_and_refuses_new_ones(lab, me, what, says):
+    key = person(lab, "del-" + what)
+    lab.ctl("asset", "create", "doomed", "--address", "127.0.0.1", "--port", lab.targets["web1"])
+    account = me.t0.split("@")[0]
+    lab.ctl("account", "create", account + "@doomed", "--ca", "demo-ca")
+    lab.ctl("grant", "create", "--user", "del-" + what, "--asset", "doomed", "--account", account)
+    to = "del-%s@%s@doomed" % (what, account)
+    p = subprocess.Popen(lab.ssh_argv(to, "echo up; sleep 60", key=key), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, text=True)
+    assert p.stdout.readline() == "up\n", p.stderr.read()
+    lab.ctl(what, "delete", {"user": "del-user", "account": account + "@doomed", "asset": "doomed"}[what])
+    _, err = p.communicate(timeout=20)
+    assert p.returncode == 255 and says in err, err
+    assert lab.ssh(to, "echo in", key=key).stdout == ""
+    if what != "asset":
+        lab.ctl("asset", "delete", "doomed")
+
+
+def test_a_session_ends_with_the_validity_of_its_user(lab, me):
+    key = person(lab, "temp")
+    account, asset = asset_of(me)
+    lab.ctl("grant", "create", "--user", "temp", "--asset", asset, "--account", account)
+    lab.ctl("user", "update", "temp", "--valid-until", "+9s")
+    p = subprocess.Popen(lab.ssh_argv("temp@" + me.t0, "echo up; sleep 60", key=key), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, text=True)
+    assert p.stdout.readline() == "up\n", p.stderr.read()
+    _, err = p.communicate(timeout=40)
+    assert p.returncode == 255 and "ended" in err, err
+    assert lab.ssh("temp@" + me.t0, "echo in", key=key).returncode == 255
+
+
 def recorded(lab, asset, text):
     """The newest session to the asset ended with the very line that its user read."""
     return L.wait_for("the record of " + text, lambda: (lab.ctl("session", "list", "--asset", asset)[0]["reason"] or "") == text, 10)
