@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/alarm.h"
+#include "control/command.h"
 #include "control/zone.h"
 
 struct known_login {
@@ -221,6 +222,8 @@ replay_event(struct sp_store *s, const json_t *o, const struct sp_uuid *id)
 	e.payload = (const uint8_t *)(text != NULL ? text : "");
 	e.payload_len = text != NULL && strlen(text) <= SP_STORE_PAYLOAD_MAX ? (uint32_t)strlen(text) : 0;
 	r = filelog_event_put(s, &e);
+	if (r == SP_OK && text != NULL)
+		r = command_index(s, id, e.kind, e.at_us, text, strlen(text));
 	free(text);
 	return r;
 }

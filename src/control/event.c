@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/command.h"
 
 struct event_arg {
 	struct target	*t;
@@ -23,6 +24,7 @@ struct event_arg {
 struct event_index {
 	struct ctl_job		 job;
 	struct sp_store_event	 e;
+	char			*whole;		/* of a command: its body, however long; NULL */
 	uint8_t			 payload[];
 };
 
@@ -47,6 +49,8 @@ event_index_work(struct ctl_job *j, struct sp_store *s)
 	struct event_index *i = sp_container(j, struct event_index, job);
 
 	j->err = filelog_event_put(s, &i->e);
+	if (j->err == SP_OK && i->whole != NULL)
+		j->err = command_index(s, &i->e.session_id, i->e.kind, i->e.at_us, i->whole, strlen(i->whole));
 }
 
 static void
@@ -54,6 +58,7 @@ event_index_done(struct ctl_job *j)
 {
 	if (j->err != SP_OK && j->err != SP_ECLOSED)
 		sp_error("an event could not be written to the index: %s", sp_err_text(j->err));
+	free(sp_container(j, struct event_index, job)->whole);
 	free(sp_container(j, struct event_index, job));
 }
 
@@ -76,7 +81,9 @@ event_to_index(const struct event_arg *a, struct ctl *c)
 		(void)sp_strlcpy(i->e.kind, a->kind, sizeof(i->e.kind));
 		i->job.work = event_index_work;
 		i->job.done = event_index_done;
-		i->job.bytes = sizeof(*i) + 64 + n;
+		i->job.bytes = sizeof(*i) + 64 + 2 * n;
+		if (command_kind(a->kind))
+			i->whole = sp_steal(&text);
 		ctl_job_run(c, CTL_INDEX, &i->job);
 	} else {
 		free(i);

@@ -14,7 +14,7 @@ api_fn		access_explain, access_who, account_create, account_delete, account_list
 		group_create, group_delete, group_list, group_member_add, group_member_remove, group_show,
 		hostkey_list, hostkey_remove, hostkey_set, import_abort, import_begin,
 		import_commit, import_rows, import_secret, recording_delete, recording_hold, recording_open, recording_release, rows_accept, rows_check, rows_remove, secret_reveal, session_find, session_kill,
-		session_list, session_lock, session_show, sys_audit_list, sys_doctor, sys_known_hosts,
+		command_search, session_list, session_lock, session_show, sys_audit_list, sys_doctor, sys_known_hosts,
 		sys_outbox_list, sys_settings_get, sys_settings_set, sys_status, user_create, user_delete,
 		user_disable, user_enable, user_key_add, user_key_list, user_key_remove, user_list, user_password,
 		user_show, user_totp_confirm, user_totp_enrol, user_totp_remove, user_totp_show, user_update,

@@ -29,6 +29,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "control/breakglass.h"
+#include "control/command.h"
 #include "control/rowkey.h"
 #include "control/snapshot_note.h"
 #include "control/wall.h"
@@ -363,6 +364,8 @@ carry_event(const struct sp_store_event *e, void *arg)
 	struct carry *k = arg;
 
 	k->err = filelog_event_put(k->to, e);
+	if (k->err == SP_OK)
+		k->err = command_index(k->to, &e->session_id, e->kind, e->at_us, e->payload, e->payload_len);
 	k->last = e->seq;
 	k->n++;
 	k->s->events_n++;

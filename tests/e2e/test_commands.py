@@ -3,6 +3,7 @@ import os
 import signal
 
 import lab as L
+import tour
 from terminal import Terminal
 
 
@@ -88,3 +89,38 @@ def test_a_recorder_that_stalls_holds_enter_for_a_moment_only(lab, me):
         t.line("exit")
         t.status()
     ended(lab, me)
+
+
+def test_commands_are_found_by_text_user_asset_and_session(lab, me):
+    asset, other = me.t0.split("@")[-1], me.t1.split("@")[-1]
+    assert me.ssh("echo needle by exec").returncode == 0
+    with shell(lab, me) as t:
+        t.wait("$")
+        t.line("echo 针 in a shell; true needle")
+        t.wait("\n针 in a shell")
+        t.line("exit")
+        t.status()
+    ended(lab, me)
+    found = L.wait_for("both, with the end of the first", lambda: (lambda f: f if len(f) == 2 and f[1]["ended"] else None)(
+        lab.ctl("command", "search", "needle", "--user", me.user, "--asset", asset)))
+    assert [f["command"] for f in found] == ["echo 针 in a shell; true needle", "echo needle by exec"]      # newest first
+    assert [f["how"] for f in found] == ["screen", "exec"]
+    assert {f["certainty"] for f in found} == {"certain"}
+    assert found[0]["user"] == me.user and found[0]["asset"] == asset and found[0]["account"] and found[0]["source"]
+    assert [f["command"] for f in lab.ctl("command", "search", "针", "--limit", "1")] == [found[0]["command"]]
+    assert lab.ctl("command", "search", "needle", "--asset", other) == []
+    assert "exit" in [f["command"] for f in lab.ctl("command", "search", "--session", found[0]["session"])]
+    # Who may not audit finds his own.
+    assert [f["command"] for f in lab.ctl("command", "search", "needle", "--as", me.user)] == [f["command"] for f in found]
+    lab.ctl("user", "create", "stranger")
+    assert lab.ctl("command", "search", "needle", "--as", "stranger") == []
+
+
+def test_commands_come_back_from_the_audit_log(lab, me):
+    """The index is made again from the log: an event is not told twice by the recorder."""
+    assert me.ssh("echo before the death").returncode == 0
+    wait = lambda: lab.ctl("command", "search", "before the death")  # noqa: E731
+    L.wait_for("the command", wait)
+    before = L.wait_for("its end", lambda: wait()[0]["ended"] and wait())
+    os.kill(tour.child_pid(lab, "control"), signal.SIGKILL)
+    assert L.wait_for("the same", lambda: wait() == before)

@@ -1,0 +1,171 @@
+/* tests/unit/lib/store/test_command.c - commands in the index, on both drivers: found by any part of their text. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "fixture.h"
+
+#define MANY	1300		/* more than two bundles, and a tail */
+
+struct found {
+	int	n;
+	char	text[4096];	/* what was found, each followed by '|' */
+	struct sp_store_command first;
+};
+
+static int
+see(const struct sp_store_command *c, void *arg)
+{
+	struct found *f = arg;
+	size_t at = strlen(f->text);
+
+	if (f->n++ == 0)
+		f->first = *c;
+	sp_snprintf(f->text + at, sizeof(f->text) - at, "%.*s|", (int)c->text_len, c->text);
+	return 0;
+}
+
+static void
+ok(enum sp_err e)
+{
+	if (e != SP_OK)
+		fail_msg("%s", sp_err_text(e));
+}
+
+static struct sp_uuid
+session(struct sp_store *s, const struct sp_uuid *user, const struct sp_uuid *asset)
+{
+	struct sp_store_session x = { .state = SP_STORE_LIVE, .user_id = *user, .asset_id = *asset, .user_login = "u", .asset_name = "a",
+	    .account = "root", .protocol = "ssh", .source = "192.0.2.7", .started_us = 1 };
+
+	sp_uuid_make(&x.id);
+	ok(sp_store_session_put(s, &x));
+	return x.id;
+}
+
+static void
+put(struct sp_store *s, const struct sp_uuid *id, int64_t number, const char *text)
+{
+	struct sp_store_command c = { .session_id = *id, .channel = 1, .number = number, .at_us = 1000 + number, .how = "screen",
+	    .certainty = SP_STORE_CERTAIN, .place = "root@a", .text = text, .text_len = (uint32_t)strlen(text) };
+
+	ok(sp_store_command_put(s, &c));
+}
+
+static void
+search(struct sp_store *s, const struct sp_store_command_query *q, struct found *ret)
+{
+	*ret = (struct found){ 0 };
+	ok(sp_store_command_search(s, q, see, ret));
+}
+
+static void
+commands_are_found_by_any_part_of_their_text_newest_first(void **state)
+{
+	struct sp_store *s = ((struct fx *)*state)->s;
+	struct sp_uuid user[2], asset, id[2];
+	struct found f;
+	char text[64];
+
+	for (int i = 0; i < 2; i++)
+		sp_uuid_make(&user[i]);
+	sp_uuid_make(&asset);
+	for (int i = 0; i < 2; i++)
+		id[i] = session(s, &user[i], &asset);
+	ok(sp_store_begin(s, SP_STORE_EVIDENCE));
+	for (int i = 0; i < MANY; i++) {
+		sp_snprintf(text, sizeof(text), i % 600 == 7 ? "echo \xe6\x95\xb0\xe6\x8d\xae %d" : "ls -l /srv/%d", i);
+		put(s, &id[i % 2], i, text);
+	}
+	ok(sp_store_commit(s));
+	search(s, &(struct sp_store_command_query){ .text = "\xe6\x95\xb0\xe6\x8d\xae" }, &f);
+	assert_string_equal(f.text, "echo \xe6\x95\xb0\xe6\x8d\xae 1207|echo \xe6\x95\xb0\xe6\x8d\xae 607|echo \xe6\x95\xb0\xe6\x8d\xae 7|");
+	search(s, &(struct sp_store_command_query){ .text = "/srv/12", .limit = 2 }, &f);
+	assert_string_equal(f.text, "ls -l /srv/1299|ls -l /srv/1298|");
+	search(s, &(struct sp_store_command_query){ .text = "srv/3", .user_id = user[0], .since_us = 1030, .until_us = 1040 }, &f);
+	assert_string_equal(f.text, "ls -l /srv/38|ls -l /srv/36|ls -l /srv/34|ls -l /srv/32|ls -l /srv/30|");
+	search(s, &(struct sp_store_command_query){ .text = "not there" }, &f);
+	assert_int_equal(f.n, 0);
+	search(s, &(struct sp_store_command_query){ .session_id = id[1], .limit = 1 }, &f);
+	assert_string_equal(f.text, "ls -l /srv/1299|");
+	assert_true(sp_uuid_equal(&f.first.user_id, &user[1]) && sp_uuid_equal(&f.first.asset_id, &asset));
+	search(s, &(struct sp_store_command_query){ .asset_id = asset, .limit = 10000 }, &f);
+	assert_int_equal(f.n, MANY);
+	search(s, &(struct sp_store_command_query){ .asset_id = user[0] }, &f);
+	assert_int_equal(f.n, 0);
+}
+
+static void
+a_repeated_command_changes_nothing_and_its_end_counts_once(void **state)
+{
+	struct sp_store *s = ((struct fx *)*state)->s;
+	struct sp_uuid user, asset, id;
+	struct found f;
+
+	sp_uuid_make(&user);
+	sp_uuid_make(&asset);
+	id = session(s, &user, &asset);
+	put(s, &id, 1, "first");
+	put(s, &id, 1, "second");
+	ok(sp_store_command_ended(s, &id, 1, 1, 5000));
+	ok(sp_store_command_ended(s, &id, 1, 1, 6000));
+	ok(sp_store_command_ended(s, &id, 1, 2, 6000));		/* of none */
+	search(s, &(struct sp_store_command_query){ .session_id = id }, &f);
+	assert_string_equal(f.text, "first|");
+	assert_int_equal(f.first.ended_us, 5000);
+	assert_int_equal(f.first.certainty, SP_STORE_CERTAIN);
+	assert_string_equal(f.first.how, "screen");
+	assert_string_equal(f.first.place, "root@a");
+}
+
+static void
+a_command_longer_than_a_line_of_any_shell_is_kept_whole(void **state)
+{
+	struct sp_store *s = ((struct fx *)*state)->s;
+	struct sp_uuid user, asset, id;
+	char *big = malloc(100001);
+	struct found f;
+
+	assert_non_null(big);
+	memset(big, 'x', 100000);
+	memcpy(big + 99990, "needle", 6);
+	big[100000] = '\0';
+	sp_uuid_make(&user);
+	sp_uuid_make(&asset);
+	id = session(s, &user, &asset);
+	put(s, &id, 1, big);
+	search(s, &(struct sp_store_command_query){ .text = "needle" }, &f);
+	assert_int_equal(f.n, 1);
+	assert_int_equal(f.first.text_len, 100000);
+	free(big);
+}
+
+#define T(fn)	cmocka_unit_test_setup_teardown(fn, fx_setup, fx_teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(commands_are_found_by_any_part_of_their_text_newest_first),
+		T(a_repeated_command_changes_nothing_and_its_end_counts_once),
+		T(a_command_longer_than_a_line_of_any_shell_is_kept_whole),
+	};
+	static struct fx_server server;
+	int failed = cmocka_run_group_tests_name("commands on sqlite", tests, NULL, NULL);
+
+	if (fx_server_start(&server) != 0) {
+		fx_server_stop(&server);
+		return 1;
+	}
+	fx_with = &server;
+	failed += cmocka_run_group_tests_name("commands on postgresql", tests, NULL, NULL);
+	fx_server_stop(&server);
+	return failed > 0;
+}
