@@ -77,9 +77,10 @@ command_index(struct sp_store *s, const struct sp_uuid *session_id, const char *
 	enum sp_err r = SP_OK;
 	json_t *o;
 
-	if (!command_kind(kind) || !json_is_object(o = json_loadb(body, n, 0, NULL)))
+	if (!command_kind(kind))
 		return SP_OK;
-	for (size_t i = 0; i < SP_NELEMS(kinds); i++)
+	o = json_loadb(body, n, 0, NULL);
+	for (size_t i = 0; json_is_object(o) && i < SP_NELEMS(kinds); i++)
 		if (strcmp(kinds[i].kind, kind) == 0)
 			r = kinds[i].fn(s, &c, o);
 	json_decref(o);

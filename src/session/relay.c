@@ -95,6 +95,8 @@ relay_on_allowed(struct session *s, struct sp_msg *m, void *arg)
 	struct sp_buf *x = &r->open_extra;
 
 	(void)s;
+	if (a != NULL && a->err == SP_ECLOSED)
+		return 0;		/* killed: the line that says by whom is on its way */
 	if (a != NULL && a->err != SP_OK && a->mfa && sp_code_start(r, target_name(r->target), relay_on_code, NULL) == SP_OK)
 		return 0;
 	if (a == NULL || a->err != SP_OK) {

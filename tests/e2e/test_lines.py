@@ -16,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lab"))
 import pgcluster  # noqa: E402
 import shells  # noqa: E402
 
-BUILD = os.environ.get("SALLYPORT_BUILD", "build/release")
+BUILD = os.environ.get("SALLYPORT_BUILD", str(pathlib.Path(__file__).resolve().parent.parent.parent / "build" / "release"))
 PTYLINE = os.path.join(BUILD, "tests/unit/lib/term/ptyline")
 RTTS = (0, 50, 300)
 ROOT = os.geteuid() == 0

@@ -1,13 +1,14 @@
 """The virtual terminal beside another one: what tmux shows for a stream is what ours shows."""
 
 import os
+import pathlib
 import random
 import subprocess
 import time
 
 import pytest
 
-BUILD = os.environ.get("SALLYPORT_BUILD", "build/release")
+BUILD = os.environ.get("SALLYPORT_BUILD", str(pathlib.Path(__file__).resolve().parent.parent.parent / "build" / "release"))
 COLS, ROWS = 60, 15
 
 PIECES = [

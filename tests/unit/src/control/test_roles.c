@@ -146,6 +146,8 @@ static const struct {
 	{ "access.explain", "{'user':'u@','asset':'a@','account':'root'}", LOOK | SELF },
 	{ "access.who", "{'asset':'a@'}", LOOK },
 	{ "session.list", "{}", EVERY },
+	{ "command.search", "{}", EVERY },
+	{ "command.search", "{'asset':'a@'}", LOOK | SELF },
 	{ "file.search", "{}", EVERY },
 	{ "file.search", "{'asset':'a@'}", LOOK | SELF },
 	{ "session.show", "{'id':'S@'}", LOOK | SELF },
