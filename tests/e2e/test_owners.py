@@ -118,7 +118,7 @@ def test_the_token_on_the_host_makes_it_the_claimants(lab, me, host):
         assert shown["state"] == "active" and shown["owner"] == "alice" and shown["department"] == "east" and claims(lab) == {}
         assert [k["line"].split()[1] for k in lab.ctl("asset", "hostkey", "list", "mine")] == [host.key]
         assert audit(lab, "asset.proven", "mine") and audit(lab, "asset.claim", "mine")
-        L.wait_for("the alarm", lambda: [o for o in lab.ctl("outbox", "list") if o["kind"] == "alarm.asset-proven"])
+        L.wait_for("the alarm", lambda: lab.alarms("asset-proven"))
         last = proofs(lab, "mine")[0]
         opened = [e for e in lab.ctl("audit", "list", "--session", last["id"]) if e["kind"] == "channel.open"]
         assert last["recording"] and [e["more"]["detail"] for e in opened] == ["cat /etc/sallyport-owner"]
@@ -230,7 +230,7 @@ def test_a_rejected_or_withdrawn_claim_leaves_nothing(lab, people):
 
 def test_a_claim_raises_an_alarm_and_a_refused_one_does_not(lab, people):
     def alarms(name):
-        return [o for o in map(json.dumps, lab.ctl("outbox", "list")) if "alarm.asset-claimed" in o and name in o]
+        return [o for o in map(json.dumps, lab.alarms("asset-claimed")) if name in o]
     with claim(lab, "c-alarm"):
         refused(lab, "--as", "bob", "asset", "claim", "c-alarm", "198.51.100.8")          # the name is taken
         with claim(lab, "c-last", "bob", address="198.51.100.9"):

@@ -244,6 +244,12 @@ class Lab:
             raise RuntimeError("sallyport %s: exit %d: %s" % (" ".join(map(str, args)), r.returncode, (r.stderr or r.stdout).strip()))
         return json.loads(r.stdout) if r.stdout.strip() else None
 
+    def alarms(self, kind):
+        """What the courier was given of this kind of alarm, oldest first: 'outbox list' shows only what still waits for it."""
+        files = sorted(self.data.rglob("outbox/*.jsonl"))      # of every state directory that it has had
+        rows = [json.loads(line) for f in files for line in f.read_text().splitlines(True) if line.endswith("\n")]
+        return [json.loads(r["payload"]) for r in rows if r["kind"] == "alarm." + kind]
+
     def sql(self, text, *args):
         """Rows of the main database, or a change of them, behind Sallyport's back."""
         path = self.data / "state" / "store" / "sallyport.db"       # not the copy of a snapshot

@@ -282,7 +282,7 @@ class Tour:
             return r.stdout == "in\n"
         want(not opens(made["envelope_1"], 2), "half of the password opened it")
         want(opens(made["envelope_1"] + made["envelope_2"], 3), "both envelopes did not open it")
-        L.wait_for("the alarm", lambda: [o for o in self.lab.ctl("outbox", "list") if o["kind"] == "alarm.break-glass"])
+        L.wait_for("the alarm", lambda: self.lab.alarms("break-glass"))
         self.lab.ctl("user", "delete", "redbox")
 
     def s20_backup(self):

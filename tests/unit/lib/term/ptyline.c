@@ -285,6 +285,8 @@ main(int argc, char **argv)
 	if (sp_track_new(ws.ws_col, ws.ws_row, print_record, NULL, NULL, &w.line) != SP_OK)
 		return 71;
 	if ((pid = forkpty(&w.fd, NULL, NULL, &ws)) == 0) {
+		signal(SIGINT, SIG_DFL);		/* a test that runs in the background may have them ignored */
+		signal(SIGQUIT, SIG_DFL);
 		execvp(argv[4], argv + 4);
 		_exit(127);
 	}
