@@ -33,7 +33,7 @@ is_personal(const char *key)
 }
 
 static int
-is_stub(const json_t *v)
+is_replaced(const json_t *v)
 {
 	return json_is_object(v) && (json_is_string(json_object_get(v, "commitment")) ||
 	    (json_is_string(json_object_get(v, "sha256")) && json_is_string(json_object_get(v, "prefix"))));
@@ -138,7 +138,7 @@ find_largest(json_t *o, const char *path, int depth, struct largest *ret)
 
 		if (!path_join(sub, sizeof(sub), path, key))
 			continue;
-		if (is_stub(v))
+		if (is_replaced(v))
 			continue;
 		if (json_is_object(v) && depth < DEEP && json_object_size(v) > 0) {
 			find_largest(v, sub, depth + 1, ret);
@@ -158,13 +158,14 @@ shorten(json_t *o, json_t *open)
 	struct largest l = { .bytes = 512 };
 	char prefix[PREFIX_CHARS + 8], hex[2 * SP_SHA256_LEN + 1];
 	uint8_t sum[SP_SHA256_LEN];
-	json_t *v, *stub;
+	json_t *v, *prefixed;
+	enum sp_err r = SP_OK;
 	char *text;
 
 	find_largest(o, "", 0, &l);
 	if (l.in == NULL)	/* many small ones: all of them at once */
 		l = (struct largest){ .in = o, .key = "more", .path = "more" };
-	if ((v = json_incref(json_object_get(l.in, l.key))) == NULL || is_stub(v)) {
+	if ((v = json_incref(json_object_get(l.in, l.key))) == NULL || is_replaced(v)) {
 		json_decref(v);
 		return SP_ESIZE;
 	}
@@ -175,16 +176,15 @@ shorten(json_t *o, json_t *open)
 	sp_escape(text, strlen(text), prefix, sizeof(prefix));
 	sp_sha256(text, strlen(text), sum);
 	sp_hex(sum, sizeof(sum), hex);
-	stub = json_pack("{s:I, s:s, s:s}", "bytes", (json_int_t)strlen(text), "prefix", prefix, "sha256", hex);
+	prefixed = json_pack("{s:I, s:s, s:s}", "bytes", (json_int_t)strlen(text), "prefix", prefix, "sha256", hex);
 	free(text);
 	/* `more` as a whole is opened as it is: what was opened inside it stays opened there, below its own path. */
-	if (stub == NULL || open_put(open, l.path, (struct sp_view){ NULL, 0 }, v) != SP_OK ||
-	    json_object_set_new(l.in, l.key, stub) != 0) {
-		json_decref(v);
-		return SP_ENOMEM;
-	}
+	if (prefixed == NULL || open_put(open, l.path, (struct sp_view){ NULL, 0 }, v) != SP_OK ||
+	    json_object_set(l.in, l.key, prefixed) != 0)
+		r = SP_ENOMEM;
+	json_decref(prefixed);
 	json_decref(v);
-	return SP_OK;
+	return r;
 }
 
 enum sp_err
@@ -234,7 +234,7 @@ open_object(json_t *o, const char *path, int depth, const json_t *open)
 
 		if (!path_join(sub, sizeof(sub), path, key))
 			continue;
-		if (is_stub(v)) {
+		if (is_replaced(v)) {
 			with = json_array_get(json_object_get(open, sub), 1);
 			if (with == NULL && json_object_get(v, "commitment") == NULL)
 				continue;
@@ -292,12 +292,12 @@ struct check {
 static void check_object(struct check *k, const json_t *o, const char *path, int depth);
 
 static void
-check_one(struct check *k, const json_t *stub, const char *path, const char *key, int depth)
+check_one(struct check *k, const json_t *replaced, const char *path, const char *key, int depth)
 {
 	const json_t *pair = json_object_get(k->open, path);
 	const char *salt = json_string_value(json_array_get(pair, 0));
-	const char *hmac = json_string_value(json_object_get(stub, "commitment"));
-	const char *want = hmac != NULL ? hmac : json_string_value(json_object_get(stub, "sha256"));
+	const char *hmac = json_string_value(json_object_get(replaced, "commitment"));
+	const char *want = hmac != NULL ? hmac : json_string_value(json_object_get(replaced, "sha256"));
 	sp_auto(sp_buf_release) struct sp_buf s = { .max = 64 };
 	char hex[2 * SP_SHA256_LEN + 1];
 	uint8_t mac[SP_SHA256_LEN];
@@ -335,7 +335,7 @@ check_object(struct check *k, const json_t *o, const char *path, int depth)
 
 		if (!path_join(sub, sizeof(sub), path, key))
 			continue;
-		if (is_stub(v))
+		if (is_replaced(v))
 			check_one(k, v, sub, key, depth);
 		else if (json_is_object(v) && depth < DEEP)
 			check_object(k, v, sub, depth + 1);

@@ -190,33 +190,16 @@ backup_segment(struct backup *b, const char *path, const char *name)
 	return r;
 }
 
+/* A small file of the state directory; none is no error. */
 static enum sp_err
-keyfile_read(struct backup *b, struct sp_buf *ret)
+state_read(struct backup *b, const char *name, struct sp_buf *ret)
 {
 	char path[PATH_SIZE];
 	sp_auto(sp_closep) int fd = -1;
 	char part[4096];
 	ssize_t n;
 
-	sp_snprintf(path, sizeof(path), "%s/vault/slots", b->conf.state_dir);
-	if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) == -1)
-		return errno == ENOENT ? SP_OK : backup_failed(b, path, sp_err_errno(errno));
-	while ((n = read(fd, part, sizeof(part))) > 0)
-		if (sp_buf_append(ret, part, (size_t)n) != SP_OK)
-			return backup_failed(b, path, SP_ESIZE);
-	return n == 0 ? SP_OK : backup_failed(b, path, sp_err_errno(errno));
-}
-
-/* The last signed head, read before control names the end of the copy: it is never of more entries than that. */
-static enum sp_err
-head_read(struct backup *b, struct sp_buf *ret)
-{
-	char path[PATH_SIZE];
-	sp_auto(sp_closep) int fd = -1;
-	char part[4096];
-	ssize_t n;
-
-	sp_snprintf(path, sizeof(path), "%s/audit/checkpoint", b->conf.state_dir);
+	sp_snprintf(path, sizeof(path), "%s/%s", b->conf.state_dir, name);
 	if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) == -1)
 		return errno == ENOENT ? SP_OK : backup_failed(b, path, sp_err_errno(errno));
 	while ((n = read(fd, part, sizeof(part))) > 0)
@@ -245,9 +228,9 @@ backup_point(struct backup *b, struct sp_buf *keys, json_t **ret)
 		json_decref(*ret);
 		*ret = NULL;
 		sp_buf_reset(keys);
-		CTL_TRY(keyfile_read(b, &before));
+		CTL_TRY(state_read(b, "vault/slots", &before));
 		CTL_TRY(ctl_call(b->c, "backup.begin", NULL, ret));
-		CTL_TRY(keyfile_read(b, keys));
+		CTL_TRY(state_read(b, "vault/slots", keys));
 		if (before.len == keys->len && (keys->len == 0 || memcmp(before.p, keys->p, keys->len) == 0))
 			return SP_OK;
 	}
@@ -320,7 +303,8 @@ backup_run(struct ctl *c)
 	CTL_TRY(backup_config(b));
 	CTL_TRY(ctl_secret_read(c, "passphrase", "Passphrase of the backup: ", 1, &pass));
 	sp_buf_init(&head, HEAD_MAX);
-	CTL_TRY(head_read(b, &head));
+	/* Before control names the end of the copy: the head is never of more entries than that. */
+	CTL_TRY(state_read(b, "audit/checkpoint", &head));
 	b->head = head;		/* borrowed */
 	CTL_TRY(backup_point(b, &keys, &point));
 	r = backup_write(b, path, &pass, point, &keys);
