@@ -33,14 +33,17 @@ def append(build, scratch):
     d = scratch / "append"
     d.mkdir()
     r = json.loads(subprocess.run([build / "bench" / "auditlog", "append", d, "10"], check=True, capture_output=True, text=True).stdout)
+    limit = 3 * r["sync_p99_ms"]       # as this disk took them, the 5 ms included
     return [figure("audit appends, fsync 5 ms, 50 sessions", r["rate"], "/s", ">= 1500", r["rate"] >= 1500),
-            figure("their wait, p99", r["wait_p99_ms"], "ms", "<= 15 (3 fsyncs)", r["wait_p99_ms"] <= 15),
+            figure("one fsync in that run, p50", r["sync_p50_ms"], "ms", "-", True),
+            figure("one fsync in that run, p99", r["sync_p99_ms"], "ms", "-", True),
+            figure("wait of an append, p99", r["wait_p99_ms"], "ms", "<= %.1f (3 fsyncs)" % limit, r["wait_p99_ms"] <= limit),
             figure("delay of the signed head, longest", r["head_delay_max_ms"], "ms", "<= 1000", r["head_delay_max_ms"] <= 1000)]
 
 
 @row("verify")
 def verify(build, scratch):
-    """`evidence verify --full` over a log of 1,000,000 entries: every entry, tile and segment line."""
+    """`evidence verify --full` over a log of 1,000,000 entries: every entry, tile, segment line and commitment."""
     d = scratch / "log"
     d.mkdir()
     subprocess.run([build / "bench" / "auditlog", "fill", d, "1000000"], check=True)

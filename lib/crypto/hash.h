@@ -20,5 +20,7 @@ void	sp_sha256_add(struct sp_sha256 *h, const void *p, size_t n);
 void	sp_sha256_now(const struct sp_sha256 *h, uint8_t ret[SP_SHA256_LEN]);	/* of everything so far; h goes on */
 /* RFC 2104 with SHA-256; any key length. */
 void	sp_hmac_sha256(struct sp_view key, struct sp_view data, uint8_t ret[SP_SHA256_LEN]);
+/* The same over n parts, one behind the other. */
+void	sp_hmac_sha256_parts(struct sp_view key, const struct sp_view *part, size_t n, uint8_t ret[SP_SHA256_LEN]);
 
 #endif

@@ -2,7 +2,6 @@
 #include "crypto/tlog.h"
 
 #include <limits.h>
-#include <sodium.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -16,13 +15,14 @@
 void
 sp_tlog_leaf(struct sp_view entry, struct sp_tlog_hash *ret)
 {
-	crypto_hash_sha256_state st;
 	static const uint8_t mark = 0;
+	struct sp_sha256 h;
 
-	crypto_hash_sha256_init(&st);
-	crypto_hash_sha256_update(&st, &mark, 1);
-	crypto_hash_sha256_update(&st, entry.p, entry.len);
-	crypto_hash_sha256_final(&st, ret->b);
+	sp_sha256_begin(&h);
+	sp_sha256_add(&h, &mark, 1);
+	if (entry.len > 0)
+		sp_sha256_add(&h, entry.p, entry.len);
+	sp_sha256_now(&h, ret->b);
 }
 
 void

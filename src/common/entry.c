@@ -11,8 +11,6 @@
 #define SEQ_ROOM	32	/* bytes that the member "seq" takes */
 #define LONG_BYTES	4096	/* from here on a commitment says how long the value is */
 #define PREFIX_CHARS	256
-#define PATH_MAX_BYTES	256
-#define DEEP		8	/* objects in each other that are looked into */
 #define CANON		(JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY)
 
 /* Members that name a person, are a person's words, or may hold either. By name, at any depth. */
@@ -23,8 +21,8 @@ static const char *const personal[] = {
 	"report", "keys", "what", "principals", "label", "detail", "title", "subject", "query", "file", "from_path", "to_path",
 };
 
-static int
-is_personal(const char *key)
+int
+entry_is_personal(const char *key)
 {
 	for (size_t i = 0; i < SP_NELEMS(personal); i++)
 		if (strcmp(personal[i], key) == 0)
@@ -40,20 +38,14 @@ is_replaced(const json_t *v)
 }
 
 /* HMAC over the path, a zero byte and the value, under salt; with an empty salt the hash of the value. */
-static enum sp_err
+static void
 commit(struct sp_view salt, const char *path, const char *value, uint8_t ret[SP_SHA256_LEN])
 {
-	sp_auto(sp_buf_release) struct sp_buf b = { .max = ENTRY_LINE_MAX + PATH_MAX_BYTES };
-	enum sp_err r;
-
-	if (salt.len == 0) {
+	if (salt.len == 0)
 		sp_sha256(value, strlen(value), ret);
-		return SP_OK;
-	}
-	if ((r = sp_buf_append(&b, path, strlen(path) + 1)) != SP_OK || (r = sp_buf_append(&b, value, strlen(value))) != SP_OK)
-		return r;
-	sp_hmac_sha256(salt, (struct sp_view){ b.p, b.len }, ret);
-	return SP_OK;
+	else
+		sp_hmac_sha256_parts(salt, (struct sp_view[]){ { (const uint8_t *)path, strlen(path) + 1 },
+		    { (const uint8_t *)value, strlen(value) } }, 2, ret);
 }
 
 static enum sp_err
@@ -78,7 +70,8 @@ seal_personal(const char *path, json_t *value, json_t *open)
 	json_t *o = NULL;
 
 	randombytes_buf(salt, sizeof(salt));
-	if (text != NULL && commit(s, path, text, mac) == SP_OK && open_put(open, path, s, value) == SP_OK) {
+	if (text != NULL && open_put(open, path, s, value) == SP_OK) {
+		commit(s, path, text, mac);
 		sp_hex(mac, sizeof(mac), hex);
 		o = json_pack("{s:s}", "commitment", hex);
 		if (o != NULL && strlen(text) >= LONG_BYTES)
@@ -101,15 +94,15 @@ seal_object(const json_t *o, const char *path, int depth, json_t *open)
 	const char *key;
 
 	json_object_foreach((json_t *)(uintptr_t)o, key, v) {
-		char sub[PATH_MAX_BYTES];
+		char sub[ENTRY_PATH_MAX];
 		json_t *put;
 
 		if (!path_join(sub, sizeof(sub), path, key) || json_is_null(v))
 			put = json_incref(v);
-		else if (is_personal(key))
+		else if (entry_is_personal(key))
 			put = seal_personal(sub, v, open);
 		else
-			put = json_is_object(v) && depth < DEEP ? seal_object(v, sub, depth + 1, open) : json_incref(v);
+			put = json_is_object(v) && depth < ENTRY_DEEP ? seal_object(v, sub, depth + 1, open) : json_incref(v);
 		if (put == NULL || ret == NULL || json_object_set_new(ret, key, put) != 0) {
 			json_decref(ret);
 			return NULL;
@@ -122,7 +115,7 @@ seal_object(const json_t *o, const char *path, int depth, json_t *open)
 
 struct largest {
 	json_t	*in;			/* borrowed */
-	char	 key[PATH_MAX_BYTES], path[PATH_MAX_BYTES];
+	char	 key[ENTRY_PATH_MAX], path[ENTRY_PATH_MAX];
 	size_t	 bytes;
 };
 
@@ -133,14 +126,14 @@ find_largest(json_t *o, const char *path, int depth, struct largest *ret)
 	json_t *v;
 
 	json_object_foreach(o, key, v) {
-		char sub[PATH_MAX_BYTES];
+		char sub[ENTRY_PATH_MAX];
 		size_t n;
 
 		if (!path_join(sub, sizeof(sub), path, key))
 			continue;
 		if (is_replaced(v))
 			continue;
-		if (json_is_object(v) && depth < DEEP && json_object_size(v) > 0) {
+		if (json_is_object(v) && depth < ENTRY_DEEP && json_object_size(v) > 0) {
 			find_largest(v, sub, depth + 1, ret);
 			continue;
 		}
@@ -229,7 +222,7 @@ open_object(json_t *o, const char *path, int depth, const json_t *open)
 	json_t *v;
 
 	json_object_foreach_safe(o, tmp, key, v) {
-		char sub[PATH_MAX_BYTES];
+		char sub[ENTRY_PATH_MAX];
 		json_t *with;
 
 		if (!path_join(sub, sizeof(sub), path, key))
@@ -241,10 +234,10 @@ open_object(json_t *o, const char *path, int depth, const json_t *open)
 			with = with != NULL ? json_deep_copy(with) : json_string(ENTRY_ERASED);
 			json_object_set_new(o, key, with);
 			v = json_object_get(o, key);
-			if (is_personal(key))
+			if (entry_is_personal(key))
 				continue;	/* a person's own words: nothing in there is ours */
 		}
-		if (json_is_object(v) && depth < DEEP)
+		if (json_is_object(v) && depth < ENTRY_DEEP)
 			open_object(v, sub, depth + 1, open);
 	}
 }
@@ -314,13 +307,12 @@ check_one(struct check *k, const json_t *replaced, const char *path, const char 
 		k->err = SP_EAUTH;
 		return;
 	}
-	if (commit((struct sp_view){ s.p, s.len }, path, text, mac) != SP_OK)
-		k->err = SP_EAUTH;
+	commit((struct sp_view){ s.p, s.len }, path, text, mac);
 	sp_hex(mac, sizeof(mac), hex);
 	if (strcmp(hex, want) != 0)
 		k->err = SP_EAUTH;
 	free(text);
-	if (json_is_object(value) && !is_personal(key))
+	if (json_is_object(value) && !entry_is_personal(key))
 		check_object(k, value, path, depth + 1);
 }
 
@@ -331,13 +323,13 @@ check_object(struct check *k, const json_t *o, const char *path, int depth)
 	json_t *v;
 
 	json_object_foreach((json_t *)(uintptr_t)o, key, v) {
-		char sub[PATH_MAX_BYTES];
+		char sub[ENTRY_PATH_MAX];
 
 		if (!path_join(sub, sizeof(sub), path, key))
 			continue;
 		if (is_replaced(v))
 			check_one(k, v, sub, key, depth);
-		else if (json_is_object(v) && depth < DEEP)
+		else if (json_is_object(v) && depth < ENTRY_DEEP)
 			check_object(k, v, sub, depth + 1);
 	}
 }
@@ -359,4 +351,34 @@ entry_check(struct sp_view line, unsigned *ret_erased)
 	json_decref(leaf);
 	json_decref(open);
 	return k.err;
+}
+
+/* Does a JSON library write the same bytes again? */
+static int
+is_canonical(const json_t *leaf, struct sp_view bytes)
+{
+	char *text = json_dumps(leaf, CANON);
+	int same = text != NULL && strlen(text) == bytes.len && memcmp(text, bytes.p, bytes.len) == 0;
+
+	free(text);
+	return same;
+}
+
+enum sp_err
+entry_verify(struct sp_view line, uint64_t seq, unsigned *ret_erased)
+{
+	json_t *leaf, *open;
+	struct sp_view bytes, rest;
+	enum sp_err r;
+
+	if (entry_fast(line, seq, ret_erased))
+		return SP_OK;
+	if ((r = line_load(line, &leaf, &open)) != SP_OK)
+		return SP_EFORMAT;
+	entry_split(line, &bytes, &rest);
+	if (!is_canonical(leaf, bytes) || json_integer_value(json_object_get(leaf, "seq")) != (json_int_t)seq)
+		r = SP_EFORMAT;
+	json_decref(leaf);
+	json_decref(open);
+	return r == SP_OK ? entry_check(line, ret_erased) : r;
 }

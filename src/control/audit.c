@@ -32,6 +32,7 @@
 
 #define AUDIT_RESERVE	"reserve"
 #define AUDIT_LIST_WAIT_S 2
+#define AUDIT_OVER	(1u * 1024 * 1024)	/* a segment grows over its size by this much before a batch is cut in two */
 #define AUDIT_CHECK_US	(2 * SP_US_PER_S)	/* between looks at the free space */
 
 struct item {
@@ -52,6 +53,9 @@ struct waiter {
 struct audit {
 	int			 dirfd, fd, evfd;
 	uint64_t		 seg_bytes;	/* thread only, like fd */
+	int			 unsynced;	/* thread only: fd has lines of this batch */
+	pthread_t		 namer;		/* thread only: syncs the directory with a new segment's name */
+	int			 naming;	/* thread only: it runs */
 	char			 boot[33];
 	pthread_t		 thread;
 	int			 running;
@@ -238,6 +242,44 @@ reserve_look(struct audit *a)
 	}
 }
 
+/* The name of a new segment, made durable beside its first lines: whoever waits for these waits for the longer of two syncs. */
+static void *
+namer_thread(void *arg)
+{
+	const struct audit *a = arg;
+
+	return fsync(a->dirfd) == -1 ? arg : NULL;
+}
+
+static void
+namer_start(struct audit *a)
+{
+	a->naming = pthread_create(&a->namer, NULL, namer_thread, a) == 0;	/* signals are blocked here, and so in it */
+	if (!a->naming && fsync(a->dirfd) == -1)
+		sp_die(74, "the audit log cannot be synced: input/output error");
+}
+
+static void
+namer_end(struct audit *a)
+{
+	void *failed = NULL;
+
+	if (a->naming && (pthread_join(a->namer, &failed) != 0 || failed != NULL))
+		sp_die(74, "the audit log cannot be synced: input/output error");
+	a->naming = 0;
+}
+
+/* Lines of this batch, and the name of the segment that they are in. */
+static void
+segment_sync(struct audit *a)
+{
+	if (a->unsynced && fdatasync(a->fd) == -1)
+		sp_die(74, "the audit log cannot be synced: input/output error");
+	a->unsynced = 0;
+	namer_end(a);
+}
+
+/* Its name is durable after segment_sync(). */
 static enum sp_err
 segment_new(struct audit *a, uint64_t first_seq)
 {
@@ -250,13 +292,10 @@ segment_new(struct audit *a, uint64_t first_seq)
 		logdir_segment_name(first_seq, name);
 	if ((fd = openat(a->dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600)) == -1)
 		return sp_err_errno(errno);
-	if (fsync(a->dirfd) == -1) {
-		close(fd);
-		return SP_EIO;
-	}
 	sp_closep(&a->fd);
 	a->fd = fd;
 	a->seg_bytes = 0;
+	namer_start(a);
 	return SP_OK;
 }
 
@@ -281,7 +320,15 @@ write_whole(struct audit *a, const char *p, size_t n)
 		done += (size_t)w;
 	}
 	a->seg_bytes += n;
+	a->unsynced = 1;
 	return SP_OK;
+}
+
+/* A segment ends between two batches, where nothing waits for it to be synced; in the middle of one only if that is huge. */
+static int
+segment_is_full(const struct audit *a)
+{
+	return a->seg_bytes >= AUDIT_SEGMENT_BYTES && (!a->unsynced || a->seg_bytes >= AUDIT_SEGMENT_BYTES + AUDIT_OVER);
 }
 
 static enum sp_err
@@ -289,11 +336,10 @@ write_item(struct audit *a, struct item *it)
 {
 	enum sp_err r = SP_OK;
 
-	if (a->fd == -1 || a->seg_bytes >= AUDIT_SEGMENT_BYTES) {
+	if (a->fd == -1 || segment_is_full(a)) {
 		int first = a->fd == -1;
 
-		if (a->fd != -1 && fdatasync(a->fd) == -1)
-			sp_die(74, "the audit log cannot be synced: input/output error");
+		segment_sync(a);
 		if ((r = segment_new(a, it->seq)) != SP_OK && a->reserved) {
 			reserve_drop(a);
 			r = segment_new(a, it->seq);
@@ -323,8 +369,7 @@ write_batch(struct audit *a, struct sp_list *batch, struct sp_list *ret_written)
 		sp_list_remove(&it->link);
 		sp_list_add_tail(ret_written, &it->link);
 	}
-	if (!sp_list_empty(ret_written) && fdatasync(a->fd) == -1)
-		sp_die(74, "the audit log cannot be synced: input/output error");
+	segment_sync(a);
 }
 
 static void

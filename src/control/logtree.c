@@ -35,6 +35,8 @@
 #define TEMP_LOOP	"file.new"
 #define FULL_WAIT_US	(500 * SP_US_PER_MS)	/* a disk without room: look again */
 
+#define DONE_MAX	80			/* full tiles between two syncs of their directories */
+
 struct part {				/* the tile of a level that is being filled */
 	unsigned	n;
 	uint8_t		h[SP_TLOG_TILE_BYTES];
@@ -61,6 +63,8 @@ struct tree {
 	uint64_t		 flushed;		/* size that the partial tiles on disk have */
 	enum sp_err		 err;			/* of a full tile that could not be written */
 	int			 full_said;
+	struct sp_tlog_tile	 done[DONE_MAX];	/* full tiles whose directories are not synced yet */
+	size_t			 n_done;
 	/* loop only */
 	struct sp_source	*source;
 	void			(*grown)(void *);
@@ -119,26 +123,39 @@ write_temp(int dirfd, const char *temp, const uint8_t *p, size_t n)
 	return SP_OK;
 }
 
-static enum sp_err
-put_file(int dirfd, const char *temp, const char *path, const void *p, size_t n)
+static void
+dir_of(const char *path, char dst[SP_TLOG_PATH_SIZE])
 {
-	char dir[SP_TLOG_PATH_SIZE] = ".";
 	const char *slash = strrchr(path, '/');
-	enum sp_err r;
 
-	if (slash != NULL) {
-		(void)sp_strlcpy(dir, path, sizeof(dir));
-		dir[slash - path] = '\0';
-		if ((r = make_dirs(dirfd, path)) != SP_OK)
-			return r;
-	}
+	(void)sp_strlcpy(dst, slash != NULL ? path : ".", SP_TLOG_PATH_SIZE);
+	if (slash != NULL)
+		dst[slash - path] = '\0';
+}
+
+/* Its contents are durable, its name is once its directory is synced. */
+static enum sp_err
+put_named(int dirfd, const char *temp, const char *path, const void *p, size_t n)
+{
+	enum sp_err r = make_dirs(dirfd, path);
+
+	if (r != SP_OK)
+		return r;
 	if ((r = write_temp(dirfd, temp, p, n)) != SP_OK) {
 		(void)unlinkat(dirfd, temp, 0);
 		return r;
 	}
-	if (renameat(dirfd, temp, dirfd, path) == -1)
-		return sp_err_errno(errno);
-	return sync_dir(dirfd, dir);
+	return renameat(dirfd, temp, dirfd, path) == -1 ? sp_err_errno(errno) : SP_OK;
+}
+
+static enum sp_err
+put_file(int dirfd, const char *temp, const char *path, const void *p, size_t n)
+{
+	char dir[SP_TLOG_PATH_SIZE];
+	enum sp_err r = put_named(dirfd, temp, path, p, n);
+
+	dir_of(path, dir);
+	return r == SP_OK ? sync_dir(dirfd, dir) : r;
 }
 
 enum sp_err
@@ -151,16 +168,6 @@ tree_put_file(int dirfd, const char *path, const void *p, size_t n)
 	r = put_file(dirfd, TEMP_LOOP, path, p, n);
 	pthread_mutex_unlock(&one);
 	return r;
-}
-
-static enum sp_err
-put_tile(struct tree *t, unsigned level, uint64_t n, unsigned width, const uint8_t *p, size_t len)
-{
-	struct sp_tlog_tile tile = { level, n, width };
-	char path[SP_TLOG_PATH_SIZE];
-	enum sp_err r = sp_tlog_tile_path(&tile, path);
-
-	return r == SP_OK ? put_file(t->dirfd, TEMP, path, p, len) : r;
 }
 
 /* Partial tiles of tile n but those two widths; with 256 the directory, too. */
@@ -193,6 +200,50 @@ drop_partial(struct tree *t, unsigned level, uint64_t n, unsigned keep, unsigned
 		(void)unlinkat(t->dirfd, dir, AT_REMOVEDIR);
 }
 
+/* The directories of the full tiles, each once; then the partial ones are not needed any more. */
+static enum sp_err
+done_sync(struct tree *t)
+{
+	char path[SP_TLOG_PATH_SIZE], dir[SP_TLOG_PATH_SIZE], last[SP_TLOG_PATH_SIZE];
+	enum sp_err r;
+
+	/* By level: tiles of one level follow each other, so their directories do. */
+	for (size_t level = 0; level <= TILE_LEVELS; level++) {
+		last[0] = '\0';
+		for (size_t i = 0; i < t->n_done; i++) {
+			if (t->done[i].level != (level < TILE_LEVELS ? level : SP_TLOG_ENTRIES))
+				continue;
+			if ((r = sp_tlog_tile_path(&t->done[i], path)) != SP_OK)
+				return r;
+			dir_of(path, dir);
+			if (strcmp(dir, last) != 0 && (r = sync_dir(t->dirfd, dir)) != SP_OK)
+				return r;
+			(void)sp_strlcpy(last, dir, sizeof(last));
+		}
+	}
+	for (size_t i = 0; i < t->n_done; i++)
+		drop_partial(t, t->done[i].level, t->done[i].n, SP_TLOG_TILE_WIDTH, 0);
+	t->n_done = 0;
+	return SP_OK;
+}
+
+/* A full one is durable after done_sync(): many share the sync of their directory. */
+static enum sp_err
+put_tile(struct tree *t, unsigned level, uint64_t n, unsigned width, const uint8_t *p, size_t len)
+{
+	struct sp_tlog_tile tile = { level, n, width };
+	char path[SP_TLOG_PATH_SIZE];
+	enum sp_err r = sp_tlog_tile_path(&tile, path);
+
+	if (r != SP_OK || width < SP_TLOG_TILE_WIDTH)
+		return r == SP_OK ? put_file(t->dirfd, TEMP, path, p, len) : r;
+	if (t->n_done == DONE_MAX && (r = done_sync(t)) != SP_OK)
+		return r;
+	if ((r = put_named(t->dirfd, TEMP, path, p, len)) == SP_OK)
+		t->done[t->n_done++] = tile;
+	return r;
+}
+
 /* ---- growing ---- */
 
 /* A node became whole: those on the lowest row of a tile are kept in tiles. */
@@ -213,11 +264,6 @@ on_node(void *arg, unsigned level, uint64_t index, const struct sp_tlog_hash *h)
 		t->err = put_tile(t, SP_TLOG_ENTRIES, index, SP_TLOG_TILE_WIDTH, t->bundle.p, t->bundle.len);
 	if (t->err == SP_OK)
 		t->err = put_tile(t, l, index, SP_TLOG_TILE_WIDTH, p->h, sizeof(p->h));
-	if (t->err == SP_OK) {
-		drop_partial(t, l, index, SP_TLOG_TILE_WIDTH, 0);
-		if (l == 0)
-			drop_partial(t, SP_TLOG_ENTRIES, index, SP_TLOG_TILE_WIDTH, 0);
-	}
 	p->n = 0;
 	if (l == 0)
 		t->bundle.len = 0;
@@ -247,9 +293,9 @@ add_next(struct tree *t)
 static enum sp_err
 put_partials(struct tree *t)
 {
-	enum sp_err r = SP_OK;
+	enum sp_err r = done_sync(t);
 
-	if (t->part[0].n > 0)
+	if (r == SP_OK && t->part[0].n > 0)
 		r = put_tile(t, SP_TLOG_ENTRIES, t->edge.n >> 8, t->part[0].n, t->bundle.p, t->bundle.len);
 	for (unsigned l = 0; l < TILE_LEVELS && r == SP_OK; l++)
 		if (t->part[l].n > 0)
@@ -456,7 +502,7 @@ check_start(struct tree *t, uint64_t next_seq, char *why, size_t why_size)
 		sp_snprintf(why, why_size, "%" PRIu64 " entries do not come to the root that was signed for them", s->size);
 		return SP_ECORRUPT;
 	}
-	if (anew && (r = put_partials(t)) != SP_OK)
+	if ((r = anew ? put_partials(t) : done_sync(t)) != SP_OK)
 		return r;
 	t->flushed = t->edge.n;
 	return compare_tail(t, next_seq, why, why_size);

@@ -9,7 +9,7 @@
 #include "crypto/note.h"
 #include "crypto/tlog.h"
 
-#define TREE_DELAY_US	(250 * UINT64_C(1000))	/* after an entry: others may share its tiles */
+#define TREE_DELAY_US	(150 * UINT64_C(1000))	/* after an entry: others may share its tiles */
 #define TREE_STEP	((uint64_t)8192)	/* entries between two heads while it catches up */
 
 struct tree;

@@ -29,12 +29,13 @@ static enum sp_err
 verify_log(struct ctl *c, const struct evlog *l, json_t *o)
 {
 	const char *session = ctl_local_str(c, "session");
-	uint64_t segments = 0;
+	struct evlog_all all = { 0 };
 
 	CTL_TRY(evlog_check_edge(c, l));
 	if (ctl_local_flag(c, "full")) {
-		CTL_TRY(evlog_check_all(c, l, &segments));
-		json_object_set_new(o, "compared", json_integer((json_int_t)segments));
+		CTL_TRY(evlog_check_all(c, l, &all));
+		json_object_set_new(o, "compared", json_integer((json_int_t)all.compared));
+		json_object_set_new(o, "erased_values", json_integer((json_int_t)all.erased));
 	}
 	return session != NULL ? verify_session(c, l, session, o) : SP_OK;
 }
@@ -53,8 +54,10 @@ verify_show(struct ctl *c, const struct evlog *l, const json_t *o)
 	if (session != NULL)
 		ctl_note(c, "Session %s: %lld entries are in the signed tree, none of the recorder's is missing: %s.", session,
 		    (long long)json_integer_value(json_object_get(o, "session_entries")), json_string_value(json_object_get(o, "integrity")));
+	if (json_integer_value(json_object_get(o, "erased_values")) > 0)
+		ctl_note(c, "%lld values have no opening any more: they were erased.", (long long)json_integer_value(json_object_get(o, "erased_values")));
 	ctl_note(c, "%s: %llu entries, %s.", l->head.origin, (unsigned long long)l->head.size, ctl_local_flag(c, "full") ?
-	    "each is in the tree that was signed" : "the tree's right edge comes to the root that was signed (--full looks at every entry)");
+	    "each is in the tree that was signed, canonical, and fits its commitments" : "the tree's right edge comes to the root that was signed (--full looks at every entry)");
 	return SP_OK;
 }
 

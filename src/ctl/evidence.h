@@ -20,8 +20,12 @@ enum sp_err	evlog_open(struct ctl *c, struct evlog *ret) SP_MUST_USE;
 void		evlog_release(struct evlog *l);
 /* The tree of the signed head from its tiles' right edge. */
 enum sp_err	evlog_check_edge(struct ctl *c, const struct evlog *l) SP_MUST_USE;
-/* Every entry, every tile, and the segments where there are any. *ret_segments: entries that were compared with their segment. */
-enum sp_err	evlog_check_all(struct ctl *c, const struct evlog *l, uint64_t *ret_segments) SP_MUST_USE;
+/* Every entry, every tile, and where there are segments their lines and openings. */
+struct evlog_all {
+	uint64_t	compared;	/* entries that are the same in their segment */
+	uint64_t	erased;		/* values in segments that have no opening */
+};
+enum sp_err	evlog_check_all(struct ctl *c, const struct evlog *l, struct evlog_all *ret) SP_MUST_USE;
 
 /* Entries of one session, oldest first. */
 struct evsession {

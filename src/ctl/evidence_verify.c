@@ -212,7 +212,7 @@ struct all {
 	struct sp_buf		 have, bundle;
 	struct logread		 read;
 	int			 has_segments;
-	uint64_t		 segments;
+	struct evlog_all	 count;
 	enum sp_err		 err;
 };
 
@@ -246,21 +246,31 @@ on_node(void *arg, unsigned level, uint64_t index, const struct sp_tlog_hash *h)
 	}
 }
 
-/* The same bytes in the segment, where it is kept. */
+/* The same bytes in the segment, where it is kept; there are its openings, too. */
 static enum sp_err
 segment_compare(struct all *a, struct sp_view entry)
 {
-	struct sp_view line, leaf, open;
+	uint64_t seq = a->edge.n + 1;
+	struct sp_view line = entry, leaf, open;
+	unsigned erased = 0;
 
-	if (!a->has_segments)
+	if (a->has_segments) {
+		if (logread_next(&a->read, &line) != SP_OK)
+			return ctl_fail(a->c, SP_ECORRUPT, "entry %" PRIu64 " is missing in its segment", seq);
+		entry_split(line, &leaf, &open);
+		if (leaf.len != entry.len || memcmp(leaf.p, entry.p, leaf.len) != 0)
+			return ctl_fail(a->c, SP_EAUTH, "entry %" PRIu64 " is another one in its segment than in the tree", seq);
+		a->count.compared++;
+	}
+	switch (entry_verify(line, seq, &erased)) {
+	case SP_OK:
+		a->count.erased += a->has_segments ? erased : 0;
 		return SP_OK;
-	if (logread_next(&a->read, &line) != SP_OK)
-		return ctl_fail(a->c, SP_ECORRUPT, "entry %" PRIu64 " is missing in its segment", a->edge.n + 1);
-	entry_split(line, &leaf, &open);
-	if (leaf.len != entry.len || memcmp(leaf.p, entry.p, leaf.len) != 0)
-		return ctl_fail(a->c, SP_EAUTH, "entry %" PRIu64 " is another one in its segment than in the tree", a->edge.n + 1);
-	a->segments++;
-	return SP_OK;
+	case SP_EAUTH:
+		return ctl_fail(a->c, SP_EAUTH, "entry %" PRIu64 ": what it shows in clear does not fit its commitments", seq);
+	default:
+		return ctl_fail(a->c, SP_EAUTH, "entry %" PRIu64 " is not canonical, or numbered otherwise", seq);
+	}
 }
 
 static enum sp_err
@@ -307,7 +317,7 @@ all_run(struct all *a)
 }
 
 enum sp_err
-evlog_check_all(struct ctl *c, const struct evlog *l, uint64_t *ret_segments)
+evlog_check_all(struct ctl *c, const struct evlog *l, struct evlog_all *ret)
 {
 	struct all a = { .c = c, .l = l };
 	enum sp_err r;
@@ -324,7 +334,7 @@ evlog_check_all(struct ctl *c, const struct evlog *l, uint64_t *ret_segments)
 	sp_buf_release(&a.bundle);
 	logread_release(&a.read);
 	if (r == SP_OK)
-		*ret_segments = a.segments;
+		*ret = a.count;
 	return r;
 }
 

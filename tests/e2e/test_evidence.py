@@ -132,8 +132,23 @@ def swap_entries(b):
     return b[n:n + m] + b[:n] + b[n + m:]
 
 
+def forged(line):
+    leaf, openings = line.split(b"\t")
+    o = json.loads(openings)
+    path = next(iter(o))
+    o[path][1] = "mallory"
+    return leaf + b"\t" + json.dumps(o, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()
+
+
+def other(lines, n):
+    mine = lines[n].split(b"\t")[1]
+    return next(o for o in (line.split(b"\t")[1] for line in lines[:-1]) if o not in (mine, b"{}"))
+
+
 ATTACKS = {
     "an entry is edited in its segment": lambda d: spoil_segment(d, lambda ls: ls.__setitem__(7, ls[7].replace(b'"result":"', b'"result":"n', 1))),
+    "what an entry shows in clear is edited": lambda d: spoil_segment(d, lambda ls: ls.__setitem__(11, forged(ls[11]))),
+    "an opening is taken from another entry": lambda d: spoil_segment(d, lambda ls: ls.__setitem__(11, ls[11].split(b"\t")[0] + b"\t" + other(ls, 11))),
     "entries change places in the segment": lambda d: spoil_segment(d, lambda ls: ls.__setitem__(slice(3, 5), [ls[4], ls[3]])),
     "an entry is cut out of the segment": lambda d: spoil_segment(d, lambda ls: ls.pop(9)),
     "an entry is edited in its bundle": lambda d: spoil_bytes(d / "tile" / "entries" / "000", flip(400)),

@@ -49,6 +49,23 @@ hmac_gives_rfc_4231_test_case_2(void **state)
 }
 
 static void
+hmac_with_a_key_longer_than_a_block_gives_rfc_4231_test_case_6(void **state)
+{
+	uint8_t h[32], key[131];
+	const char *t = "Test Using Larger Than Block-Size Key - Hash Key First";
+
+	(void)state;
+	memset(key, 0xaa, sizeof(key));
+	sp_hmac_sha256((struct sp_view){ key, sizeof(key) }, text(t), h);
+	is_hex(h, 32, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+	for (size_t cut = 0; cut <= strlen(t); cut++) {
+		sp_hmac_sha256_parts((struct sp_view){ key, sizeof(key) }, (struct sp_view[]){ { (const uint8_t *)t, cut },
+		    { (const uint8_t *)t + cut, strlen(t) - cut } }, 2, h);
+		is_hex(h, 32, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+	}
+}
+
+static void
 hkdf_gives_rfc_5869_test_cases_1_2_and_3(void **state)
 {
 	uint8_t ikm[80], salt[80], info[80], out[82];
@@ -183,6 +200,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sha256_gives_the_nist_example),
 		cmocka_unit_test(hmac_gives_rfc_4231_test_case_2),
+		cmocka_unit_test(hmac_with_a_key_longer_than_a_block_gives_rfc_4231_test_case_6),
 		cmocka_unit_test(hkdf_gives_rfc_5869_test_cases_1_2_and_3),
 		cmocka_unit_test(a_subkey_is_hkdf_with_label_and_context),
 		cmocka_unit_test(argon2id_gives_what_the_reference_tool_gives),

@@ -186,6 +186,138 @@ what_is_no_entry_is_refused(void **state)
 	}
 }
 
+/* At the limit a leaf goes from whole to shortened, and is never longer. */
+static void
+around_the_limit_of_a_leaf_every_length_fits_and_opens(void **state)
+{
+	char *text = malloc(ENTRY_LEAF_MAX + 64);
+	size_t plain = 0, longest = 0;
+	int was_shortened = 0;
+
+	(void)state;
+	memset(text, 'x', ENTRY_LEAF_MAX + 64);
+	{
+		json_t *o = json_pack("{s:s, s:{s:s}}", "kind", "session.event", "more", "blob", "");
+
+		plain = json_dumpb(o, NULL, 0, CANON);
+		json_decref(o);
+	}
+	for (size_t n = ENTRY_LEAF_MAX - plain - 48; n <= ENTRY_LEAF_MAX - plain + 16; n++) {
+		json_t *o = json_pack("{s:s, s:{s:s%}}", "kind", "session.event", "more", "blob", text, n), *again;
+		struct line l = seal(o);
+		int shortened = strstr(l.leaf, "\"prefix\"") != NULL;
+
+		assert_true(shortened || !was_shortened);
+		was_shortened = shortened;
+		longest = !shortened && strlen(l.leaf) > longest ? strlen(l.leaf) : longest;
+		assert_int_equal(entry_verify(view(l.text), INT64_MAX, NULL), SP_OK);
+		again = entry_parse(view(l.text));
+		json_object_del(again, "seq");
+		assert_true(json_equal(o, again));
+		json_decref(again);
+		json_decref(o);
+		line_free(&l);
+	}
+	assert_true(was_shortened && longest > ENTRY_LEAF_MAX - 16 && longest <= ENTRY_LEAF_MAX);
+	free(text);
+}
+
+static void
+a_leaf_of_one_byte_more_than_the_limit_is_refused(void **state)
+{
+	char *line = malloc(ENTRY_LEAF_MAX + 2);
+
+	(void)state;
+	memset(line, 'x', ENTRY_LEAF_MAX + 2);
+	memcpy(line, "{\"a\":\"", 6);
+	memcpy(line + ENTRY_LEAF_MAX - 10, "\",\"seq\":1}", 10);
+	line[ENTRY_LEAF_MAX] = '\0';
+	assert_int_equal(entry_verify(view(line), 1, NULL), SP_OK);
+	memset(line + ENTRY_LEAF_MAX - 10, 'x', 10);
+	memcpy(line + ENTRY_LEAF_MAX - 9, "\",\"seq\":1}", 10);
+	line[ENTRY_LEAF_MAX + 1] = '\0';
+	assert_int_equal(entry_verify(view(line), 1, NULL), SP_EFORMAT);
+	assert_int_equal(entry_check(view(line), NULL), SP_EFORMAT);
+	assert_null(entry_parse(view(line)));
+	free(line);
+}
+
+/* The line of entry 9: nineteen digits are too many to be looked at in place. */
+static void
+make_nine(struct line *l)
+{
+	char *seq = strstr(l->text, "9223372036854775807");
+
+	assert_non_null(seq);
+	memmove(seq + 1, seq + 19, strlen(seq + 19) + 1);
+}
+
+/* What entry_verify() means, with a JSON library alone. */
+static int
+is_right(const char *line, json_int_t seq)
+{
+	size_t n = strcspn(line, "\t");
+	json_t *o = json_loadb(line, n, JSON_REJECT_DUPLICATES, NULL);
+	char *text = o != NULL ? json_dumps(o, CANON) : NULL;
+	int right = text != NULL && strlen(text) == n && memcmp(text, line, n) == 0 &&
+	    json_integer_value(json_object_get(o, "seq")) == seq && entry_check(view(line), NULL) == SP_OK;
+
+	free(text);
+	json_decref(o);
+	return right;
+}
+
+/* Lines of every shape, and each with every byte changed in three ways: in place and over a JSON library the answer is the same. */
+static void
+in_place_and_through_a_json_library_the_same_lines_are_right(void **state)
+{
+	json_t *o[] = { sample(), sample(), sample(), sample(), sample(), json_object() };
+	static const uint8_t change[] = { 1, 0x20, 0x80 };
+	int fast = 0;
+
+	(void)state;
+	json_object_set_new(o[1], "text", json_string("\xe6\x95\xb0\xe6\x8d\xae\xe5\xba\x93 \"quoted\" back\\slash \t tab"));
+	json_object_set_new(o[2], "text", json_string("escape \x1b[31m"));			/* \u001B: over the library */
+	json_object_set_new(o[3], "more", json_pack("{s:[i,b,n,{s:s}], s:f, s:I, s:{}}", "list", -4, 1, "x", "y", "real", 0.5, "big",
+	    (json_int_t)INT64_MIN, "none"));						/* a fraction: over the library */
+	json_object_set_new(o[4], "more", json_pack("{s:{s:{s:{s:s, s:o}}}}", "a", "b", "c", "path", "/etc/passwd", "after", json_pack("{s:i}", "x", 1)));
+	for (size_t i = 0; i < SP_NELEMS(o); i++) {
+		struct line l = seal(o[i]);
+		unsigned erased = 9;
+
+		make_nine(&l);
+		assert_int_equal(entry_verify(view(l.text), 9, &erased), SP_OK);
+		assert_int_equal(erased, 0);
+		assert_int_equal(entry_verify(view(l.text), 8, NULL), SP_EFORMAT);
+		fast += entry_fast(view(l.text), 9, NULL);
+		for (char *p = l.text; *p; p++)
+			for (size_t k = 0; k < SP_NELEMS(change); k++) {
+				char was = *p;
+
+				*p = (char)((uint8_t)was ^ change[k]);
+				if (entry_fast(view(l.text), 9, NULL))
+					assert_true(is_right(l.text, 9));
+				*p = was;
+			}
+		json_decref(o[i]);
+		line_free(&l);
+	}
+	assert_int_equal(fast, 4);	/* the ordinary ones do go in place: a log is checked in seconds */
+}
+
+static void
+a_leaf_that_is_not_canonical_is_refused(void **state)
+{
+	static const char *const bad[] = { "{\"a\": 1,\"seq\":1}", "{\"b\":1,\"a\":1,\"seq\":1}", "{\"a\":01,\"seq\":1}", "{\"a\":-0,\"seq\":1}",
+		"{\"a\":\"\\/\",\"seq\":1}", "{\"a\":\"\\u0041\",\"seq\":1}", "{\"a\":1.50,\"seq\":1}", "{\"a\":1,\"a\":1,\"seq\":1}",
+		"{\"a\":\"\xc0\xaf\",\"seq\":1}", "{\"a\":1,\"seq\":1} ", "{\"a\":1}", "{\"a\":1,\"seq\":2}", "{\"a\":1,\"seq\":\"1\"}", "" };
+
+	(void)state;
+	for (size_t i = 0; i < SP_NELEMS(bad); i++)
+		assert_int_equal(entry_verify(view(bad[i]), 1, NULL), SP_EFORMAT);
+	assert_int_equal(entry_verify(view("{\"a\":-1,\"seq\":1}"), 1, NULL), SP_OK);
+}
+
 int
 main(void)
 {
@@ -196,6 +328,10 @@ main(void)
 		cmocka_unit_test(an_opening_that_was_changed_added_or_moved_is_refused),
 		cmocka_unit_test(however_long_an_entry_is_its_leaf_fits_and_nothing_is_lost),
 		cmocka_unit_test(what_is_no_entry_is_refused),
+		cmocka_unit_test(around_the_limit_of_a_leaf_every_length_fits_and_opens),
+		cmocka_unit_test(a_leaf_of_one_byte_more_than_the_limit_is_refused),
+		cmocka_unit_test(in_place_and_through_a_json_library_the_same_lines_are_right),
+		cmocka_unit_test(a_leaf_that_is_not_canonical_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
