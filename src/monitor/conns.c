@@ -411,6 +411,8 @@ on_died(struct mon *m, enum sp_proc from, struct sp_msg *msg)
 	if (from == SP_PROC_ZYGOTE && WIFSIGNALED(b->wait_status) && WTERMSIG(b->wait_status) != SIGKILL &&
 	    m->phase == MON_RUN && !m->proc[from].renew)
 		mon_proc_renew(m, from);	/* a crash may have been an attempt at the address space that they share */
+	if (from == SP_PROC_SCRIBE)
+		live_scribe(l)->told = 1;
 	live_status(l, b->wait_status);
 	return SP_OK;
 }

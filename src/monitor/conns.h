@@ -41,6 +41,7 @@ struct scribe {
 	struct conn	*conn;		/* NULL: its connection is gone */
 	struct sp_uuid	 conn_id;
 	int		 end_session, end_control;	/* kept until it is born */
+	int		 told;		/* its parent said that it died: no other one needs to hear it */
 	int		 finished;	/* it closed its monitor channel: the recording has its end */
 	uint8_t		 recipients[MON_RECIPIENTS];	/* auditors' public keys, as control named them */
 	size_t		 recipients_n;	/* bytes */

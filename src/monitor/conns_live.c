@@ -123,6 +123,22 @@ scribe_forget_label(const struct scribe *s)
 		label_free(s->conn, b);
 }
 
+/* A recorder whose parent is no more ended: what it left in the spool is for the parent that is there now, which cannot see that.
+ * One that is not there looks at all of the spool when it has started. */
+static void
+scribe_tell_parent(struct scribe *s)
+{
+	Sallyport__Died d = SALLYPORT__DIED__INIT;
+
+	if (s->told)
+		return;
+	d.conn_id = mon_id_bytes(&s->conn_id);
+	d.session_id = mon_id_bytes(&s->l.id);
+	d.pid = (uint32_t)s->l.pid;
+	d.wait_status = s->l.wait_status;
+	(void)!mon_tell(s->l.m, SP_PROC_SCRIBE, SP_MSG_SCRIBE_LEFT, &d, NULL, 0);
+}
+
 /* The process is over and its status is known, or will not be. */
 static void
 live_end(struct live *l)
@@ -133,6 +149,7 @@ live_end(struct live *l)
 		struct scribe *s = live_scribe(l);
 
 		gone_tell(l, &s->conn_id, &l->id);
+		scribe_tell_parent(s);
 		scribe_forget_label(s);
 		scribe_free(s);
 	} else {

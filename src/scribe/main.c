@@ -1,7 +1,8 @@
 /* src/scribe/main.c - the scribe parent: forks one recorder per session, and one replay child at a time for what dead
  * recorders left. Process: scribe. Single-threaded; reads no byte of a session and no spool.
  * Invariants: (1) a child keeps only its own descriptors. (2) The parent's channel to control is used by the replay child
- * alone; the parent only holds it. (3) Every child that ends is reported to the monitor (DIED) unless it is a replay. */
+ * alone; the parent only holds it. (3) Every child that ends is reported to the monitor (DIED) unless it is a replay.
+ * (4) A replay begins after the end of every recorder that left something, of an earlier parent's too (SCRIBE_LEFT). */
 #include <dirent.h>
 #include <fcntl.h>
 #include <malloc.h>
@@ -170,6 +171,16 @@ parent_clean(struct parent *p, const struct recorder *r)
 		parent_replay(p);
 }
 
+/* A recorder that is not our child has ended: the monitor says so. */
+static void
+parent_left(struct parent *p, const Sallyport__Died *d)
+{
+	struct recorder r = { .pid = (pid_t)d->pid };
+
+	if (sp_uuid_from(d->session_id.data, d->session_id.len, &r.session) == SP_OK)
+		parent_clean(p, &r);
+}
+
 static void
 parent_died(struct parent *p, struct recorder *r, int status)
 {
@@ -210,9 +221,9 @@ parent_on_signal(int signo, void *arg)
 	}
 }
 
-/* Whether the spool has a file that is not one of ours alive. */
-static int
-parent_has_leftovers(struct parent *p)
+/* Files in the spool: each living recorder has one, too. */
+static size_t
+parent_spools(struct parent *p)
 {
 	size_t n = 0;
 	int fd = openat(p->spool, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -226,7 +237,7 @@ parent_has_leftovers(struct parent *p)
 	for (struct dirent *e; (e = readdir(d)) != NULL;)
 		n += sp_uuid_parse(e->d_name, &id) == SP_OK;
 	closedir(d);
-	return n > p->recorders.n;	/* each living recorder has one */
+	return n;
 }
 
 static void
@@ -235,7 +246,7 @@ parent_replay(struct parent *p)
 	int keep[3];
 
 	p->replay_again = p->replay != 0;
-	if (p->replay != 0 || p->control < 0 || !parent_has_leftovers(p))
+	if (p->replay != 0 || p->control < 0)
 		return;
 	keep[0] = p->control;
 	keep[1] = p->recordings;
@@ -253,8 +264,11 @@ parent_replay(struct parent *p)
 static void
 parent_on_rescan(struct sp_timer *t, void *arg)
 {
+	struct parent *p = arg;
+
 	(void)t;
-	parent_replay(arg);
+	if (parent_spools(p) > p->recorders.n)
+		parent_replay(p);
 }
 
 static void
@@ -268,7 +282,8 @@ parent_on_peer(struct sp_child *c, const Sallyport__Peer *peer, int fd)
 	}
 	sp_closep(&p->control);
 	p->control = fd;
-	parent_replay(p);
+	if (p->replay != 0 || parent_spools(p) > 0)
+		parent_replay(p);
 }
 
 static void
@@ -276,6 +291,8 @@ parent_on_message(struct sp_child *c, struct sp_msg *m)
 {
 	if (m->id == SP_MSG_SCRIBE_NEW)
 		parent_new(c->arg, m);
+	else if (m->id == SP_MSG_SCRIBE_LEFT)
+		parent_left(c->arg, (const Sallyport__Died *)m->body);
 }
 
 /* The absolute path of a directory that the monitor opened, for the sandbox. */

@@ -160,6 +160,39 @@ def test_twenty_sessions_and_every_login_outlive_three_upgrades(lab, me, live):
     assert "died" not in re.sub(r"session.*died", "", lab.log("sallyport")), "a child did not leave in order"
 
 
+def descendants(pid):
+    return pathlib.Path("/proc/%d/task/%d/children" % (pid, pid)).read_text().split()
+
+
+def test_an_end_that_nobody_saw_is_known_at_once(lab, me, live):
+    """A recorder that lost its parent ends without control, and after the look into the spool that follows control's return."""
+    late, early = live(2)
+    rows = {s["id"]: s for s in me.live()}
+    by_channel = sorted(rows.values(), key=lambda r: r["started"])       # the first one is late's
+    exe = lab.exe("sallyport-control")
+    program, n = exe.read_bytes(), len(lab.log("sallyport"))
+    os.kill(children(lab)["scribe"], signal.SIGKILL)
+    L.wait_for("another parent", lambda: re.search(r"scribe \(pid \d+\): user", lab.log("sallyport")[n:]))
+    exe.unlink()
+    os.kill(children(lab)["control"], signal.SIGKILL)
+    L.wait_for("no control", lambda: "no such executable" in lab.log("sallyport")[n:])
+    recorder = by_channel[0]["scribe_pid"]
+    os.kill(recorder, signal.SIGSTOP)
+    try:
+        assert late.end() == 0 and early.end() == 0
+        L.wait_for("both sessions are over", lambda: not any(os.path.exists("/proc/%d" % r["pid"]) for r in by_channel))
+        n = len(lab.log("sallyport"))
+        put(exe, program)
+        L.wait_for("control", lambda: "control (pid" in lab.log("sallyport")[n:])
+        assert ended(lab, by_channel[1]["id"])["reason"] == "connection closed"
+        L.wait_for("the look into the spool is over", lambda: not descendants(children(lab)["scribe"]))
+        assert lab.session(by_channel[0]["id"])["state"] == "live"
+    finally:
+        put(exe, program)
+        os.kill(recorder, signal.SIGCONT)
+    assert ended(lab, by_channel[0]["id"])["reason"] == "connection closed"
+
+
 def test_a_session_through_a_jump_goes_on_as_well(lab, me):
     s = L.Echo(lab, me, jump_argv(lab, me, "cat"))
     try:

@@ -256,16 +256,17 @@ def test_scribes_outlive_their_parent(house):
 
 def test_an_end_while_control_is_away_is_told_to_the_next_one_once(house):
     conn, pid = house.connect()
+    house.record(conn)
     control = house.pid("control")
     os.kill(control, signal.SIGSTOP)
     os.kill(int(pid), signal.SIGTERM)
-    wait_for(lambda: not alive(int(pid)))
-    time.sleep(0.1)
+    wait_for(lambda: house.ask("session.list") == (0, []))      # the monitor has seen its end
     os.kill(control, signal.SIGKILL)
     house.wait(rf"control \d+ gone {conn} - status 15 .*")
-    os.kill(int(house.connect()[1]), signal.SIGTERM)
-    house.wait(r"control \d+ gone .*", 2)
-    assert len(house.trace(rf"control \d+ gone {conn} .*")) == 1
+    other, pid = house.connect()
+    os.kill(int(pid), signal.SIGTERM)
+    house.wait(rf"control \d+ gone {other} - .*")
+    assert len(house.trace(rf"control \d+ gone {conn} - .*")) == 1
 
 
 def test_kill_reaches_the_session_and_is_told_with_its_reason(house):
@@ -282,7 +283,7 @@ def test_a_session_that_ignores_kill_dies_after_the_stated_time(house):
     at = time.monotonic()
     house.order("kill", conn, sid, "enough")
     house.wait(rf"control \d+ gone {conn} - status 9 killed 1 by 'alice' reason 'enough'")
-    assert 0.2 < time.monotonic() - at < 1.5
+    assert time.monotonic() - at > 0.2
     house.wait(rf"recorder \d+ kill {sid} by alice: enough")
     house.wait(rf"control \d+ gone {conn} {sid} status 0 killed 1 by 'alice' reason 'enough'")
 
@@ -365,8 +366,12 @@ def test_a_refused_source_is_closed_without_a_byte_until_its_time_is_over(house)
         s.settimeout(DEADLINE)
         assert s.recv(1) == b""
     assert len(house.trace(r"zygote \d+ conn .*")) == 1
-    time.sleep(2)
-    house.connect()
+
+    def served():
+        house.clients.append(socket.create_connection(("127.0.0.1", house.port)))
+        wait_for(lambda: is_closed(house.clients[-1]) or len(house.trace(r"zygote \d+ conn .*")) == 2)
+        return len(house.trace(r"zygote \d+ conn .*")) == 2
+    wait_for(served)
 
 
 def test_a_burst_of_one_source_is_held_to_the_rate(tmp_path_factory):
@@ -430,8 +435,9 @@ def test_sigterm_lets_connections_end_then_ends_them_with_a_reason(house):
     (_, pid) = house.connect()
     at = time.monotonic()
     house.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: "may end within 1 s" in house.log.read_text())
     assert house.process.wait(DEADLINE) == 0
-    assert 0.9 < time.monotonic() - at < 5
+    assert time.monotonic() - at > 0.9
     assert house.trace(rf"session {pid} kill - by system: Sallyport is stopping")
     assert not alive(int(pid))
 
@@ -446,7 +452,7 @@ def test_sigterm_waits_no_longer_than_there_are_connections(house):
     wait_for(lambda: "may end within 600 s" in house.log.read_text())
     assert alive(int(pid))
     os.kill(int(pid), signal.SIGTERM)
-    assert house.process.wait(3) == 0
+    assert house.process.wait(DEADLINE) == 0       # long before 600 s
 
 
 def test_sigterm_twice_ends_at_once(house):
