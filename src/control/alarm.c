@@ -60,6 +60,7 @@ static const struct {
 	{ "quarantine.released", NULL, NULL, "quarantine-released", "The quarantine of a restored node was ended" },
 	{ "copy.late", NULL, NULL, "copy-late", "A collector does not take the copy of the audit log" },
 	{ "copy.caught_up", NULL, NULL, "copy-caught-up", "A collector has the whole audit log again" },
+	{ "recording.retention", NULL, NULL, "retention-refused", "Recordings that their policy deletes are kept: the clock, or too many at once", "refused" },
 	{ "audit.reserve", NULL, NULL, "disk-full", "The disk is full: the reserve is in use, new sessions are refused" },
 	{ "audit.reserve_back", NULL, NULL, "disk-free", "There is room on the disk again" },
 };

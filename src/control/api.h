@@ -131,6 +131,7 @@ const void	*api_line(const struct api_call *c);
 /* Used by several nouns. */
 /* The session that `id` names, if the caller may know of it. */
 enum sp_err	 session_named(struct api_call *c, struct sp_store *s, struct sp_store_session *r);
+int		 session_in_scope(struct api_call *c, struct sp_store *s, const struct sp_store_session *r);	/* of a department that is the caller's */
 /* The user that `login` names, or the caller: looking needs an auditor's role, changing an administrator's; oneself may always. */
 enum sp_err	 user_self_or(struct api_call *c, struct sp_store *s, int64_t role, struct sp_store_user *u);
 enum sp_err	 totp_erase(struct sp_store *s, const struct sp_uuid *user_id) SP_MUST_USE;	/* second factor, recovery codes, secret */

@@ -2,8 +2,6 @@
  * deleted by name. Process: control. Invariant: nothing is deleted before its entry is durable. */
 #include "control/api.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,19 +9,19 @@
 
 #include "common/recpath.h"
 #include "control/methods.h"
+#include "control/quarantine.h"
+#include "control/recfiles.h"
+#include "control/retain.h"
 
 static enum sp_err
 recordings_dir(struct api_call *c, int *ret)
 {
 	struct sp_config conf;
-	char path[SP_CONF_TEXT + 16];
-	int fd;
+	enum sp_err r;
 
 	ctl_conf_copy(c->ctl, &conf);
-	if (sp_snprintf(path, sizeof(path), "%s/recordings", conf.state_dir) != 0 ||
-	    (fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
-		return api_fail(c, SP_EIO, "the directory of recordings cannot be opened");
-	*ret = fd;
+	if ((r = recfiles_dir(conf.state_dir, ret)) != SP_OK)
+		return api_fail(c, r, "the directory of recordings cannot be opened");
 	return SP_OK;
 }
 
@@ -67,41 +65,33 @@ recording_open(struct api_call *c, struct sp_store *s)
 
 /* ---- keeping and deleting ---- */
 
-#define HOLD_SIZE	(SP_UUID_SIZE + 32)
-#define REASON_SIZE	257
+#define REASON_SIZE	RECORDING_REASON
 
-static void
-hold_key(const struct sp_uuid *session, char dst[HOLD_SIZE])
-{
-	char id[SP_UUID_SIZE];
-
-	(void)sp_snprintf(dst, HOLD_SIZE, "recording.hold.%s", sp_uuid_text(session, id));
-}
-
-/* Why it is held: "" when it is not. */
-static enum sp_err
-hold_get(struct api_call *c, struct sp_store *s, const struct sp_uuid *session, char reason[REASON_SIZE])
-{
-	char key[HOLD_SIZE];
-	enum sp_err r;
-
-	hold_key(session, key);
-	reason[0] = '\0';
-	if ((r = sp_store_setting_get(s, key, reason, REASON_SIZE)) == SP_ENOENT)
-		r = SP_OK;
-	return api_store(c, r, "the hold");
-}
-
+/* Two marks: the setting, which says why, and a file beside the recording, which outlives a store that was put back. */
 static enum sp_err
 hold_set(struct api_call *c, struct sp_store *s, const struct sp_uuid *session, const char *reason)
 {
-	char key[HOLD_SIZE];
+	sp_auto(sp_closep) int dir = -1;
+	char key[SP_UUID_SIZE + 32], id[SP_UUID_SIZE];
+	enum sp_err r;
 
-	hold_key(session, key);
-	if (api_store(c, sp_store_setting_set(s, key, reason), "the hold") != SP_OK)
+	(void)sp_snprintf(key, sizeof(key), "recording.hold.%s", sp_uuid_text(session, id));
+	if (api_store(c, sp_store_setting_set(s, key, reason), "the hold") != SP_OK || recordings_dir(c, &dir) != SP_OK)
 		return c->err;
+	if ((r = recfiles_hold(dir, session, *reason != '\0')) != SP_OK && r != SP_ENOENT)
+		return api_fail(c, r, "the mark beside the recording: %s", sp_err_text(r));
 	c->out = json_pack("{s:o, s:s}", "id", api_id(session), "hold", reason);
 	return SP_OK;
+}
+
+static enum sp_err
+hold_get(struct api_call *c, struct sp_store *s, const struct sp_uuid *session, char reason[REASON_SIZE])
+{
+	sp_auto(sp_closep) int dir = -1;
+
+	if (recordings_dir(c, &dir) != SP_OK)
+		return c->err;
+	return api_store(c, recording_held(s, dir, session, reason), "the hold");
 }
 
 void
@@ -146,12 +136,12 @@ recording_delete(struct api_call *c, struct sp_store *s)
 	if (session_named(c, s, &row) != SP_OK || api_str(c, "reason", 1, reason, sizeof(reason)) != SP_OK ||
 	    hold_get(c, s, &row.id, held) != SP_OK)
 		return;
-	if (*held != '\0')
+	if (quarantine_is(c->ctl))
+		(void)api_fail(c, SP_ESTATE, "nothing is deleted in quarantine");
+	else if (*held != '\0')
 		(void)api_fail(c, SP_ESTATE, "the recording is held (%s): 'recording release' first", held);
 	else if (row.state == SP_STORE_LIVE)
 		(void)api_fail(c, SP_ESTATE, "the session is live: end it first");
-	else if (*row.recording == '\0')
-		(void)api_fail(c, SP_ENOENT, "that session was never recorded");
 	api_more(c, "reason", json_string(reason));
 	c->out = json_pack("{s:o}", "id", api_id(&row.id));
 }
@@ -165,37 +155,18 @@ struct deleting {
 	enum sp_err	err;
 };
 
-static enum sp_err
-delete_files(const char *state_dir, const struct sp_uuid *session, int *ret_gone)
-{
-	sp_auto(sp_closep) int dir = -1, day = -1;
-	char path[SP_CONF_TEXT + 16], name[SP_REC_PATH];
-	enum sp_err r;
-
-	(void)sp_snprintf(path, sizeof(path), "%s/recordings", state_dir);
-	if ((dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
-		return SP_EIO;
-	if ((r = sp_rec_day_open(dir, session, &day)) != SP_OK)
-		return r;
-	for (int i = 0; i < SP_REC_FILES; i++) {
-		sp_rec_path(session, (enum sp_rec_file)i, name);
-		if (unlinkat(day, name + SP_REC_DAY, 0) == 0)
-			++*ret_gone;
-		else if (errno != ENOENT)
-			r = sp_err_errno(errno);
-	}
-	return r != SP_OK ? r : *ret_gone == 0 ? SP_ENOENT : fsync(day) == -1 ? SP_EIO : SP_OK;
-}
-
 static void
 deleting_work(struct ctl_job *j, struct sp_store *s)
 {
 	struct deleting *d = sp_container(j, struct deleting, job);
 	struct sp_config conf;
+	int dir = -1;
 
 	(void)s;
 	ctl_conf_copy(d->ctl, &conf);
-	d->err = delete_files(conf.state_dir, &d->session, &d->gone);
+	if ((d->err = recfiles_dir(conf.state_dir, &dir)) == SP_OK)
+		d->err = recfiles_delete(dir, &d->session, &d->gone);
+	sp_closep(&dir);
 }
 
 static void

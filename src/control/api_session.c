@@ -58,8 +58,8 @@ struct listing {
 	size_t		 seen, limit;
 };
 
-/* A session is of its asset's department, or of its user's once the asset is gone. */
-static int
+/* See api.h. A session is of its asset's department, or of its user's once the asset is gone. */
+int
 session_in_scope(struct api_call *c, struct sp_store *s, const struct sp_store_session *r)
 {
 	struct sp_store_asset a;

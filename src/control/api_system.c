@@ -10,6 +10,7 @@
 #include "control/methods.h"
 #include "control/loghead.h"
 #include "control/quarantine.h"
+#include "control/retain.h"
 #include "control/rowkey.h"
 #include "control/servers.h"
 #include "control/snapshot.h"
@@ -121,6 +122,7 @@ sys_doctor_loop(struct api_call *c)
 		check(c->out, "quarantine", 0, quarantine_text(c->ctl));
 	check(c->out, "audit log", loghead_contained(c->ctl) == NULL,
 	    loghead_contained(c->ctl) != NULL ? loghead_contained(c->ctl) : "agrees with what was signed");
+	check(c->out, "retention", retain_text(c->ctl) == NULL, retain_text(c->ctl) != NULL ? retain_text(c->ctl) : "recordings go as their policies say");
 	check(c->out, "vault process", v->known, v->known ? "answers" : "does not answer: see the log of the monitor");
 	check(c->out, "vault initialised", v->known && v->initialised,
 	    v->initialised ? "yes" : "run 'sallyport vault init'");

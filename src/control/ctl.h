@@ -49,6 +49,7 @@ struct copies;
 struct loghead;
 struct witnesses;
 struct deliver;
+struct retain;
 
 struct vault_view {			/* what the vault said last */
 	int		known, initialised, sealed;
@@ -85,6 +86,7 @@ struct ctl {
 	struct alarms		*alarms;
 	struct copies		*copies;
 	struct deliver		*deliver;
+	struct retain		*retain;
 	struct bulk		*bulk;
 	struct snapshot		*snapshot;
 	_Atomic int64_t		 snapshot_made_us;	/* wall; of the one that serves as the store; 0: none does */

@@ -17,6 +17,7 @@
 #include "control/deliver.h"
 #include "control/loghead.h"
 #include "control/quarantine.h"
+#include "control/retain.h"
 #include "control/rowkey.h"
 #include "control/servers.h"
 #include "control/snapshot.h"
@@ -270,6 +271,7 @@ on_tick(struct sp_timer *t, void *arg)
 	wall_tick(c, now);
 	owner_tick(c, now);
 	loghead_tick(c, now);
+	retain_tick(c, now);
 	leave_when_idle(c, now);
 	sp_timer_in(t, c->leave_at_us != 0 ? CTL_LEAVE_TICK_US : CTL_TICK_US);
 }
@@ -362,6 +364,7 @@ start(struct ctl *c)
 	sp_list_init(&c->leases_waiting);
 	must(alarm_new(c), "start");
 	must(deliver_new(c), "start");
+	must(retain_new(c), "start");
 	must(boot_new(c), "start");
 	must(loghead_new(c), "start");
 	open_audit(c);
@@ -421,6 +424,7 @@ finish(struct ctl *c)
 	copy_free(c);
 	loghead_free(c);
 	deliver_free(c);
+	retain_free(c);
 	sp_chan_free(c->gate);
 	sp_chan_free(c->courier);
 	sp_timer_free(c->tick);

@@ -13,7 +13,7 @@ api_fn		access_explain, access_who, account_create, account_delete, account_list
 		backup_begin, backup_end, breakglass_create, breakglass_list, breakglass_seal, quarantine_release, quarantine_status,
 		group_create, group_delete, group_list, group_member_add, group_member_remove, group_show,
 		hostkey_list, hostkey_remove, hostkey_set, import_abort, import_begin,
-		import_commit, import_rows, import_secret, recording_delete, recording_hold, recording_open, recording_release, rows_accept, rows_check, rows_remove, secret_reveal, session_find, session_kill,
+		import_commit, import_rows, import_secret, recording_delete, recording_hold, recording_list, recording_open, recording_policy_list, recording_policy_remove, recording_policy_set, recording_release, recording_retention, rows_accept, rows_check, rows_remove, secret_reveal, session_find, session_kill,
 		command_search, session_list, session_lock, session_show, sys_audit_list, sys_doctor, sys_known_hosts,
 		sys_outbox_list, sys_settings_get, sys_settings_set, sys_status, user_create, user_delete,
 		user_disable, user_enable, user_key_add, user_key_list, user_key_remove, user_list, user_password,
@@ -22,7 +22,7 @@ api_fn		access_explain, access_who, account_create, account_delete, account_list
 		vault_slot_remove, vault_unseal,
 		outbox_secret, outbox_test,
 		zone_create, zone_delete, zone_list, zone_show, zone_update;
-api_loop_fn	recording_delete_loop, outbox_secret_loop, outbox_status_loop, outbox_test_loop, backup_begin_loop, quarantine_release_loop, quarantine_status_loop, import_commit_loop, rows_check_loop, rows_mended_loop, session_kill_loop, session_list_loop, session_message_loop, session_show_loop, session_watch_loop,
+api_loop_fn	recording_delete_loop, recording_retention_loop, outbox_secret_loop, outbox_status_loop, outbox_test_loop, backup_begin_loop, quarantine_release_loop, quarantine_status_loop, import_commit_loop, rows_check_loop, rows_mended_loop, session_kill_loop, session_list_loop, session_message_loop, session_show_loop, session_watch_loop,
 		evidence_head_loop, evidence_new_origin_loop, evidence_status_loop,
 		sys_doctor_loop, sys_status_loop, user_totp_changed, vault_rotated_loop, vault_status_loop;
 

@@ -94,6 +94,10 @@ def test_a_restored_node_is_in_quarantine_until_it_is_released(lab, me_module, s
         r = me.ssh("true")                                      # same host key: known_hosts still holds
         assert r.returncode != 0 and "quarantine" in r.stderr, r.stderr
         assert lab.ctl_run("vault", "rotate").returncode != 0
+        lab.ctl("recording", "policy", "set", "--keep", "1")
+        r = lab.ctl_run("recording", "retention")               # a policy deletes nothing here
+        assert r.returncode != 0 and "quarantine" in r.stderr, r.stderr
+        lab.ctl("recording", "policy", "remove")
         assert lab.ctl("audit", "list", "--kind", "restore")[0]["more"]["audit_seq"] == saved["audit_seq"]
         assert [e for e in lab.ctl("audit", "list", "--limit", 10000) if e["seq"] == saved["audit_seq"]][0]["kind"] == "backup.point"
         lab.ctl("user", "create", "made-in-quarantine")         # an administrator puts things right first

@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import time
+import uuid
 
 import pytest
 
@@ -177,6 +178,31 @@ def test_forth_by_ten_days_is_raised_and_neither_ends_nor_opens_a_grant(lab, me)
     L.wait_for("the clock agrees", lambda: clock_row(lab)["ok"])
     assert gets_in(lab, hans)
     assert live.end() == 0
+
+
+def test_forth_by_ten_days_deletes_no_recording_before_somebody_looked(lab, me):
+    assert gets_in(lab, me)
+    def recordings():           # not those of a moved clock
+        rows = lab.ctl("recording", "list", "--state", "whole")
+        return {r["id"] for r in rows if (uuid.UUID(r["id"]).int >> 80) / 1000 < time.time() + HOUR}
+    kept = L.wait_for("a recording", recordings)
+    lab.ctl("recording", "policy", "set", "--keep", "5d")
+    assert lab.ctl("recording", "retention") == []      # it looked at the clock
+    lab.move(10 * DAY)
+    try:
+        L.wait_for("it is seen", lambda: not clock_row(lab)["ok"])
+        r = lab.ctl_run("recording", "retention")
+        assert r.returncode != 0 and "no recording is deleted" in r.stderr and "ahead of" in r.stderr, r.stderr
+        assert lab.ctl_run("doctor", "--accept", "clock", "now").returncode == 0
+        r = lab.ctl_run("recording", "retention")       # that the clock is right is not all: did the machine sleep?
+        assert r.returncode != 0 and "--accept-clock" in r.stderr, r.stderr
+        assert kept <= recordings()
+        assert kept <= {row["id"] for row in lab.ctl("recording", "retention", "--accept-clock")}
+        L.wait_for("they are gone", lambda: not kept & recordings())
+    finally:
+        lab.ctl("recording", "policy", "remove")
+        lab.move(0)
+        assert lab.ctl_run("doctor", "--accept", "clock", "now").returncode == 0
 
 
 def test_a_mark_that_was_changed_in_the_database_is_raised_and_made_anew(lab, me):
