@@ -2,7 +2,8 @@
  *
  * A search by text must not read a million rows, and neither store has an index over substrings of two Chinese characters. So
  * commands are bundled as they come: a row of command_blocks holds the texts of BLOCK_ROWS commands, one a line. The search reads
- * bundles, newest first, with memmem(3), and rows only of a bundle in which the text stands, or that is not bundled yet.
+ * bundles, newest first, with memmem(3), and rows only of a bundle in which the text stands, or that is not bundled yet. Bundles also
+ * know from when to when their commands are: a search in a time reads no others. bench/commands.c measures it.
  * Process: control. Every write may be repeated.
  * Invariants: (1) a bundle covers all rows from first_id to last_id, and bundles do not overlap. (2) It is made in one transaction
  * after its rows; rows behind the last bundle are searched one by one. */
@@ -215,16 +216,45 @@ search_range(struct search *k, int64_t first, int64_t last)
 	return r;
 }
 
-/* The bundles below `before`, newest first, a page of them: those in which the text stands, into hit. */
+/* Ids of the bundles that may hold commands of the time that is asked for, of those up to `end`. Bundles are in order of arrival, so
+ * this is as exact as recorders are punctual; *ret_first > *ret_last: none. */
 static enum sp_err
-search_blocks(struct search *k, int64_t before, int64_t hit[PAGE][2], int *ret_hits, int *ret_n, int64_t *ret_low)
+search_window(struct search *k, int64_t end, int64_t *ret_first, int64_t *ret_last)
+{
+	struct sp_q q;
+	enum sp_err r;
+
+	*ret_first = 0;
+	*ret_last = end;
+	if (k->f->since_us != 0) {
+		sp_q_open(k->s, SP_STORE_EVIDENCE, "SELECT coalesce(min(first_id), ?) FROM command_blocks WHERE until_us >= ?", &q);
+		sp_q_i64(&q, end + 1);
+		sp_q_i64(&q, k->f->since_us);
+		if ((r = sp_q_number(&q, ret_first)) != SP_OK)
+			return r;
+	}
+	if (k->f->until_us != 0) {
+		sp_q_open(k->s, SP_STORE_EVIDENCE, "SELECT coalesce(max(last_id), 0) FROM command_blocks WHERE from_us <= ?", &q);
+		sp_q_i64(&q, k->f->until_us);
+		if ((r = sp_q_number(&q, ret_last)) != SP_OK)
+			return r;
+	}
+	return SP_OK;
+}
+
+/* The bundles from `first` on, below `before`, newest first, a page of them. Those in which the text stands go into hit; neighbours
+ * are one range: a common word costs a query a page. */
+static enum sp_err
+search_blocks(struct search *k, int64_t first, int64_t before, int64_t hit[PAGE][2], int *ret_hits, int *ret_n, int64_t *ret_low)
 {
 	sp_auto_q q;
+	int is_neighbour = 0;
 	enum sp_err r;
 
 	*ret_hits = *ret_n = 0;
-	sp_q_open(k->s, SP_STORE_EVIDENCE, "SELECT first_id, last_id, from_us, until_us, command FROM command_blocks WHERE first_id < ?"
-	    " ORDER BY first_id DESC LIMIT ?", &q);
+	sp_q_open(k->s, SP_STORE_EVIDENCE, "SELECT first_id, last_id, from_us, until_us, command FROM command_blocks WHERE first_id >= ?"
+	    " AND first_id < ? ORDER BY first_id DESC LIMIT ?", &q);
+	sp_q_i64(&q, first);
 	sp_q_i64(&q, before);
 	sp_q_i64(&q, PAGE);
 	while ((r = sp_q_step(&q)) == SP_OK) {
@@ -235,10 +265,14 @@ search_blocks(struct search *k, int64_t before, int64_t hit[PAGE][2], int *ret_h
 		*ret_low = sp_q_get_i64(&q, 0);
 		if ((k->f->since_us != 0 && sp_q_get_i64(&q, 3) < k->f->since_us) ||
 		    (k->f->until_us != 0 && sp_q_get_i64(&q, 2) > k->f->until_us) ||
-		    memmem(p, n, k->f->text, k->text_len) == NULL)
+		    memmem(p, n, k->f->text, k->text_len) == NULL) {
+			is_neighbour = 0;
 			continue;
-		hit[*ret_hits][0] = *ret_low;
-		hit[(*ret_hits)++][1] = sp_q_get_i64(&q, 1);
+		}
+		if (!is_neighbour)
+			hit[(*ret_hits)++][1] = sp_q_get_i64(&q, 1);
+		hit[*ret_hits - 1][0] = *ret_low;
+		is_neighbour = 1;
 	}
 	return r == SP_ENOENT ? SP_OK : r;
 }
@@ -248,16 +282,20 @@ sp_store_command_search(struct sp_store *s, const struct sp_store_command_query 
 {
 	struct search k = { .s = s, .f = f, .fn = fn, .arg = arg, .left = f->limit > 0 ? f->limit : 50,
 	    .text_len = f->text != NULL ? strlen(f->text) : 0 };
-	int64_t end, before = INT64_MAX, hit[PAGE][2];
+	int64_t end, first, last, before, hit[PAGE][2];
 	int hits = 0, n = PAGE;
 	enum sp_err r;
 
-	if (k.text_len == 0 || !sp_uuid_is_null(&f->session_id))
+	if (!sp_uuid_is_null(&f->session_id))
 		return search_range(&k, 0, INT64_MAX);
-	if ((r = blocks_end(s, &end)) != SP_OK || (r = search_range(&k, end + 1, INT64_MAX)) != SP_OK)
+	if ((r = blocks_end(s, &end)) != SP_OK || (r = search_range(&k, end + 1, INT64_MAX)) != SP_OK || k.stop ||
+	    (r = search_window(&k, end, &first, &last)) != SP_OK)
 		return r;
+	if (k.text_len == 0)
+		return search_range(&k, first, last);
+	before = last < INT64_MAX ? last + 1 : last;
 	while (r == SP_OK && n == PAGE && !k.stop) {
-		r = search_blocks(&k, before, hit, &hits, &n, &before);
+		r = search_blocks(&k, first, before, hit, &hits, &n, &before);
 		for (int i = 0; i < hits && r == SP_OK && !k.stop; i++)
 			r = search_range(&k, hit[i][0], hit[i][1]);
 	}

@@ -102,6 +102,62 @@ commands_are_found_by_any_part_of_their_text_newest_first(void **state)
 	assert_int_equal(f.n, 0);
 }
 
+/* Every mixture of time, user and text, beside a look at all commands; some recorders tell of theirs late. */
+static void
+a_search_finds_what_a_look_at_every_command_finds(void **state)
+{
+	static const char *const words[] = { NULL, "apt", "\xe5\xa4\x87\xe4\xbb\xbd", "/srv/7", "nowhere" };
+	struct sp_store *s = ((struct fx *)*state)->s;
+	struct sp_uuid user[3], asset, id[3];
+	char (*text)[48] = calloc(MANY, sizeof(*text));
+	int64_t *at = calloc(MANY, sizeof(*at));
+
+	sp_uuid_make(&asset);
+	for (int i = 0; i < 3; i++) {
+		sp_uuid_make(&user[i]);
+		id[i] = session(s, &user[i], &asset);
+	}
+	ok(sp_store_begin(s, SP_STORE_EVIDENCE));
+	for (int i = 0; i < MANY; i++) {
+		struct sp_store_command c = { .session_id = id[i % 3], .channel = 1, .number = i, .how = "screen", .certainty = SP_STORE_CERTAIN };
+
+		at[i] = 1000 + 10 * (i % 97 == 0 ? i / 2 : i);
+		sp_snprintf(text[i], sizeof(text[i]), "%s%d", i % 7 == 0 ? "apt update " : i % 450 == 1 ? "cp \xe5\xa4\x87\xe4\xbb\xbd /srv/" : "ls /srv/", i);
+		c.at_us = at[i];
+		c.text = text[i];
+		c.text_len = (uint32_t)strlen(text[i]);
+		ok(sp_store_command_put(s, &c));
+	}
+	ok(sp_store_commit(s));
+	for (int t = 0; t < 400; t++) {
+		struct sp_store_command_query q = { .text = words[t % 5], .limit = t % 4 == 0 ? 10000 : 20 };
+		struct found f;
+		char want[sizeof(f.text)] = "";
+		uint32_t left = q.limit;
+
+		if (t % 3 == 1)
+			q.user_id = user[t % 9 / 3];
+		if (t % 2 == 1)
+			q.since_us = 1000 + t * 7919 % (10 * MANY);
+		if (t % 5 >= 2)
+			q.until_us = 1000 + t * 4211 % (10 * MANY);
+		search(s, &q, &f);
+		for (int i = MANY; i-- > 0 && left > 0; ) {
+			size_t n = strlen(want);
+
+			if ((q.text != NULL && strstr(text[i], q.text) == NULL) || (t % 3 == 1 && i % 3 != t % 9 / 3) ||
+			    (q.since_us != 0 && at[i] < q.since_us) || (q.until_us != 0 && at[i] > q.until_us))
+				continue;
+			sp_snprintf(want + n, sizeof(want) - n, "%s|", text[i]);
+			left--;
+		}
+		assert_string_equal(f.text, want);
+		assert_int_equal((uint32_t)f.n, q.limit - left);
+	}
+	free(text);
+	free(at);
+}
+
 static void
 a_repeated_command_changes_nothing_and_its_end_counts_once(void **state)
 {
@@ -154,6 +210,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(commands_are_found_by_any_part_of_their_text_newest_first),
+		T(a_search_finds_what_a_look_at_every_command_finds),
 		T(a_repeated_command_changes_nothing_and_its_end_counts_once),
 		T(a_command_longer_than_a_line_of_any_shell_is_kept_whole),
 	};
