@@ -346,6 +346,25 @@ forwards_add(struct sp_policy_decision *d, const char *list)
 	memcpy(d->forwards + at, list, n + 1);
 }
 
+/* The paths of one grant, a block of its own. Rules that cannot be read open nothing. */
+static void
+paths_add(struct sp_policy_decision *d, const struct sp_policy_grant *g)
+{
+	static const char *const directions[] = { "none", "up", "down", "both" };
+	const char *rules = g->file_paths != NULL && *g->file_paths != '\0' ? g->file_paths : SP_POLICY_PATHS_EVERY;
+	const char *way = directions[g->file_direction & SP_POLICY_FILE_BOTH];
+	size_t at = strlen(d->file_paths), n = strlen(rules), w = strlen(way);
+
+	d->paths_ruled |= g->file_paths != NULL && *g->file_paths != '\0';
+	if (at + w + n + 3 > sizeof(d->file_paths) || sp_policy_paths_check(rules) != SP_OK)
+		return;
+	if (at > 0)
+		d->file_paths[at++] = '\n';
+	memcpy(d->file_paths + at, way, w);
+	d->file_paths[at + w] = '\n';
+	memcpy(d->file_paths + at + w + 1, rules, n + 1);
+}
+
 static void
 limit_add(struct sp_policy_decision *d, int grant, const struct sp_uuid *id, int64_t max)
 {
@@ -397,8 +416,10 @@ merge(struct sp_policy_decision *d, int grant, const struct sp_policy_grant *g, 
 	d->best_effort &= g->best_effort != 0;
 	if (open & SP_POLICY_AGENT)
 		d->agent_kinds |= g->agent_kinds;
-	if (open & FILES)
+	if (open & FILES) {
 		d->file_direction |= g->file_direction;
+		paths_add(d, g);
+	}
 	if (open & FORWARDING)
 		forwards_add(d, g->forwards);
 }
@@ -526,6 +547,8 @@ sp_policy_access(const struct sp_policy_input *in, struct sp_policy_decision *re
 		if (s.first_allow < 0 && (grant_protocols(&in->grant[i]) & s.effective & s.wanted))
 			s.first_allow = (int)i;
 	}
+	if (!ret->paths_ruled)
+		ret->file_paths[0] = '\0';
 	ret->grant = ret->allowed ? s.first_allow : s.first_deny;
 	if (!ret->allowed)
 		return;

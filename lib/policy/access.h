@@ -7,7 +7,7 @@
  * (2) A grant matches when it is in force now (validity window, weekly hours), names the account, and has the source.
  * (3) Any matching deny wins, for the protocols that it names, whatever the allows say.
  * (4) Permissions of several matching allow grants unite (protocols, agent kinds, file directions, forward
- *     destinations); limits take the strictest (idle, session time, concurrent sessions, second factor, reason, record
+ *     destinations, paths of files); limits take the strictest (idle, session time, concurrent sessions, second factor, reason, record
  *     mode): one more grant never loosens what another one demands.
  * (5) An allow of exec also allows scp, one of scp also the sftp subsystem, which today's scp clients use; a deny takes away
  *     only what it names, and that wins: "allow scp, deny sftp" leaves `scp -O` alone.
@@ -23,6 +23,7 @@
 #include "base/err.h"
 #include "base/netaddr.h"
 #include "base/str.h"
+#include "policy/path.h"
 
 /* Protocol bits; the values are stored (lib/store has the same). */
 enum {
@@ -68,6 +69,7 @@ struct sp_policy_grant {
 	uint32_t	 agent_kinds, file_direction;	/* SP_POLICY_AGENT_*, as lib/store */
 	const char	*forwards;		/* see forward.h */
 	int		 best_effort;		/* recording: go on with an alarm if it fails */
+	const char	*file_paths;		/* see path.h; "": any path */
 };
 
 struct sp_policy_input {
@@ -134,6 +136,8 @@ struct sp_policy_decision {
 	int		 best_effort;		/* only if every allowing grant says so */
 	int		 forwards_cut;		/* the union did not fit; the rest is not permitted */
 	char		 forwards[SP_POLICY_FORWARDS_SIZE];	/* union, ',' separated; for sp_policy_forward_allowed */
+	int		 paths_ruled;		/* files only where file_paths says; else anywhere, and that is "" */
+	char		 file_paths[SP_POLICY_PATHS_SIZE];	/* blocks of path.h; what does not fit is not permitted */
 };
 
 /*

@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "policy/access.h"
+#include "policy/path.h"
 
 #define SCP_PATH_MAX	8192
 
@@ -236,11 +237,15 @@ sp_policy_command_is_scp(const char *s, size_t n)
 	return c.kind == SP_POLICY_TRANSFER_SCP;
 }
 
-/* The first word, without its folder, is that of a program which moves files. */
+static const char *const movers[] = { "scp", "rsync", "sftp-server", "internal-sftp", "git", "git-upload-pack", "git-receive-pack",
+	"git-upload-archive", "git-shell" };
+#define MOVERS		(sizeof(movers) / sizeof(*movers))
+#define MOVERS_ONE_WAY	4		/* git moves its files both ways in one stream: a direction says nothing about it */
+
+/* The first word, without its folder, is that of a program which moves files: one of the first of the table. */
 static int
-moves_files(const char *s, size_t n)
+moves_files(const char *s, size_t n, size_t first)
 {
-	static const char *const movers[] = { "scp", "rsync", "sftp-server", "internal-sftp" };
 	size_t len = 0, at = 0;
 
 	while (n > 0 && (*s == ' ' || *s == '\t'))
@@ -248,7 +253,7 @@ moves_files(const char *s, size_t n)
 	while (len < n && !is_one_of((unsigned char)s[len], " \t\n;&|<>"))
 		if (s[len++] == '/')
 			at = len;
-	for (size_t i = 0; i < sizeof(movers) / sizeof(*movers); i++)
+	for (size_t i = 0; i < first; i++)
 		if (word_is(s + at, len - at, movers[i]))
 			return 1;
 	return 0;
@@ -263,7 +268,7 @@ sp_policy_command_refused(const char *s, size_t n, uint32_t direction)
 		return NULL;
 	sp_policy_command(s, n, &c);
 	if (c.kind == SP_POLICY_NO_TRANSFER)
-		return moves_files(s, n) ? "Your grant limits the direction of files: scp, rsync and sftp-server run only in the exact form "
+		return moves_files(s, n, MOVERS_ONE_WAY) ? "Your grant limits the direction of files: scp, rsync and sftp-server run only in the exact form "
 		    "that their clients send, without patterns or options that name other files." : NULL;
 	if (direction == 0)
 		return "Your grant allows no files in either direction.";
@@ -273,6 +278,22 @@ sp_policy_command_refused(const char *s, size_t n, uint32_t direction)
 		return c.direction == SP_POLICY_FILE_UP ? "Your grant allows downloads only: nothing may be copied to this target." :
 		    "Your grant allows uploads only: nothing may be copied from this target.";
 	return c.expands ? "Your grant limits the direction of files: name each path in full, patterns and ~ are not expanded." : NULL;
+}
+
+const char *
+sp_policy_command_unruled(const char *s, size_t n, const char *blocks)
+{
+	struct sp_policy_command c;
+
+	sp_policy_command(s, n, &c);
+	if (c.kind == SP_POLICY_TRANSFER_SFTP || (c.kind == SP_POLICY_NO_TRANSFER && !moves_files(s, n, MOVERS)))
+		return NULL;
+	if (c.kind != SP_POLICY_TRANSFER_SCP)
+		return "Your grant limits files to certain paths, which cannot be checked for this program: use sftp, or scp.";
+	if ((sp_policy_paths_below(blocks, (struct sp_path){ "/", 1 }) & c.direction) == c.direction)
+		return NULL;
+	return "Your grant limits files to certain paths, which cannot be checked in scp's old protocol: use scp without -O (-s in old "
+	    "versions), or sftp.";
 }
 
 void

@@ -35,6 +35,11 @@ int	sp_policy_command_is_scp(const char *s, size_t n);
  * and sftp-server in any other form are refused. Other commands are not judged: who may run any command moves what he likes.
  */
 const char *sp_policy_command_refused(const char *s, size_t n, uint32_t direction);
+/*
+ * The same under rules for paths (blocks of path.h). Which file a path of scp, rsync or git means only the target knows, and they
+ * do not let it be asked: refused, but for scp in a way that the rules leave open everywhere. sftp is judged request by request.
+ */
+const char *sp_policy_command_unruled(const char *s, size_t n, const char *blocks);
 /* Decode the quoting of one PATH, as a POSIX shell does. dst gets at most n bytes and a NUL. */
 void	sp_policy_command_path(const char *s, size_t n, char *dst);
 

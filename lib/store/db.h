@@ -129,7 +129,8 @@ enum {
 	SP_FF_NEEDED	= 1 << 2,	/* not "" and not null */
 	SP_FF_APART	= 1 << 3,	/* written by add and by its own operation only */
 	SP_FF_FREE	= 1 << 4,	/* text may hold line breaks and tabs */
-	SP_FF_LOOSE	= 1 << 5	/* not in the canonical form */
+	SP_FF_LOOSE	= 1 << 5,	/* not in the canonical form */
+	SP_FF_LATER	= 1 << 6	/* came after rows had MACs: behind all others, and in the canonical form by name and only when set */
 };
 struct sp_field {
 	const char	*col;

@@ -109,7 +109,7 @@ static const struct sp_field grant_fields[] = {
 	NUM(P, max_session_s, 0, 400 * DAY_S), NUM(P, concurrent_max, 0, INT32_MAX), NUM(P, reason_required, 0, 2),
 	NUM(P, agent_kinds, 0, SP_STORE_AGENT_PLATFORM | SP_STORE_AGENT_USER), NUM(P, file_direction, 0, SP_STORE_FILE_UP | SP_STORE_FILE_DOWN),
 	TEXT(P, forwards, 0), NUM(P, record_mode, SP_STORE_RECORD_STRICT, SP_STORE_RECORD_BEST_EFFORT),
-	TEXT(P, reason_pattern, 0)
+	TEXT(P, reason_pattern, 0), TEXT(P, file_paths, SP_FF_FREE | SP_FF_LATER)
 };
 #undef P
 #define E struct sp_store_session
@@ -406,6 +406,13 @@ field_canonical(struct sp_buf *dst, const void *row, const struct sp_field *f)
 }
 
 /* The times of the head are left out: they are for people, and an update does not read created_us. */
+/* A column that came later says nothing while it is as it was for all rows before: their MACs stay good. */
+static int
+field_unset(const void *row, const struct sp_field *f)
+{
+	return (f->flags & SP_FF_LATER) && (f->type == SP_F_TEXT ? *(const char *)at(row, f) == '\0' : number_at(row, f) == 0);
+}
+
 enum sp_err
 sp_row_canonical(const struct sp_rowtype *t, const void *row, struct sp_buf *dst)
 {
@@ -414,8 +421,9 @@ sp_row_canonical(const struct sp_rowtype *t, const void *row, struct sp_buf *dst
 	if (r != SP_OK || (r = sp_buf_put_cstring(dst, t->table)) != SP_OK)
 		return r;
 	for (int i = 0; i < t->n; i++)
-		if (i != 2 && i != 3 && i != SP_ROW_HEAD_N - 1 && !(t->field[i].flags & SP_FF_LOOSE) &&
-		    (r = field_canonical(dst, row, &t->field[i])) != SP_OK)
+		if (i != 2 && i != 3 && i != SP_ROW_HEAD_N - 1 && !(t->field[i].flags & SP_FF_LOOSE) && !field_unset(row, &t->field[i]) &&
+		    ((t->field[i].flags & SP_FF_LATER && (r = sp_buf_put_cstring(dst, t->field[i].col)) != SP_OK) ||
+		    (r = field_canonical(dst, row, &t->field[i])) != SP_OK))
 			return r;
 	return SP_OK;
 }

@@ -232,6 +232,7 @@ struct sp_store_grant {
 	char		forwards[SP_STORE_LIST_MAX + 1];	/* destinations separated by ','; syntax in policy/forward.h */
 	int64_t		record_mode;				/* enum sp_store_record */
 	char		reason_pattern[SP_STORE_NAME_MAX + 1];	/* of a ticket; "": the usual form */
+	char		file_paths[SP_STORE_LIST_MAX + 1];	/* rules, one a line; syntax in policy/path.h; "": any path */
 };
 
 /* ---- handle ----------------------------------------------------------------------------------------------------- */

@@ -409,6 +409,9 @@ answer_read(struct sp_sftp *s, uint8_t type, struct sp_view v, struct sp_sftp_it
 		return SP_OK;
 	case SP_SFTP_NAME:
 		return answer_name(v, ret);
+	case SP_SFTP_ATTRS:
+		read_attrs(v, &ret->attrs);
+		return SP_OK;
 	default:
 		return SP_OK;
 	}
@@ -646,6 +649,76 @@ sp_sftp_put_init(struct sp_buf *b)
 	    (r = sp_buf_put_u8(b, kinds[SP_SFTP_INIT].type)) != SP_OK)
 		return r;
 	return sp_buf_put_u32(b, SP_SFTP_VERSION);
+}
+
+uint32_t
+sp_sftp_free_ids(const struct sp_sftp *s, uint32_t n)
+{
+	uint32_t first = 0xa0000000u;
+
+	for (unsigned i = 0; i < s->n_req; i++)
+		if (s->req[i].op != SP_SFTP_INIT && s->req[i].id - first < n) {
+			first = s->req[i].id + 1;	/* each is in the way once at most, going upwards ... */
+			i = (unsigned)-1;		/* ... so this begins again at most n_req times */
+		}
+	return first;
+}
+
+enum sp_err
+sp_sftp_ask(struct sp_sftp *s, enum sp_sftp_op op, uint32_t id, struct sp_view path, struct sp_buf *b)
+{
+	struct sp_sftp_request q = { .op = op, .id = id, .path = path, .own = 1 };
+	enum sp_err r;
+
+	if (s->broken != SP_OK)
+		return s->broken;
+	if (strcmp(kinds[op].fields, "p") != 0 || kinds[op].ext != NULL || path.len > SP_SFTP_HEAD_MAX - PREFIX || request_find(s, id) != NULL)
+		return SP_EINVAL;
+	if ((r = sp_buf_reserve(b, path.len + PREFIX + 4)) != SP_OK || (r = request_own(&q)) != SP_OK)
+		return r;
+	if ((r = request_add(s, &q)) != SP_OK) {
+		request_release(&q);
+		return r;
+	}
+	s->last = 0;
+	if ((r = sp_buf_put_u32(b, (uint32_t)path.len + PREFIX)) != SP_OK || (r = sp_buf_put_u8(b, kinds[op].type)) != SP_OK ||
+	    (r = sp_buf_put_u32(b, id)) != SP_OK)
+		return r;
+	return sp_buf_put_string(b, path.p, path.len);
+}
+
+enum sp_err
+sp_sftp_put_moved(struct sp_buf *b, enum sp_sftp_op op, struct sp_view wire, struct sp_view path, struct sp_view to)
+{
+	struct sp_view v = wire, old, head;
+	size_t at = b->len, len;
+	uint32_t skip;
+	enum sp_err r;
+
+	if (kinds[op].fields[0] != 'p')
+		return SP_EINVAL;
+	if ((r = sp_view_bytes(&v, PREFIX, &head)) != SP_OK || (kinds[op].ext != NULL && sp_view_string(&v, &old) != SP_OK))
+		return SP_EFORMAT;
+	head.len = (size_t)(v.p - wire.p);		/* with the name of the extension */
+	if ((r = sp_buf_append(b, head.p, head.len)) != SP_OK)
+		return r;
+	for (const char *f = kinds[op].fields; *f == 'p' || *f == 't'; f++) {
+		if (sp_view_string(&v, &old) != SP_OK)
+			return SP_EFORMAT;
+		old = *f == 'p' ? path : to;
+		if ((r = sp_buf_put_string(b, old.p, old.len)) != SP_OK)
+			return r;
+	}
+	if ((r = sp_buf_append(b, v.p, v.len)) != SP_OK)
+		return r;
+	len = b->len - at - 4;
+	if (len > SP_SFTP_HEAD_MAX)
+		return SP_ESIZE;
+	for (int i = 0; i < 4; i++) {
+		skip = (uint32_t)len >> (24 - 8 * i);
+		b->p[at + (size_t)i] = (uint8_t)skip;
+	}
+	return SP_OK;
 }
 
 const char *

@@ -65,6 +65,7 @@ struct sp_sftp_request {
 	struct sp_sftp_handle	*dest;		/* COPY_DATA */
 	struct sp_sftp_attrs	 attrs;		/* OPEN, MKDIR, the SETSTATs */
 	uint8_t			*text;		/* memory of path and to */
+	int			 own;		/* by sp_sftp_ask: the answer is not the client's */
 };
 enum sp_sftp_side { SP_SFTP_CLIENT, SP_SFTP_SERVER };
 enum sp_sftp_what {
@@ -80,6 +81,7 @@ struct sp_sftp_item {
 	uint32_t		 code;	/* STATUS: SSH_FX_*; VERSION_REPLY: version; DATA: bytes that follow */
 	uint64_t		 offset;	/* BYTES: where in the file */
 	struct sp_view		 name;	/* NAME: the first one */
+	struct sp_sftp_attrs	 attrs;	/* ATTRS; flags 0: none that can be read */
 	struct sp_sftp_handle	*handle;	/* HANDLE: the new one */
 	int			 refused;	/* BYTES: of a request that was refused */
 };
@@ -102,6 +104,13 @@ void		 sp_sftp_each(struct sp_sftp *s, void (*fn)(struct sp_sftp_handle *h, void
 enum sp_err	 sp_sftp_put_status(struct sp_buf *b, uint32_t id, uint32_t code, const char *text) SP_MUST_USE;
 /* Append INIT for the version that is decoded here. */
 enum sp_err	 sp_sftp_put_init(struct sp_buf *b) SP_MUST_USE;
+/* Ask for oneself: append a request with a path alone (REALPATH, LSTAT ...), which may be one more than max. To be called between
+ * two packets of the client. id: one of those that sp_sftp_free_ids gave. */
+enum sp_err	 sp_sftp_ask(struct sp_sftp *s, enum sp_sftp_op op, uint32_t id, struct sp_view path, struct sp_buf *b) SP_MUST_USE;
+/* The first of n numbers in a row that no outstanding request has; n <= 1024. */
+uint32_t	 sp_sftp_free_ids(const struct sp_sftp *s, uint32_t n);
+/* Append a request (as it was on the wire, of kind op) with other paths in the place of its own. SP_EINVAL: it has none. */
+enum sp_err	 sp_sftp_put_moved(struct sp_buf *b, enum sp_sftp_op op, struct sp_view wire, struct sp_view path, struct sp_view to) SP_MUST_USE;
 const char	*sp_sftp_op_name(enum sp_sftp_op op);	/* "open", "posix-rename" ... */
 const char	*sp_sftp_code_name(uint32_t code);	/* "ok", "permission denied" ...; "error" for others */
 

@@ -173,7 +173,7 @@ more_fields(struct bulk_run *b, struct sp_store_grant *g)
 static void
 drop_empty(struct bulk_run *b)
 {
-	static const char *const keys[] = { "protocols", "forward_to", "sources" };
+	static const char *const keys[] = { "protocols", "forward_to", "sources", "file_paths" };
 
 	for (size_t i = 0; i < SP_NELEMS(keys); i++)
 		if (json_is_array(json_object_get(b->row.params, keys[i])) && json_array_size(json_object_get(b->row.params, keys[i])) == 0)

@@ -135,6 +135,16 @@ grant_files_word(int64_t bits)
 	return "none";
 }
 
+json_t *
+grant_paths_list(const char *rules)
+{
+	json_t *a = json_array();
+
+	for (const char *s = rules; *s; s += strcspn(s, "\n"), s += *s != '\0')
+		json_array_append_new(a, json_stringn(s, strcspn(s, "\n")));
+	return a;
+}
+
 static json_t *
 grant_json(struct sp_store *s, const struct sp_store_grant *g)
 {
@@ -164,6 +174,8 @@ grant_json(struct sp_store *s, const struct sp_store_grant *g)
 		json_object_set_new(o, "agent", grant_agent_words(g->agent_kinds));
 	if (g->file_direction != (SP_STORE_FILE_UP | SP_STORE_FILE_DOWN))
 		json_object_set_new(o, "files", json_string(grant_files_word(g->file_direction)));
+	if (*g->file_paths)
+		json_object_set_new(o, "file_paths", grant_paths_list(g->file_paths));
 	grant_sides(s, g, o);
 	return o;
 }
@@ -330,6 +342,38 @@ grant_files(struct api_call *c, struct sp_store_grant *g)
 	return api_fail(c, SP_EINVAL, "files is both, up (to the target), down (from it) or none");
 }
 
+/* Rules for paths, in their order: a list, one a line in the row. */
+static enum sp_err
+grant_paths(struct api_call *c, struct sp_store_grant *g)
+{
+	const json_t *p = json_object_get(c->params, "file_paths");
+	size_t n = 0, i;
+	json_t *v;
+
+	if (p == NULL || json_is_null(p))
+		return SP_OK;
+	if (!json_is_array(p))
+		return api_fail(c, SP_EINVAL, "file_paths is a list of rules");
+	json_array_foreach(p, i, v) {
+		const char *s = json_string_value(v);
+		char one[2 * SP_POLICY_PATHS_SIZE];
+
+		/* One by one, so that the message names the line; a deny alone is good as a line. */
+		if (s == NULL || strlen(s) > SP_STORE_LIST_MAX || strchr(s, '\n') != NULL ||
+		    sp_snprintf(one, sizeof(one), "%s\n%s", s, SP_POLICY_PATHS_EVERY) < 0 || sp_policy_paths_check(one) != SP_OK)
+			return api_fail(c, SP_EINVAL, "a rule for paths is allow|deny:read|write|both:/PATH, as in allow:both:/srv/app/**; a path is "
+			    "absolute, without . and .., and ** is a whole name");
+		if (n + strlen(s) + 2 > sizeof(g->file_paths))
+			return api_fail(c, SP_ESIZE, "the rules for paths are longer than %d bytes together: use ** in fewer of them", SP_STORE_LIST_MAX);
+		n += (size_t)snprintf(g->file_paths + n, sizeof(g->file_paths) - n, "%s%s", i > 0 ? "\n" : "", s);
+	}
+	if (*g->file_paths && g->effect == SP_STORE_DENY)
+		return api_fail(c, SP_EINVAL, "file_paths are for grants that allow: what a grant does not open is closed");
+	if (sp_policy_paths_check(g->file_paths) != SP_OK)
+		return api_fail(c, SP_EINVAL, "no rule for paths allows anything, and what none allows is refused: end with allow:both:/**");
+	return SP_OK;
+}
+
 /* Everything but the two sides, for a grant whose other members are set. */
 enum sp_err
 grant_fields(struct api_call *c, struct sp_store_grant *g)
@@ -353,7 +397,8 @@ grant_fields(struct api_call *c, struct sp_store_grant *g)
 	if (c->err == SP_OK && (*g->accounts == '\0' || sp_policy_accounts_check(g->accounts) != SP_OK))
 		(void)api_fail(c, SP_EINVAL, "accounts: names, or \"*\" for all");
 	if (c->err != SP_OK || grant_protocols(c, g) != SP_OK || grant_agent(c, g) != SP_OK || grant_limits(c, g) != SP_OK ||
-	    grant_reason(c, g) != SP_OK || grant_mfa(c, g) != SP_OK || grant_files(c, g) != SP_OK)
+	    grant_reason(c, g) != SP_OK || grant_mfa(c, g) != SP_OK || grant_files(c, g) != SP_OK ||
+	    grant_paths(c, g) != SP_OK)
 		return c->err;
 	return SP_OK;
 }

@@ -355,11 +355,15 @@ opening_agent(const struct opening *o)
 static const char *
 opening_files(const struct opening *o)
 {
+	const char *why;
+
 	if (strcmp(o->type, "subsystem") == 0 && (o->d.file_direction & SP_POLICY_FILE_BOTH) == 0)
 		return "Your grant allows no files in either direction.";
 	if (strcmp(o->type, "exec") != 0)
 		return NULL;
-	return sp_policy_command_refused(o->detail, o->detail_len, o->d.file_direction);
+	if ((why = sp_policy_command_refused(o->detail, o->detail_len, o->d.file_direction)) != NULL || !o->d.paths_ruled)
+		return why;
+	return sp_policy_command_unruled(o->detail, o->detail_len, o->d.file_paths);
 }
 
 static void

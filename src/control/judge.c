@@ -68,6 +68,8 @@ judge_sum(const struct sp_policy_decision *d)
 	h = sum_add(h, &d->agent_kinds, sizeof(d->agent_kinds));
 	h = sum_add(h, &d->file_direction, sizeof(d->file_direction));
 	h = sum_add(h, &d->best_effort, sizeof(d->best_effort));
+	h = sum_add(h, &d->paths_ruled, sizeof(d->paths_ruled));
+	h = sum_add(h, d->file_paths, strlen(d->file_paths));
 	return sum_add(h, d->forwards, strlen(d->forwards));
 }
 
@@ -115,7 +117,7 @@ judge_grants_add(const struct sp_store_grant *row, void *arg)
 		g->cap = cap;
 	}
 	block = malloc(strlen(row->name) + strlen(row->accounts) + strlen(row->hours) + strlen(row->sources) +
-	    strlen(row->forwards) + strlen(row->reason_pattern) + 6);
+	    strlen(row->forwards) + strlen(row->reason_pattern) + strlen(row->file_paths) + 7);
 	if (block == NULL) {
 		g->err = SP_ENOMEM;
 		return 1;
@@ -132,6 +134,7 @@ judge_grants_add(const struct sp_store_grant *row, void *arg)
 	g->g[g->n].sources = pack_text(&block, row->sources);
 	g->g[g->n].forwards = pack_text(&block, row->forwards);
 	g->g[g->n].reason_pattern = pack_text(&block, row->reason_pattern);
+	g->g[g->n].file_paths = pack_text(&block, row->file_paths);
 	g->n++;
 	return 0;
 }

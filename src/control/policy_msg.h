@@ -12,7 +12,7 @@ struct policy_msg {		/* msg points into the rest and into conf: do not copy */
 	char			*protocols[16], *agent[2];
 	char			*env[SP_CONF_LIST + 4];
 	char			*forward[POLICY_FORWARDS_MAX];
-	char			 forwards[SP_POLICY_FORWARDS_SIZE];
+	char			 forwards[SP_POLICY_FORWARDS_SIZE], file_paths[SP_POLICY_PATHS_SIZE];
 };
 void	policy_msg_init(struct policy_msg *p, const struct sp_config *conf, const struct sp_policy_decision *d);
 /* Of the decision and of the configuration: another one when the session has to be told. */

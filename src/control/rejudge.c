@@ -62,6 +62,9 @@ policy_msg_init(struct policy_msg *p, const struct sp_config *conf, const struct
 	m->max_us = (uint64_t)d->max_session_s * SP_US_PER_S;
 	m->record_mode = ctl_str(d->best_effort ? "best-effort" : "strict");
 	m->file_direction = ctl_str(directions[d->file_direction & 3]);
+	m->paths_ruled = d->paths_ruled;
+	(void)sp_strlcpy(p->file_paths, d->file_paths, sizeof(p->file_paths));
+	m->file_paths = p->file_paths;
 	m->record_max_bytes = (uint64_t)conf->record_max_bytes;
 }
 

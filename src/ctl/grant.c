@@ -22,6 +22,7 @@ static const struct ctl_col grant_cols[] = {
 	{ "reason_pattern", "TICKET", .flags = CTL_COL_CARD },
 	{ "agent", "AGENT", .flags = CTL_COL_CARD },
 	{ "files", "FILES", .flags = CTL_COL_CARD },
+	{ "file_paths", "FILE PATHS", .flags = CTL_COL_CARD },
 	{ "valid_from", "FROM", CTL_FMT_TIME, CTL_COL_CARD },
 	{ "id", "ID", .flags = CTL_COL_WHOLE | CTL_COL_CARD },
 	{ NULL }
@@ -45,6 +46,7 @@ static const struct ctl_opt grant_create_opts[] = {
 	{ "reason", CTL_STR, .value = "text|ticket[:REGEX]", .flags = CTL_LOCAL, .help = "ask for a reason, or a ticket (default form: OPS-1234)" },
 	{ "agent", CTL_LIST, .value = "KIND,...", .choices = "platform|own", .help = "agent channels: the platform's, the user's own" },
 	{ "files", CTL_STR, .value = "WAY", .choices = "both|up|down|none", .help = "which way files may go: both (default), up (to the target), down, none" },
+	{ "file-path", CTL_LIST, "file_paths", "RULE,...", .help = "where files may be moved, first fit decides: deny:write:/etc/**, allow:both:/srv/**" },
 	{ "forward", CTL_LIST, "forward_to", "HOST:PORT,...", .help = "the same as --forward-to" },
 	{ "forward-to", CTL_LIST, .value = "HOST:PORT,...", .help = "destinations of port forwards: 10.0.0.0/8:5432" },
 	{ "mfa", CTL_STR, .value = "WHEN", .help = "one-time code: never (default), every (login), or how long one counts: 4h, 8h, 12h" },
@@ -110,7 +112,9 @@ static const struct ctl_cmd grant_cmds[] = {
 	    "when the hours are over, the grant ends or the longest time is reached, the session is warned 5 minutes before and then "
 	    "ended with a line that says so. Hours are those of the setting time_zone. A ticket is the first word of what the user gives "
 	    "on the terminal, or in the environment as SALLYPORT_REASON; REGEX (Perl-compatible) has to fit the whole of it. --files holds for sftp, scp and rsync; who may "
-	    "open a shell or run any command moves files as he likes, so name --protocol sftp,scp with it." },
+	    "open a shell or run any command moves files as he likes, so name --protocol sftp,scp with it. --file-path is a list of rules, "
+	    "allow or deny, then read, write or both, then a path: * is part of a name, ** any folders. What no rule allows is refused. The target says "
+	    "where a path leads, so links and .. do not get around a rule; rsync, git and scp -O cannot be checked and are refused." },
 	{ "list", "list grants", .opts = grant_list_opts, .method = "grant.list", .show = CTL_ROWS, .cols = grant_cols,
 	  .empty = "No grants." },
 	{ "show", "show a grant", .args = grant_arg, .method = "grant.show", .show = CTL_OBJECT, .cols = grant_cols },

@@ -4,30 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/access.h"
 #include "policy/command.h"
+#include "session/files_int.h"
 #include "session/relay_int.h"
-#include "wire/rcp.h"
-#include "wire/sftp.h"
 
 #define FILES_ANSWERS	((size_t)64 * 1024)	/* own answers that wait for a place between two packets */
 #define FILES_UNREAD	((size_t)256 * 1024)	/* that the user has not read: no answer of ours is added then */
-#define FILES_PATH_MAX	4096
 
 #define UP	SP_POLICY_FILE_UP
 #define DOWN	SP_POLICY_FILE_DOWN
 #define BOTH	SP_POLICY_FILE_BOTH
-
-enum files_kind { FILES_SFTP, FILES_RCP, FILES_RSYNC };
-struct files {
-	enum files_kind	 kind;
-	uint32_t	 direction;	/* RCP, RSYNC: of this transfer */
-	struct sp_sftp	*sftp;
-	struct sp_rcp	 rcp;
-	struct sp_buf	 waiting;	/* SFTP: of the user, while too many requests are open; not judged yet */
-	size_t		 waited;	/* bytes at its front that are done with */
-	struct sp_buf	 answers;	/* SFTP: our own */
-};
 
 /* What a request needs: the directions of the grant that must be there, all of them. */
 static const struct {
@@ -109,6 +95,7 @@ files_start(struct relay *r)
 	sp_rcp_init(&f->rcp);
 	sp_buf_init(&f->waiting, 2 * (size_t)SP_CHANNEL_WINDOW);
 	sp_buf_init(&f->answers, FILES_ANSWERS);
+	files_look_init(&f->look);
 	r->files = f;
 	r->flow[SP_REC_IN] = (struct flow){ .bytes = early.bytes };
 	if (early.len > early.off)
@@ -129,13 +116,14 @@ files_free(struct relay *r)
 	sp_rcp_release(&f->rcp);
 	sp_buf_release(&f->waiting);
 	sp_buf_release(&f->answers);
+	files_look_release(&f->look);
 	free(f);
 }
 
 int
 files_waiting(const struct relay *r)
 {
-	return r->files != NULL && r->files->waiting.len > r->files->waited;
+	return r->files != NULL && (r->files->waiting.len > r->files->waited || files_looking(r->files));
 }
 
 void
@@ -143,8 +131,13 @@ files_policy(struct relay *r)
 {
 	struct files *f = r->files;
 
-	if (f != NULL && r->state == RL_RUN && f->kind != FILES_SFTP && (f->direction & files_direction(r)) != f->direction)
+	if (f == NULL || r->state != RL_RUN || f->kind == FILES_SFTP)
+		return;
+	if ((f->direction & files_direction(r)) != f->direction)
 		relay_fail(r, "ended: your grant no longer allows files in this direction");
+	else if (files_ruled(r) && (f->kind == FILES_RSYNC ||
+	    (sp_policy_paths_below(r->target->policy->file_paths, (struct sp_path){ "/", 1 }) & f->direction) != f->direction))
+		relay_fail(r, "ended: your grant now limits files to certain paths, which cannot be checked here");
 }
 
 /* ---- sftp: the rules */
@@ -155,6 +148,12 @@ open_needs(uint32_t flags)
 {
 	return ((flags & SP_SFTP_F_READ) || !(flags & SP_SFTP_F_WRITE) ? DOWN : 0u) |
 	    (flags & (SP_SFTP_F_WRITE | SP_SFTP_F_APPEND | SP_SFTP_F_CREAT | SP_SFTP_F_TRUNC) ? UP : 0u);
+}
+
+uint32_t
+files_needs(enum sp_sftp_op op, uint32_t pflags)
+{
+	return op == SP_SFTP_OPEN ? open_needs(pflags) : rules[op].need;
 }
 
 static int
@@ -176,7 +175,8 @@ bad_path(struct sp_view path)
 static uint32_t
 files_judge(struct relay *r, const struct sp_sftp_request *q, char *why, size_t size)
 {
-	uint32_t have = files_direction(r), need = q->op == SP_SFTP_OPEN ? open_needs(q->pflags) : rules[q->op].need;
+	uint32_t have = files_direction(r), need = files_needs(q->op, q->pflags);
+	char ruled[FILES_WHY];
 
 	if (q->op == SP_SFTP_UNKNOWN) {
 		(void)sp_strlcpy(why, "this request is not known here", size);
@@ -192,6 +192,11 @@ files_judge(struct relay *r, const struct sp_sftp_request *q, char *why, size_t 
 	if (needs_handle(q->op) && (q->handle == NULL || (q->op == SP_SFTP_COPY_DATA && q->dest == NULL))) {
 		(void)sp_strlcpy(why, "no such handle", size);
 		return SP_SFTP_FAILURE;
+	}
+	if (files_ruled(r) && need != 0 && q->handle != NULL && (files_open_ruled(r, q->handle, q->dest != NULL ? DOWN : need, ruled) != NULL ||
+	    (q->dest != NULL && files_open_ruled(r, q->dest, UP, ruled) != NULL))) {
+		(void)sp_strlcpy(why, ruled, size);
+		return SP_SFTP_DENIED;
 	}
 	if (bad_path(q->path) || bad_path(q->to)) {
 		(void)sp_strlcpy(why, "the path is too long, or has a null byte", size);
@@ -213,18 +218,17 @@ files_answer(struct relay *r)
 	struct files *f = r->files;
 
 	if (f->answers.len == 0 || r->state != RL_RUN || !sp_sftp_between(f->sftp) ||
-	    !relay_insert(r, (struct sp_view){ f->answers.p, f->answers.len }, FILES_UNREAD))
+	    !relay_insert(r, SP_REC_OUT, (struct sp_view){ f->answers.p, f->answers.len }, FILES_UNREAD))
 		return;
 	sp_buf_reset(&f->answers);
 }
 
-/* An open is told as what it was to become. */
-static const char *
-refused_name(const struct sp_sftp_request *q)
+const char *
+files_request_name(enum sp_sftp_op op, uint32_t pflags)
 {
-	if (q->op != SP_SFTP_OPEN)
-		return sp_sftp_op_name(q->op);
-	return open_needs(q->pflags) & UP ? "upload" : "download";
+	if (op != SP_SFTP_OPEN)
+		return sp_sftp_op_name(op);
+	return open_needs(pflags) & UP ? "upload" : "download";
 }
 
 static ProtobufCBinaryData
@@ -233,29 +237,35 @@ files_bytes_of(struct sp_view v)
 	return (ProtobufCBinaryData){ v.len < FILES_PATH_MAX ? v.len : FILES_PATH_MAX, (uint8_t *)(uintptr_t)v.p };
 }
 
-static void
-files_refuse(struct relay *r, const struct sp_sftp_request *q, uint32_t code, const char *why)
+void
+files_refuse(struct relay *r, uint32_t id, const char *name, struct sp_view path, struct sp_view to, uint32_t code, const char *why)
 {
-	struct files *f = r->files;
-	char text[300];
-
 	Sallyport__RecRefused m = SALLYPORT__REC_REFUSED__INIT;
+	char text[FILES_WHY + 16];
 
 	m.channel = r->number;
-	m.op = (char *)(uintptr_t)refused_name(q);
-	m.path = files_bytes_of(q->handle != NULL ? q->handle->path : q->path);
-	m.to = files_bytes_of(q->dest != NULL ? q->dest->path : q->to);
+	m.op = (char *)(uintptr_t)name;
+	m.path = files_bytes_of(path);
+	m.to = files_bytes_of(to);
 	m.why = (char *)(uintptr_t)why;
 	(void)sp_snprintf(text, sizeof(text), "Sallyport: %s", why);
-	if (sp_sftp_put_status(&f->answers, q->id, code, text) != SP_OK) {
+	if (sp_sftp_put_status(&r->files->answers, id, code, text) != SP_OK) {
 		relay_fail(r, "too many refused requests whose answers were not read");
 		return;
 	}
 	target_scribe(r->target, SP_MSG_REC_REFUSED, &m);	/* of it the recorder sees no byte */
-	if (r->state != RL_RUN)
-		return;
-	sp_sftp_refuse(f->sftp);
-	files_answer(r);
+	if (r->state == RL_RUN)
+		files_answer(r);
+}
+
+/* The request that the decoder gave last stays here. */
+static void
+request_refuse(struct relay *r, const struct sp_sftp_request *q, uint32_t code, const char *why)
+{
+	files_refuse(r, q->id, files_request_name(q->op, q->pflags), q->handle != NULL ? q->handle->path : q->path,
+	    q->dest != NULL ? q->dest->path : q->to, code, why);
+	if (r->state == RL_RUN)
+		sp_sftp_refuse(r->files->sftp);
 }
 
 /* A piece of the stream that goes on: collected while it is in one piece. */
@@ -325,9 +335,9 @@ sftp_requests(struct relay *r, struct sp_view v)
 	const uint8_t *start = v.p;
 	struct run run = { 0 };
 	struct sp_sftp_item it;
-	char why[200];
+	char why[FILES_WHY];
 
-	while (r->state == RL_RUN) {
+	while (r->state == RL_RUN && !files_looking(f)) {
 		const uint8_t *in = v.p;
 		enum sp_err e = sp_sftp_next(f->sftp, SP_SFTP_CLIENT, &v, &it);
 		size_t took = (size_t)(v.p - in);
@@ -349,7 +359,12 @@ sftp_requests(struct relay *r, struct sp_view v)
 			run_flush(r, SP_REC_IN, &run);
 			relay_taken(r, SP_REC_IN, took);
 			if (r->state == RL_RUN)
-				files_refuse(r, it.req, code, why);
+				request_refuse(r, it.req, code, why);
+		} else if (it.what == SP_SFTP_HEAD && files_ruled(r) && files_look_wanted(it.req)) {
+			run_flush(r, SP_REC_IN, &run);
+			relay_taken(r, SP_REC_IN, took);
+			if (r->state == RL_RUN)
+				files_look_begin(r, &it);
 		} else if (it.what == SP_SFTP_BYTES && it.refused) {
 			run_flush(r, SP_REC_IN, &run);
 			relay_taken(r, SP_REC_IN, took);
@@ -375,6 +390,13 @@ sftp_answers(struct relay *r, struct sp_view v)
 		if (e != SP_OK) {
 			files_broken(r, SP_REC_OUT, "SFTP");
 			return;
+		}
+		if (it.what == SP_SFTP_HEAD && it.req != NULL && it.req->own) {
+			run_flush(r, SP_REC_OUT, &run);
+			relay_taken(r, SP_REC_OUT, took);
+			if (r->state == RL_RUN)
+				files_look_answer(r, &it);
+			continue;
 		}
 		if (it.what != SP_SFTP_MORE) {
 			run_add(r, SP_REC_OUT, &run, it.wire, in, took);
@@ -402,6 +424,8 @@ sftp_bytes(struct relay *r, enum sp_rec_stream dir, struct sp_view v)
 			relay_fail(r, "out of memory");
 	}
 	files_pump(r);
+	if (dir == SP_REC_OUT && r->near_eof)
+		relay_settle(r);	/* it may have waited for this answer */
 }
 
 void
@@ -411,7 +435,8 @@ files_pump(struct relay *r)
 
 	if (f == NULL || f->kind != FILES_SFTP || r->state != RL_RUN)
 		return;
-	if (files_waiting(r)) {
+	files_look_pump(r);
+	if (r->state == RL_RUN && f->waiting.len > f->waited && !files_looking(f)) {
 		f->waited += sftp_requests(r, (struct sp_view){ f->waiting.p + f->waited, f->waiting.len - f->waited });
 		if (f->waited == f->waiting.len || f->waited > f->waiting.max / 2) {	/* seldom: requests are short */
 			sp_buf_consume(&f->waiting, f->waited);

@@ -7,7 +7,8 @@
  * Invariants: (1) what does not decode ends the channel. (2) A refused request has no byte on the way to the target. (3) The
  * recorder gets what the target gets and what it answers, not our own answers; refusals are told to it by name. (4) What is
  * kept here is bounded: an unfinished head (lib/wire/sftp.h), what comes while too many requests are open (the user's window),
- * FILES_ANSWERS bytes of own answers. */
+ * FILES_ANSWERS bytes of own answers. (5) Under rules for paths a request with a path waits until the target has said where that
+ * leads (files_path.c); what comes behind it waits, too. */
 #ifndef SP_SESSION_FILES_H
 #define SP_SESSION_FILES_H
 

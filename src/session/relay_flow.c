@@ -138,15 +138,15 @@ relay_taken(struct relay *r, enum sp_rec_stream dir, size_t n)
 }
 
 int
-relay_insert(struct relay *r, struct sp_view v, size_t max)
+relay_insert(struct relay *r, enum sp_rec_stream dir, struct sp_view v, size_t max)
 {
-	struct flow *f = &r->flow[SP_REC_OUT];
+	struct flow *f = &r->flow[dir];
 
-	if (f->recorded != f->len - f->off || f->len - f->off > max || r->near == NULL)
+	if (f->recorded != f->len - f->off || f->len - f->off > max || (dir == SP_REC_IN ? r->far : r->near) == NULL)
 		return 0;
 	flow_keep(f, v.p, v.len, v.len);
 	f->paid += v.len;
-	relay_push(r, SP_REC_OUT);
+	relay_push(r, dir);
 	return 1;
 }
 

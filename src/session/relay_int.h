@@ -24,8 +24,8 @@ void		 relay_flow_drop(struct flow *f);
 void		 relay_emit(struct relay *r, enum sp_rec_stream dir, struct sp_view v, size_t paid);
 /* n bytes from that side stay here: its window grows. */
 void		 relay_taken(struct relay *r, enum sp_rec_stream dir, size_t n);
-/* Words of our own for the user, not recorded, behind what the target said. 0: not now: something is not recorded yet, or more
- * than max bytes wait for the user. */
-int		 relay_insert(struct relay *r, struct sp_view v, size_t max);
+/* Words of our own, not recorded, behind what goes that way: OUT to the user, IN to the target. 0: not now: something is not
+ * recorded yet, or more than max bytes wait. */
+int		 relay_insert(struct relay *r, enum sp_rec_stream dir, struct sp_view v, size_t max);
 
 #endif

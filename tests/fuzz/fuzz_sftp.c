@@ -22,6 +22,32 @@ add(struct seen *s, const void *p, size_t n)
 		s->sum = (s->sum ^ b[i]) * 0x100000001b3u;
 }
 
+/* The same paths in the place of its own: the same request. */
+static void
+moved(const struct sp_sftp_item *it)
+{
+	struct sp_buf b;
+	enum sp_err r;
+
+	sp_buf_init(&b, SP_SFTP_HEAD_MAX + 4);
+	r = sp_sftp_put_moved(&b, it->req->op, it->wire, it->req->path, it->req->to);
+	if (r != SP_EINVAL && (r != SP_OK || b.len != it->wire.len || memcmp(b.p, it->wire.p, b.len) != 0))
+		abort();
+	sp_buf_release(&b);
+}
+
+/* A request of one's own, beside those of the client. */
+static void
+own(struct sp_sftp *f, const struct sp_sftp_request *q)
+{
+	struct sp_buf b;
+
+	sp_buf_init(&b, SP_SFTP_HEAD_MAX + 64);
+	if (sp_sftp_ask(f, SP_SFTP_LSTAT, sp_sftp_free_ids(f, 3), q->path, &b) != SP_OK || b.len != q->path.len + 13)
+		abort();
+	sp_buf_release(&b);
+}
+
 static void
 feed(struct sp_sftp *f, enum sp_sftp_side side, struct sp_view v, struct seen *s)
 {
@@ -43,8 +69,12 @@ feed(struct sp_sftp *f, enum sp_sftp_side side, struct sp_view v, struct seen *s
 			add(s, it.req->to.p, it.req->to.len);
 			if (it.req->handle != NULL)
 				add(s, it.req->handle->path.p, it.req->handle->path.len);
+			if (side == SP_SFTP_CLIENT)
+				moved(&it);
 			if (side == SP_SFTP_CLIENT && it.req->op == SP_SFTP_REMOVE)
 				sp_sftp_refuse(f);
+			else if (side == SP_SFTP_CLIENT && it.req->op == SP_SFTP_READLINK)
+				own(f, it.req);
 		}
 		if (sp_sftp_handles(f) > 2 * MAX)
 			abort();
