@@ -20,6 +20,7 @@ struct witness {
 	struct sp_note_key	key;
 	char			file[NAME_SIZE];
 	uint64_t		size;		/* of the last head; 0: none yet */
+	char			origin[SP_NOTE_NAME_MAX + 1];	/* and what the log was called in it */
 	int64_t			at_us;		/* wall; when it came, or was registered */
 	int			is_late;
 };
@@ -42,17 +43,12 @@ file_name(const struct sp_note_key *k, char vkey[SP_NOTE_VKEY_SIZE], char ret[NA
 
 /* The head under the key's line. */
 static enum sp_err
-note_size(struct sp_view note, uint64_t *ret)
+note_head(struct sp_view note, struct sp_checkpoint *ret)
 {
-	struct sp_checkpoint c;
 	struct sp_view text;
 	enum sp_err r = sp_note_text(note, &text);
 
-	if (r == SP_OK)
-		r = sp_checkpoint_parse(text, &c);
-	if (r == SP_OK)
-		*ret = c.size;
-	return r;
+	return r == SP_OK ? sp_checkpoint_parse(text, ret) : r;
 }
 
 static void
@@ -74,9 +70,13 @@ load_one(struct ctl *c, const char *file)
 	}
 	if (*nl == '\n' && nl[1] != '\0') {
 		struct sp_view note = { (const uint8_t *)nl + 1, b.len - (size_t)(nl + 1 - text) };
+		struct sp_checkpoint head;
 
-		if (note_size(note, &w.size) == SP_OK && sp_note_verify(note, &w.key, &at) == SP_OK && at < INT64_MAX / SP_US_PER_S)
+		if (note_head(note, &head) == SP_OK && sp_note_verify(note, &w.key, &at) == SP_OK && at < INT64_MAX / SP_US_PER_S) {
+			w.size = head.size;
+			(void)sp_strlcpy(w.origin, head.origin, sizeof(w.origin));
 			w.at_us = (int64_t)(at * SP_US_PER_S);
+		}
 	}
 	(void)sp_strlcpy(w.file, file, sizeof(w.file));
 	s->w[s->n++] = w;
@@ -157,19 +157,21 @@ witness_remove(struct ctl *c, const char *name)
 
 /* mu held */
 static enum sp_err
-take_of(struct ctl *c, struct witness *w, struct sp_view note, uint64_t size)
+take_of(struct ctl *c, struct witness *w, struct sp_view note, const struct sp_checkpoint *head)
 {
 	sp_auto(sp_buf_release) struct sp_buf b = { .max = SP_NOTE_MAX + SP_NOTE_VKEY_SIZE };
 	char vkey[SP_NOTE_VKEY_SIZE], file[NAME_SIZE];
 	enum sp_err r;
 
-	if (size < w->size)
+	/* A log that goes on under another name may have begun anew. */
+	if (head->size < w->size && strcmp(head->origin, w->origin) == 0)
 		return SP_ESTATE;
 	if ((r = file_name(&w->key, vkey, file)) != SP_OK || (r = sp_buf_printf(&b, "%s\n", vkey)) != SP_OK ||
 	    (r = sp_buf_append(&b, note.p, note.len)) != SP_OK ||
 	    (r = tree_put_file(audit_dirfd(c->audit), w->file, b.p, b.len)) != SP_OK)
 		return r;
-	w->size = size;
+	w->size = head->size;
+	(void)sp_strlcpy(w->origin, head->origin, sizeof(w->origin));
 	w->at_us = sp_wall_us();
 	w->is_late = 0;
 	return SP_OK;
@@ -179,8 +181,8 @@ enum sp_err
 witness_take(struct ctl *c, struct sp_view note, const struct sp_note_key *log)
 {
 	struct witnesses *s = c->witnesses;
-	uint64_t size = 0;
-	enum sp_err r = s != NULL ? note_size(note, &size) : SP_ESTATE;
+	struct sp_checkpoint head;
+	enum sp_err r = s != NULL ? note_head(note, &head) : SP_ESTATE;
 
 	if (r != SP_OK)
 		return r;
@@ -191,7 +193,7 @@ witness_take(struct ctl *c, struct sp_view note, const struct sp_note_key *log)
 	for (size_t i = 0; i < s->n && r == SP_ENOENT; i++) {
 		r = sp_note_verify(note, &s->w[i].key, NULL);
 		if (r == SP_OK)
-			r = take_of(c, &s->w[i], note, size);
+			r = take_of(c, &s->w[i], note, &head);
 	}
 	pthread_mutex_unlock(&s->mu);
 	return r;

@@ -1,6 +1,7 @@
 /* src/control/witness.h - who cosigns the heads of the audit log: registered keys, the last head that each has seen, and an alarm when one stays
  * away. A file each in the audit directory, "witness-<key id>": the key, and the cosigned head if there is one. Process: control;
- * all but witness_tick and witness_json is for any thread. Invariant: the head that is kept of a witness never goes back. */
+ * all but witness_tick and witness_json is for any thread. Invariant: the head that is kept of a witness never goes back
+ * while the log has the same name. */
 #ifndef SP_CONTROL_WITNESS_H
 #define SP_CONTROL_WITNESS_H
 

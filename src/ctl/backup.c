@@ -20,6 +20,7 @@
 #include "base/str.h"
 #include "common/config.h"
 #include "common/entry.h"
+#include "common/logdir.h"
 #include "ctl/archive.h"
 #include "ctl/call.h"
 #include "ctl/nouns.h"
@@ -36,7 +37,8 @@ struct backup {
 	struct sp_config	 conf;
 	const char		*conf_path;
 	struct archive_writer	*w;
-	uint64_t		 seq;		/* the log up to here */
+	uint64_t		 audit_seq;	/* the log up to here */
+	uint64_t		 seq;		/* the same, until the segment that has it was written; then 0 */
 	struct sp_buf		 head;		/* of the log; empty: none was signed */
 };
 
@@ -165,6 +167,28 @@ segment_cut(FILE *f, uint64_t seq, uint64_t *ret_bytes, int *ret_found)
 	return ferror(f) ? SP_EIO : SP_OK;
 }
 
+static enum sp_err	backup_bytes(struct backup *b, const char *name, const void *p, size_t n);
+
+/* A witness: its key, and the head that it cosigned last unless that has more entries than this copy. */
+static enum sp_err
+backup_witness(struct backup *b, const char *path, const char *name)
+{
+	sp_auto(sp_buf_release) struct sp_buf text = { .max = SP_NOTE_MAX + SP_NOTE_VKEY_SIZE + 1 };
+	struct sp_checkpoint head;
+	struct sp_view note, body;
+	size_t key;
+	enum sp_err r = logdir_file(AT_FDCWD, path, SP_NOTE_MAX + SP_NOTE_VKEY_SIZE, &text);
+
+	if (r != SP_OK)
+		return r == SP_ENOENT ? SP_OK : backup_failed(b, path, r);
+	key = strcspn(sp_buf_cstr(&text), "\n");
+	key += key < text.len;
+	note = (struct sp_view){ text.p + key, text.len - key };
+	if (note.len > 0 && (sp_note_text(note, &body) != SP_OK || sp_checkpoint_parse(body, &head) != SP_OK || head.size > b->audit_seq))
+		text.len = key;
+	return backup_bytes(b, name, text.p, text.len);
+}
+
 static enum sp_err
 backup_segment(struct backup *b, const char *path, const char *name)
 {
@@ -176,6 +200,8 @@ backup_segment(struct backup *b, const char *path, const char *name)
 
 	if (strcmp(base, "origin") == 0 || strcmp(base, "key") == 0 || strncmp(base, "bridge-", 7) == 0)
 		return backup_file(b, path, name);
+	if (strncmp(base, "witness-", 8) == 0)
+		return backup_witness(b, path, name);
 	if (strncmp(base, "audit-", 6) != 0 || b->seq == 0)
 		return SP_OK;		/* the reserve, tiles; or later than what belongs to the copy */
 	if ((f = fopen(path, "re")) == NULL)
@@ -249,7 +275,7 @@ backup_all(struct backup *b, const json_t *point, const struct sp_buf *keys)
 
 	if (dir == NULL || text == NULL)
 		return ctl_fail(b->c, SP_EFORMAT, "control's answer is not understood");
-	b->seq = (uint64_t)json_integer_value(json_object_get(point, "audit_seq"));
+	b->seq = b->audit_seq = (uint64_t)json_integer_value(json_object_get(point, "audit_seq"));
 	CTL_TRY(backup_bytes(b, BACKUP_INFO, text, strlen(text)));
 	sp_snprintf(path, sizeof(path), "%s/sallyport.db", dir);
 	CTL_TRY(backup_file(b, path, "store/sallyport.db"));

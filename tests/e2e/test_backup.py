@@ -15,6 +15,10 @@ def saved(lab, me_module):
     """A backup taken while a session lives and others come and go."""
     me = me_module
     (lab.dir / "pass").write_text("paper in a safe\n")
+    L.wait_for("a signed log", lambda: lab.ctl("evidence", "status").get("key") and lab.ctl("evidence", "status").get("signed"), 30)
+    (lab.dir / "log.key").write_text(lab.ctl("evidence", "status")["key"] + "\n")
+    lab.ctl("evidence", "witness-add", witness(lab, "--key", lab.dir / "log.key", "--name", "auditor.example/one").split("'")[1])
+    witness(lab)
     me.ssh("true")
     p = subprocess.Popen(lab.ssh_argv(me.to0, "cat", key=me.key), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
     p.stdin.write("hello\n")
@@ -51,6 +55,13 @@ def restore(lab, to, *more, ok=True, file="one.backup", word="pass"):
     return json.loads(r.stdout) if ok else r.stderr
 
 
+def witness(lab, *args, ok=True):
+    argv = [str(lab.exe("sallyport")), "--socket", str(lab.socket), "evidence", "witness", "--state", str(lab.dir / "witness"), *map(str, args)]
+    r = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    assert (r.returncode == 0) == ok, r.stdout + r.stderr
+    return r.stdout + r.stderr
+
+
 def counts(db):
     c = sqlite3.connect("file:%s?mode=ro" % db, uri=True)
     tables = [t for t, in c.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
@@ -79,7 +90,8 @@ def test_the_backup_is_whole_secret_and_refused_when_touched(lab, saved):
 def test_a_restored_node_is_in_quarantine_until_it_is_released(lab, me_module, saved):
     me = me_module
     L.wait_for("a signed log", lambda: lab.ctl("evidence", "status").get("signed"), 30)
-    origin = lab.ctl("evidence", "status")["origin"]
+    origin, witnesses = lab.ctl("evidence", "status")["origin"], lab.ctl("evidence", "status")["witnesses"]
+    assert witnesses[0]["name"] == "auditor.example/one" and witnesses[0]["size"] > 0
     before = counts(lab.data / "state" / "store" / "sallyport.db")
     lab.stop("sallyport")
     (lab.data / "state").rename(lab.data / "state.old")
@@ -89,6 +101,8 @@ def test_a_restored_node_is_in_quarantine_until_it_is_released(lab, me_module, s
         assert counts(lab.data / "state" / "store" / "sallyport.db") == before
         assert restore(lab, lab.data / "state", ok=False)       # nothing is written over
         lab.start()
+        (again,) = lab.ctl("evidence", "status")["witnesses"]        # registered, with the head that it cosigned
+        assert (again["name"], again["size"], again["late"]) == (witnesses[0]["name"], witnesses[0]["size"], False)
         assert lab.ctl("quarantine", "status")["quarantine"] is True
         assert "quarantine" in lab.ctl("status") and "quarantine" in lab.ctl_run("doctor").stdout
         r = me.ssh("true")                                      # same host key: known_hosts still holds
@@ -108,6 +122,9 @@ def test_a_restored_node_is_in_quarantine_until_it_is_released(lab, me_module, s
         assert lab.ctl("evidence", "status")["origin"] != origin
         note = lab.ctl("audit", "list", "--kind", "log.bridge")[0]["more"]["note"]
         assert "from %s " % origin in note and "\ncontains\n" in note and saved["made"][:10] in note
+        assert "--accept-origin" in witness(lab, ok=False)
+        witness(lab, "--accept-origin")
+        assert lab.ctl("evidence", "status")["witnesses"][0]["size"] > witnesses[0]["size"]
         lab.stop("sallyport")
         lab.start()
         assert lab.ctl("quarantine", "status")["quarantine"] is False
