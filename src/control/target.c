@@ -375,6 +375,7 @@ target_spawn_scribe(const struct target *t, const struct auditors *to)
 
 	s.conn_id = ctl_uuid_bytes(&t->row.conn_id);
 	s.session_id = ctl_uuid_bytes(&t->row.id);
+	s.reserved = t->conn != NULL && t->conn->role >= SP_STORE_ROLE_ADMIN;	/* a disk that is low is theirs to mend */
 	if (sp_chan_send(t->ctl->child.monitor, SP_MSG_SCRIBE_SPAWN, 0, &s, NULL, 0) != SP_OK)
 		sp_error("the monitor does not take a request for a scribe");
 }

@@ -201,6 +201,7 @@ scribe_order(struct scribe *s)
 	n.conn_id = mon_id_bytes(&s->conn_id);
 	n.session_id = mon_id_bytes(&s->l.id);
 	n.recipients = (ProtobufCBinaryData){ s->recipients_n, s->recipients };
+	n.reserved = s->reserved;
 	r = mon_tell(m, SP_PROC_SCRIBE, SP_MSG_SCRIBE_NEW, &n, theirs, 3);
 	return r == SP_ECLOSED ? SP_OK : r;	/* away: ordered again when it is back */
 }
@@ -229,6 +230,7 @@ on_scribe_spawn(struct mon *m, struct sp_msg *msg)
 	if (b->recipients.len > 0)
 		memcpy(s->recipients, b->recipients.data, b->recipients.len);
 	s->recipients_n = b->recipients.len;
+	s->reserved = b->reserved;
 	if (scribe_order(s) != SP_OK) {
 		sp_error("cannot order a scribe: %s", strerror(errno));
 		scribe_free(s);

@@ -45,6 +45,7 @@ struct scribe {
 	int		 finished;	/* it closed its monitor channel: the recording has its end */
 	uint8_t		 recipients[MON_RECIPIENTS];	/* auditors' public keys, as control named them */
 	size_t		 recipients_n;	/* bytes */
+	int		 reserved;	/* of an administrator: may begin on a disk that is low */
 };
 struct label {
 	struct sp_list	 link;

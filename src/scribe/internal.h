@@ -10,6 +10,7 @@
 #include "sallyport.pb-c.h"
 #include "scribe/bulk.h"
 #include "scribe/castlog.h"
+#include "scribe/press.h"
 #include "scribe/scribe.h"
 #include "scribe/spool.h"
 #include "scribe/track.h"
@@ -40,7 +41,9 @@ struct scribe {
 	struct sp_recwriter rec;
 	struct sp_castlog log;
 	struct sp_spool	spool;
-	int		strict;
+	int		strict, reserved;
+	struct sp_press	*press;		/* shared with the parent; NULL: not there */
+	uint64_t	tick_bytes;	/* of the recording, at the last tick */
 	uint64_t	reserve_bytes, channel_max;
 	struct sp_age_recipient to[SP_AGE_RECIPIENTS_MAX];
 	size_t		to_n;
@@ -51,7 +54,7 @@ struct scribe {
 	int		broken;			/* ... for good: fsync failed */
 	struct sp_list	watchers;
 	struct sp_timer	*flush, *sync, *strict_end, *linger;
-	int		flush_on, sync_on, syncing, paused, hung_up;
+	int		flush_on, sync_on, syncing, paused, slowed, hung_up;
 	int		settle;			/* input waits for its echo */
 	uint64_t	chunk_us, chunk_bytes;	/* when the last "chunk" event was, and what it covered */
 	struct sp_pool	*pool;

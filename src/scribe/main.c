@@ -19,6 +19,8 @@
 #include "base/log.h"
 #include "common/child.h"
 #include "sallyport.pb-c.h"
+#include "scribe/press.h"
+#include "scribe/recwriter.h"
 #include "scribe/scribe.h"
 
 #define FILES_N		1024
@@ -30,6 +32,9 @@ struct recorder {
 	struct sp_uuid	conn, session;
 	struct sp_age_recipient to[SP_AGE_RECIPIENTS_MAX];
 	size_t		to_n;
+	int		reserved;	/* of an administrator: may begin on a disk that is low */
+	struct sp_press	*press;
+	uint64_t	grown_to;	/* bytes of its files when they were looked at last; 0: not yet */
 };
 struct parent {
 	struct sp_child	 child;
@@ -38,7 +43,8 @@ struct parent {
 	struct sp_sandbox_plan *box;			/* of recorders */
 	pid_t		 replay;
 	int		 replay_again;
-	struct sp_timer	*rescan;
+	struct sp_timer	*rescan, *press;
+	int		 press_on, low, looks;	/* looks: ticks until the recorders are compared again */
 };
 
 static void parent_replay(struct parent *p);
@@ -95,7 +101,8 @@ static void
 recorder_child(struct parent *p, const struct recorder *r, const int *fds)
 {
 	struct sp_scribe_birth b = { .session = r->session, .box = p->box,
-	    .reserve_bytes = (uint64_t)p->child.conf.reserve_mb * 1024 * 1024 };
+	    .reserve_bytes = (uint64_t)p->child.conf.reserve_mb * 1024 * 1024, .reserved = r->reserved, .press = r->press,
+	    .quota_bytes = (uint64_t)p->child.conf.record_quota_mb * 1024 * 1024 };
 	int keep[SP_SCRIBE_KEPT_FDS] = { fds[0], fds[1], fds[2], p->recordings, p->spool };
 
 	memcpy(b.to, r->to, sizeof(b.to));
@@ -121,6 +128,93 @@ recipients_take(const ProtobufCBinaryData *b, struct recorder *r)
 	return SP_OK;
 }
 
+/* ---- a disk that gets full (press.h) ---- */
+
+static void
+press_later(struct parent *p)
+{
+	if (!p->press_on && p->recorders.n > 0)
+		sp_timer_in(p->press, SP_PRESS_TICK_US);
+	p->press_on = p->recorders.n > 0;
+}
+
+struct press_look {
+	struct parent	*p;
+	struct recorder	*most;
+	uint64_t	 grown;		/* of the most */
+};
+
+/* How much its files grew since the last look. */
+static void
+press_look_one(struct sp_hnode *n, void *arg)
+{
+	struct recorder *r = sp_container(n, struct recorder, node);
+	struct press_look *l = arg;
+	char path[SP_REC_PATH];
+	struct stat st;
+	uint64_t was = r->grown_to;
+
+	sp_rec_path(&r->session, SP_REC_AGE, path);
+	if (r->press == NULL || fstatat(l->p->recordings, path, &st, AT_SYMLINK_NOFOLLOW) == -1)
+		return;
+	r->grown_to = (uint64_t)st.st_size;
+	if (was != 0 && r->grown_to > was && r->grown_to - was > l->grown && !atomic_load(&r->press->stop)) {
+		l->most = r;
+		l->grown = r->grown_to - was;
+	}
+}
+
+static void
+press_slow_one(struct sp_hnode *n, void *arg)
+{
+	struct recorder *r = sp_container(n, struct recorder, node);
+	const struct parent *p = arg;
+
+	r->grown_to = 0;
+	if (r->press != NULL) {
+		atomic_store(&r->press->slow, (uint32_t)p->low);
+		if (!p->low)
+			atomic_store(&r->press->stop, 0);
+	}
+}
+
+static void
+press_stop_most(struct parent *p)
+{
+	struct press_look l = { .p = p };
+	char id[SP_UUID_SIZE];
+
+	sp_htab_each(&p->recorders, press_look_one, &l);
+	if (l.most == NULL || l.grown < SP_PRESS_GROWN)
+		return;
+	sp_warn("the disk for recordings is nearly full: session %s writes most (%llu KiB in the last second) and ends",
+	    sp_uuid_text(&l.most->session, id), (unsigned long long)(l.grown >> 10));
+	atomic_store(&l.most->press->stop, 1);
+}
+
+static void
+parent_on_press(struct sp_timer *t, void *arg)
+{
+	struct parent *p = arg;
+	uint64_t avail = UINT64_MAX, low = (uint64_t)p->child.conf.reserve_mb * 1024 * 1024 * SP_PRESS_LOW;
+	int was = p->low;
+
+	(void)t;
+	p->press_on = 0;
+	if (sp_fs_free(p->recordings, &avail) == SP_OK)
+		p->low = avail < low;
+	if (p->low != was) {
+		sp_warn("the disk for recordings has %s %llu MiB left", p->low ? "less than" : "again more than", (unsigned long long)(low >> 20));
+		sp_htab_each(&p->recorders, press_slow_one, p);
+		p->looks = 0;
+	}
+	if (p->low && --p->looks < 0) {
+		p->looks = (int)(SP_US_PER_S / SP_PRESS_TICK_US) - 1;
+		press_stop_most(p);
+	}
+	press_later(p);
+}
+
 static void
 parent_new(struct parent *p, struct sp_msg *m)
 {
@@ -133,8 +227,13 @@ parent_new(struct parent *p, struct sp_msg *m)
 		free(r);
 		return;		/* the sockets close: the session reads that there is no recorder */
 	}
+	r->reserved = n->reserved;
+	if ((r->press = sp_press_new()) != NULL)
+		atomic_store(&r->press->slow, (uint32_t)p->low);
 	if ((r->pid = fork()) == 0)
 		recorder_child(p, r, m->fds);
+	sp_press_own(r->press);
+	press_later(p);
 	if (r->pid == -1 || sp_htab_insert(&p->recorders, &r->node, &r->pid, sizeof(r->pid)) != SP_OK) {
 		sp_error("cannot start a recorder: no process");
 		free(r);
@@ -196,6 +295,7 @@ parent_died(struct parent *p, struct recorder *r, int status)
 		sp_error("cannot report the end of a recorder");
 	if (WIFSIGNALED(status))
 		sp_warn("recorder %d died of signal %d", (int)r->pid, WTERMSIG(status));
+	sp_press_free(r->press);
 	free(r);
 }
 
@@ -338,6 +438,7 @@ main(void)
 	(void)signal(SIGXFSZ, SIG_IGN);
 	(void)umask(007);	/* control reads recordings, and deletes them by policy: its group is that of the directory */
 	if (sp_crypto_init() != SP_OK || sp_htab_init(&p.recorders) != SP_OK || sp_timer_new(p.child.loop, parent_on_rescan, &p, &p.rescan) != SP_OK ||
+	    sp_timer_new(p.child.loop, parent_on_press, &p, &p.press) != SP_OK ||
 	    sp_loop_signals(p.child.loop, signals, parent_on_signal, &p) != SP_OK)
 		sp_die(71, "cannot start");
 	if (sp_scribe_plan(&p.box) != SP_OK)

@@ -73,6 +73,7 @@ writer_grow(struct sp_recwriter *w, uint64_t end)
 	goal = end + step;
 	if ((r = sp_fs_free(w->fd, &avail)) != SP_OK)
 		return r;
+	w->low = avail < w->low_bytes;
 	if (avail < w->min_free_bytes)
 		return SP_ENOSPC;
 	while (fallocate(w->fd, FALLOC_FL_KEEP_SIZE, (off_t)w->alloc_end, (off_t)(goal - w->alloc_end)) == -1) {

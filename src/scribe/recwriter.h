@@ -21,6 +21,8 @@ struct sp_recwriter {
 	uint64_t	off;			/* bytes written to fd */
 	uint64_t	alloc_end;		/* disk space is ours up to here; UINT64_MAX: the file system cannot say */
 	uint64_t	min_free_bytes;		/* of the file system: below it the recording does not grow */
+	uint64_t	low_bytes;		/* of the file system: below it it is low */
+	int		low;			/* it was when the file grew last */
 	uint64_t	quota_bytes;		/* of the segment; 0: none */
 	uint64_t	start_us, last_us;	/* boottime of the header; time of the last line, since then */
 	struct sp_buf	frame;			/* lines of the open frame */

@@ -123,7 +123,7 @@ open_text(struct scribe *s, enum sp_err r, char *dst, size_t n)
 {
 	if (r == SP_ENOSPC)
 		(void)sp_snprintf(dst, n, "no session without a recording: the disk for recordings has less than %llu MiB left",
-		    (unsigned long long)(s->reserve_bytes >> 20));
+		    (unsigned long long)((s->reserve_bytes * (s->reserved ? 1 : SP_PRESS_HARD)) >> 20));
 	else if (s->to_n == 0)
 		(void)sp_snprintf(dst, n, "no session without a recording: there is no auditor's key that it could be written to");
 	else

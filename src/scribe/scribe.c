@@ -40,6 +40,7 @@ struct sync_job {
 /* ---- disk ---- */
 
 static void flush_later(struct scribe *s);
+static void session_update(struct scribe *s);
 
 /* Members that say which bytes of which file these hashes are of. */
 static void
@@ -98,7 +99,7 @@ scribe_resume(struct scribe *s)
 	struct sp_jsonw j;
 	struct sp_buf b;
 
-	if (s->strict || s->broken || s->state != S_OPEN || sp_recwriter_retry(&s->rec) != SP_OK)
+	if (s->strict || s->broken || s->state != S_OPEN || s->failed == SP_EFULL || (s->press != NULL && atomic_load(&s->press->stop)) || sp_recwriter_retry(&s->rec) != SP_OK)
 		return;
 	sp_buf_init(&b, 4096);
 	sp_jsonw_begin(&j, &b);
@@ -184,6 +185,41 @@ scribe_flush(struct scribe *s)
 	sync_later(s);
 }
 
+/* What the recording is long, written or not. */
+static uint64_t
+scribe_length(const struct scribe *s)
+{
+	return s->rec.off + s->rec.packed.len;
+}
+
+static int
+disk_is_low(const struct scribe *s)
+{
+	return s->rec.low || (s->press != NULL && atomic_load(&s->press->slow));
+}
+
+/* The disk is nearly full: slowly now (press.h). */
+static int
+scribe_is_slow(const struct scribe *s)
+{
+	return disk_is_low(s) && s->failed == SP_OK && scribe_length(s) > s->tick_bytes + SP_PRESS_STEP;
+}
+
+static void
+scribe_pressed(struct scribe *s)
+{
+	uint64_t avail;
+
+	s->tick_bytes = scribe_length(s);
+	if (s->rec.low && sp_fs_free(s->rec.fd, &avail) == SP_OK)
+		s->rec.low = avail < s->rec.low_bytes;
+	if (s->state == S_OPEN && s->press != NULL && atomic_load(&s->press->stop))
+		scribe_fail(s, SP_ENOSPC);
+	if (s->paused)
+		flush_later(s);
+	session_update(s);
+}
+
 static void
 scribe_on_flush(struct sp_timer *t, void *arg)
 {
@@ -195,6 +231,7 @@ scribe_on_flush(struct sp_timer *t, void *arg)
 		return;
 	channels_settle(s, sp_now_us());
 	scribe_flush(s);
+	scribe_pressed(s);
 	/* Input may wait for its echo, and zstd's memory for its end. */
 	if (s->rec.zstd != NULL || s->settle)
 		flush_later(s);
@@ -257,19 +294,31 @@ scribe_tell(struct scribe *s, uint16_t id, const void *body)
 		sp_warn("cannot answer the session");
 }
 
+static void
+fail_text(const struct scribe *s, char *dst, size_t size)
+{
+	if (s->failed == SP_EFULL && s->rec.quota_bytes > 0)
+		(void)sp_snprintf(dst, size, "recording failed: this session has reached its quota of %llu MiB",
+		    (unsigned long long)(s->rec.quota_bytes >> 20));
+	else if (s->press != NULL && atomic_load(&s->press->stop))
+		(void)sp_snprintf(dst, size, "recording failed: the disk is nearly full, and this session writes most");
+	else
+		(void)sp_snprintf(dst, size, "recording failed: %s", sp_err_text(s->failed));
+}
+
 /* The recording cannot go on. Strict: the session is told to end, and cut off if it does not. */
 void
 scribe_fail(struct scribe *s, enum sp_err why)
 {
 	Sallyport__RecState st = SALLYPORT__REC_STATE__INIT;
-	char text[128];
+	char text[256];
 	struct sp_jsonw j;
 	struct sp_buf b;
 
 	if (s->failed != SP_OK || s->state == S_ENDED)
 		return;
 	s->failed = why;
-	(void)sp_snprintf(text, sizeof(text), "recording failed: %s", sp_err_text(why));
+	fail_text(s, text, sizeof(text));
 	sp_error("%s", text);
 	if (s->state != S_OPEN) {
 		scribe_finish(s, text, "");
@@ -297,10 +346,10 @@ static void
 scribe_on_strict_end(struct sp_timer *t, void *arg)
 {
 	struct scribe *s = arg;
-	char text[128];
+	char text[256];
 
 	(void)t;
-	(void)sp_snprintf(text, sizeof(text), "recording failed: %s", sp_err_text(s->failed));
+	fail_text(s, text, sizeof(text));
 	scribe_finish(s, text, "");
 }
 
@@ -437,13 +486,16 @@ scribe_finish(struct scribe *s, const char *reason, const char *by)
 static void
 session_update(struct scribe *s)
 {
-	int pause = !s->hung_up && s->spool.fd >= 0 && sp_spool_full(&s->spool);
+	int full = s->spool.fd >= 0 && sp_spool_full(&s->spool), slow = scribe_is_slow(s), pause = !s->hung_up && (full || slow);
 
 	if (s->session_io == NULL)
 		return;
-	if (pause != s->paused)
+	if (slow)
+		flush_later(s);
+	else if (pause != s->paused && (full || !s->slowed))
 		sp_info(pause ? "the spool is full: input waits" : "input goes on");
 	s->paused = pause;
+	s->slowed = slow;
 	sp_source_events(s->session_io, (pause ? 0 : (uint32_t)EPOLLIN) |
 	    (sp_chan_want_write(s->session) ? (uint32_t)EPOLLOUT : 0));
 }
@@ -483,7 +535,14 @@ scribe_on_session_io(struct sp_source *src, uint32_t events, void *arg)
 	/* The rest of a dead session is bounded by its socket: take it even when the spool is full. */
 	if (events & (EPOLLHUP | EPOLLERR))
 		s->hung_up = 1;
-	sp_chan_on_io(s->session, !s->paused || s->hung_up, (events & EPOLLOUT) != 0);
+	if (!disk_is_low(s) || s->hung_up) {
+		sp_chan_on_io(s->session, !s->paused || s->hung_up, (events & EPOLLOUT) != 0);
+	} else {	/* one by one: a batch would be megabytes */
+		sp_chan_on_io(s->session, 0, (events & EPOLLOUT) != 0);
+		for (int i = 0; i < 64 && !s->paused && s->session != NULL && !scribe_is_slow(s); i++)
+			if (sp_chan_wait(s->session, 0) != SP_OK)
+				break;
+	}
 	session_update(s);
 }
 
@@ -673,12 +732,14 @@ birth_files(struct scribe *s, const struct sp_scribe_birth *b)
 
 	if (b->to_n == 0)
 		return SP_EINVAL;	/* nobody could ever read it */
-	if ((r = sp_scribe_files(b->recordings, &s->id, b->reserve_bytes, &f)) != SP_OK)
+	if ((r = sp_scribe_files(b->recordings, &s->id, b->reserve_bytes * (b->reserved ? 1 : SP_PRESS_HARD), &f)) != SP_OK)
 		return r;
 	/* A running recording may use up half of the reserve, so that it ends in order. */
 	if ((r = sp_recwriter_init(&s->rec, f.fd[SP_REC_AGE], &f.fd[SP_REC_TAIL0], b->to, b->to_n, sp_now_us(),
 	    b->reserve_bytes / 2)) != SP_OK || (r = sp_spool_create(b->spool, &s->id, &s->spool)) != SP_OK)
 		return r;
+	s->rec.quota_bytes = b->quota_bytes;
+	s->rec.low_bytes = b->reserve_bytes * SP_PRESS_LOW;
 	return fsync(b->spool) == -1 ? SP_EIO : SP_OK;
 }
 
@@ -690,7 +751,7 @@ sp_scribe_main(struct sp_scribe_birth *b)
 	enum sp_err r;
 
 	s = (struct scribe){ .id = b->session, .rec = { .fd = -1, .tail_fd = { -1, -1 } }, .spool = { .fd = -1 },
-	    .reserve_bytes = b->reserve_bytes, .to_n = b->to_n };
+	    .reserve_bytes = b->reserve_bytes, .reserved = b->reserved, .press = b->press, .to_n = b->to_n };
 	memcpy(s.to, b->to, sizeof(s.to));
 	sp_list_init(&s.watchers);
 	sp_rec_path(&s.id, SP_REC_AGE, s.path);

@@ -11,13 +11,17 @@
 #define SP_SCRIBE_KEPT_FDS	5
 
 struct sp_sandbox_plan;
+struct sp_press;
 
 struct sp_scribe_birth {
 	struct sp_uuid	session;
 	int		session_fd, control_fd, monitor_fd;	/* given */
 	int		recordings, spool;			/* directories, given */
 	const struct sp_sandbox_plan *box;			/* from sp_scribe_plan(), borrowed */
-	uint64_t	reserve_bytes;				/* that the file system must have left */
+	uint64_t	reserve_bytes;				/* that the file system must have left: see press.h */
+	uint64_t	quota_bytes;				/* of this recording; 0: none */
+	int		reserved;				/* of an administrator */
+	struct sp_press	*press;					/* shared with the parent; NULL: not there */
 	struct sp_age_recipient to[SP_AGE_RECIPIENTS_MAX];	/* auditors, as control named them */
 	size_t		to_n;
 };

@@ -94,6 +94,18 @@ target_rec_end(struct target *t, const char *reason, const char *by)
 		sp_warn("the end of a recording could not be told to its scribe");
 }
 
+/* text: as the recorder says it, "recording failed: why". */
+static void
+target_failed_recording(struct target *t, const char *text)
+{
+	const char *why = strncmp(text, "recording failed: ", 18) == 0 ? text + 18 : "";
+	char line[SESSION_TEXT], reason[256];
+
+	(void)sp_strlcpy(reason, *why != '\0' ? text : "recording failed", sizeof(reason));
+	(void)sp_snprintf(line, sizeof(line), "The recording failed%s%s, so the session ends", *why != '\0' ? ": " : "", why);
+	target_end(t, reason, "", line);
+}
+
 static void
 target_on_scribe_msg(struct sp_chan *c, struct sp_msg *m, void *arg)
 {
@@ -130,7 +142,7 @@ target_on_scribe_msg(struct sp_chan *c, struct sp_msg *m, void *arg)
 		if (t->policy != NULL && strcmp(t->policy->record_mode, "best-effort") == 0)
 			sp_warn("recording failed, going on as configured: %s", st->text);
 		else
-			target_end(t, "recording failed", "", "The recording failed, so the session ends");
+			target_failed_recording(t, st->text);
 	}
 }
 

@@ -359,7 +359,7 @@ refuses_a_recording_below_the_reserve(void **state)
 	rig_open(s, "strict", 0);
 	assert_true(rig_wait(&r, &s->opened, 1));
 	assert_int_equal(s->opened_err, SP_ENOSPC);
-	assert_non_null(strstr(s->text, "less than 1048576 MiB"));
+	assert_non_null(strstr(s->text, "less than 2097152 MiB"));
 	assert_true(rig_wait(&r, &r.died, 1));
 	assert_int_equal(s->control->n, 0);
 	rig_session_free(s);
