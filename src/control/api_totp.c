@@ -244,7 +244,7 @@ code_take(struct api_call *c, struct sp_store *s, const struct sp_store_user *u,
 		return r;
 	if (!sp_uuid_equal(&row.secret_id, &t->secret_id))
 		return api_fail(c, SP_ECONFLICT, "the second factor was changed meanwhile");
-	if ((r = mfa_use(s, &u->id, a->step, hash.len > 0 ? &hash : NULL, &left)) == SP_EDENIED)
+	if ((r = mfa_use(s, &u->id, a->step, hash.len > 0 ? &hash : NULL, &left, NULL)) == SP_EDENIED)
 		return api_fail(c, SP_EAUTH, "that code was used already: wait for the next one");
 	if (r == SP_OK)
 		mfa_guess_back(c->ctl, &u->id, c->source, 1);

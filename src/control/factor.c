@@ -18,7 +18,14 @@ struct key {			/* user and source, or user alone, or user and connection */
 struct proof {
 	struct sp_hnode	node;
 	struct key	key;
+	int64_t		at_us;	/* may be before the machine's start */
+};
+struct used {			/* a factor's last step, or a recovery code */
+	struct sp_hnode	node;
+	struct key	key;
+	int64_t		step;
 	uint64_t	at_us;
+	int		late;	/* the store is yet to hear of it */
 };
 struct guess {
 	struct sp_hnode	node;
@@ -57,25 +64,28 @@ key_conn(const struct sp_uuid *user, const struct sp_uuid *conn)
 enum sp_err
 factors_init(struct factors *f)
 {
-	enum sp_err r = sp_htab_init(&f->proofs);
+	enum sp_err r;
 
-	return r == SP_OK ? sp_htab_init(&f->guesses) : r;
+	if ((r = sp_htab_init(&f->proofs)) != SP_OK || (r = sp_htab_init(&f->guesses)) != SP_OK)
+		return r;
+	return sp_htab_init(&f->used);
 }
 
 static void
-proof_set(struct factors *f, const struct key *k, uint64_t now_us)
+proof_set(struct factors *f, const struct key *k, int64_t at_us)
 {
 	struct sp_hnode *n = sp_htab_find(&f->proofs, k->b, k->len);
 	struct proof *p;
 
 	if (n != NULL) {
-		sp_container(n, struct proof, node)->at_us = now_us;
+		p = sp_container(n, struct proof, node);
+		p->at_us = at_us > p->at_us ? at_us : p->at_us;
 		return;
 	}
 	if (f->proofs.n >= FACTOR_PROOFS_MAX || (p = calloc(1, sizeof(*p))) == NULL)
 		return;			/* asked again */
 	p->key = *k;
-	p->at_us = now_us;
+	p->at_us = at_us;
 	if (sp_htab_insert(&f->proofs, &p->node, p->key.b, p->key.len) != SP_OK)
 		free(p);
 }
@@ -85,8 +95,20 @@ factors_proved(struct factors *f, const struct sp_uuid *user, const char *source
 {
 	struct key s = key_source(user, source), c = key_conn(user, conn);
 
-	proof_set(f, &s, now_us);
-	proof_set(f, &c, now_us);
+	proof_set(f, &s, (int64_t)now_us);
+	proof_set(f, &c, (int64_t)now_us);
+}
+
+void
+factors_restore(struct factors *f, const struct sp_uuid *user, const char *source, const struct sp_uuid *conn, uint64_t age_us,
+    uint64_t now_us)
+{
+	struct key s = key_source(user, source), c = key_conn(user, conn);
+
+	if (age_us >= FACTOR_KNOWN_S * SP_US_PER_S)
+		return;
+	proof_set(f, &s, (int64_t)now_us - (int64_t)age_us);
+	proof_set(f, &c, (int64_t)now_us - (int64_t)age_us);
 }
 
 static int
@@ -95,7 +117,7 @@ proof_within(const struct factors *f, const struct key *k, int64_t seconds, uint
 	struct sp_hnode *n = sp_htab_find(&f->proofs, k->b, k->len);
 	const struct proof *p = n != NULL ? sp_container(n, struct proof, node) : NULL;
 
-	return p != NULL && now_us >= p->at_us && now_us - p->at_us < (uint64_t)seconds * SP_US_PER_S;
+	return p != NULL && (int64_t)now_us >= p->at_us && (int64_t)now_us - p->at_us < seconds * (int64_t)SP_US_PER_S;
 }
 
 int
@@ -114,26 +136,95 @@ factors_fresh(const struct factors *f, const struct sp_uuid *user, const char *s
 struct forget {
 	struct factors		*f;
 	const struct sp_uuid	*user;
+	int			 had;
 };
 
 static void
 forget_one(struct sp_hnode *n, void *arg)
 {
-	const struct forget *w = arg;
+	struct forget *w = arg;
 	struct proof *p = sp_container(n, struct proof, node);
 
 	if (memcmp(p->key.b, w->user->b, SP_UUID_LEN) != 0)
 		return;
 	sp_htab_remove(&w->f->proofs, n);
 	free(p);
+	w->had = 1;
+}
+
+int
+factors_forget(struct factors *f, const struct sp_uuid *user)
+{
+	struct forget w = { f, user, 0 };
+
+	sp_htab_each(&f->proofs, forget_one, &w);
+	return w.had;
+}
+
+/* ---- what is used up */
+
+static struct key
+key_used(const struct sp_uuid *factor, const struct sp_uuid *recovery)
+{
+	struct key k = { .len = SP_UUID_LEN + 1 };
+
+	memcpy(k.b, recovery != NULL ? recovery->b : factor->b, SP_UUID_LEN);
+	k.b[SP_UUID_LEN] = recovery != NULL ? 'r' : 't';
+	return k;
+}
+
+static struct used *
+used_find(const struct factors *f, const struct key *k)
+{
+	struct sp_hnode *n = sp_htab_find(&f->used, k->b, k->len);
+
+	return n != NULL ? sp_container(n, struct used, node) : NULL;
+}
+
+enum sp_err
+factors_use(struct factors *f, const struct sp_uuid *factor, int64_t step, const struct sp_uuid *recovery, int late, uint64_t now_us)
+{
+	struct key k = key_used(factor, recovery);
+	struct used *u = used_find(f, &k);
+	enum sp_err r;
+
+	if (u != NULL && (recovery != NULL || step <= u->step))
+		return SP_EDENIED;
+	if (u == NULL) {
+		if (f->used.n >= FACTOR_USED_MAX)
+			return SP_EFULL;
+		if ((u = calloc(1, sizeof(*u))) == NULL)
+			return SP_ENOMEM;
+		u->key = k;
+		if ((r = sp_htab_insert(&f->used, &u->node, u->key.b, u->key.len)) != SP_OK) {
+			free(u);
+			return r;
+		}
+	}
+	u->step = step;
+	u->at_us = now_us;
+	u->late = late;
+	return SP_OK;
 }
 
 void
-factors_forget(struct factors *f, const struct sp_uuid *user)
+factors_written(struct factors *f, const struct sp_uuid *factor, int64_t step, const struct sp_uuid *recovery)
 {
-	struct forget w = { f, user };
+	struct key k = key_used(factor, recovery);
+	struct used *u = used_find(f, &k);
 
-	sp_htab_each(&f->proofs, forget_one, &w);
+	if (u != NULL && (recovery != NULL || u->step <= step))
+		u->late = 0;
+}
+
+void
+factors_late(struct factors *f, const struct sp_uuid *factor, int64_t step, const struct sp_uuid *recovery)
+{
+	struct key k = key_used(factor, recovery);
+	struct used *u = used_find(f, &k);
+
+	if (u != NULL && (recovery != NULL || u->step <= step))
+		u->late = 1;
 }
 
 /* ---- guesses */
@@ -248,10 +339,22 @@ sweep_proof(struct sp_hnode *n, void *arg)
 	const struct sweep *w = arg;
 	struct proof *p = sp_container(n, struct proof, node);
 
-	if (w->now_us - p->at_us < FACTOR_KNOWN_S * SP_US_PER_S)
+	if ((int64_t)w->now_us - p->at_us < (int64_t)(FACTOR_KNOWN_S * SP_US_PER_S))
 		return;
 	sp_htab_remove(&w->f->proofs, n);
 	free(p);
+}
+
+static void
+sweep_used(struct sp_hnode *n, void *arg)
+{
+	const struct sweep *w = arg;
+	struct used *u = sp_container(n, struct used, node);
+
+	if (u->late || w->now_us - u->at_us < FACTOR_USED_S * SP_US_PER_S)
+		return;
+	sp_htab_remove(&w->f->used, n);
+	free(u);
 }
 
 static void
@@ -273,6 +376,7 @@ factors_sweep(struct factors *f, uint64_t now_us)
 
 	sp_htab_each(&f->proofs, sweep_proof, &w);
 	sp_htab_each(&f->guesses, sweep_guess, &w);
+	sp_htab_each(&f->used, sweep_used, &w);
 }
 
 static void
@@ -282,6 +386,15 @@ free_proof(struct sp_hnode *n, void *arg)
 
 	sp_htab_remove(&f->proofs, n);
 	free(sp_container(n, struct proof, node));
+}
+
+static void
+free_used(struct sp_hnode *n, void *arg)
+{
+	struct factors *f = arg;
+
+	sp_htab_remove(&f->used, n);
+	free(sp_container(n, struct used, node));
 }
 
 static void
@@ -298,6 +411,8 @@ factors_release(struct factors *f)
 {
 	sp_htab_each(&f->proofs, free_proof, f);
 	sp_htab_each(&f->guesses, free_guess, f);
+	sp_htab_each(&f->used, free_used, f);
 	sp_htab_release(&f->proofs);
 	sp_htab_release(&f->guesses);
+	sp_htab_release(&f->used);
 }

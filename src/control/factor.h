@@ -7,7 +7,8 @@
  * shown a right one of his: at 3 of 10^6 codes that are right at a time, that is one in a thousand per day, and only for
  * who has the first factor. A source that has shown one is not counted with the others: nobody can shut the owner out
  * from elsewhere. (4) An attempt counts when it begins; a right code gives it back. (5) Tables are bounded; what does
- * not fit is asked again, or may not guess. */
+ * not fit is asked again, or may not guess, or is not accepted. (6) A step is used up with all before it, and a recovery code,
+ * whether a database heard of it or not. */
 #ifndef SP_CONTROL_FACTOR_H
 #define SP_CONTROL_FACTOR_H
 
@@ -25,9 +26,11 @@
 #define FACTOR_USER_MAX		12	/* an hour */
 #define FACTOR_PROOFS_MAX	20000
 #define FACTOR_GUESSES_MAX	20000
+#define FACTOR_USED_MAX		100000
+#define FACTOR_USED_S		(24 * 3600)	/* that long a used code is known here when the store knows of it, too */
 
 struct factors {
-	struct sp_htab	proofs, guesses;
+	struct sp_htab	proofs, guesses, used;
 };
 enum sp_err	factors_init(struct factors *f) SP_MUST_USE;
 void		factors_release(struct factors *f);
@@ -35,11 +38,20 @@ void		factors_release(struct factors *f);
 /* A right code was given. source: an address as text. */
 void		factors_proved(struct factors *f, const struct sp_uuid *user, const char *source, const struct sp_uuid *conn,
 		    uint64_t now_us);
+/* One that was given age_us ago, before this process began; a newer one stands. */
+void		factors_restore(struct factors *f, const struct sp_uuid *user, const char *source, const struct sp_uuid *conn,
+		    uint64_t age_us, uint64_t now_us);
 /* Is a proof good enough for this interval (seconds; 0: every login; FACTOR_NEVER)? */
 int		factors_fresh(const struct factors *f, const struct sp_uuid *user, const char *source,
 		    const struct sp_uuid *conn, int64_t interval_s, uint64_t now_us);
-/* The user's factor was changed or he was disabled: nothing that he showed counts any more. */
-void		factors_forget(struct factors *f, const struct sp_uuid *user);
+/* The user's factor was changed or he was disabled: nothing that he showed counts any more. 1: there was something. */
+int		factors_forget(struct factors *f, const struct sp_uuid *user);
+
+/* Use up a step of a factor (recovery NULL) or a recovery code. SP_EDENIED: it was; SP_EFULL: no room. late: the store is yet to hear of it. */
+enum sp_err	factors_use(struct factors *f, const struct sp_uuid *factor, int64_t step, const struct sp_uuid *recovery, int late,
+		    uint64_t now_us) SP_MUST_USE;
+void		factors_written(struct factors *f, const struct sp_uuid *factor, int64_t step, const struct sp_uuid *recovery);
+void		factors_late(struct factors *f, const struct sp_uuid *factor, int64_t step, const struct sp_uuid *recovery);
 
 /* May a code be tried? Counts it. SP_EBUSY: this source waits; SP_EFULL: too many for this user from unknown sources. */
 enum sp_err	factors_try(struct factors *f, const struct sp_uuid *user, const char *source, uint64_t now_us) SP_MUST_USE;

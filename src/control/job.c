@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/mfa.h"
 #include "control/rowkey.h"
 #include "control/wall.h"
 
@@ -149,6 +150,7 @@ lane_run(struct ctl_job *j, struct lane *ln)
 	}
 	(void)sp_store_trouble(ln->store);
 	if ((j->err = wall_load(ln->store)) == SP_OK) {
+		mfa_load(j->ctl, ln->store);
 		j->work(j, ln->store);
 		rowkey_collect(ln->store);
 	}

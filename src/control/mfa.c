@@ -1,8 +1,10 @@
 /* src/control/mfa.c - see mfa.h. Process: control, event loop; rows in worker threads.
  *	factors_try -> rows (reader) -> CODE_PUT to the vault -> [session: CODE_CHECK] -> CODE_RESULT -> use up (writer)
- *	-> mfa.ok durable -> done
- * Invariants: (1) a step or recovery code is used up durably before done(NULL). (2) Of two checks with the same code one
- * is told yes: the store decides. (3) An attempt is counted before it is made. */
+ *	-> the file of this machine (factor_keep.c) -> mfa.ok durable -> done
+ * While there is a store to read and none to write (a replica alone, a file that somebody holds), a reader looks whether the code
+ * was used, and the file alone has it until the store takes it: a job of the index lane, made anew after a restart.
+ * Invariants: (1) a step or recovery code is used up durably, in the store or in the file, before done(NULL). (2) Of two checks
+ * with the same code one is told yes: factors_use() and the store decide. (3) An attempt is counted before it is made. */
 #include "control/mfa.h"
 
 #include <pthread.h>
@@ -12,7 +14,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/factor.h"
+#include "control/factor_keep.h"
 #include "control/judge.h"
+#include "control/snapshot.h"
 #include "control/wall.h"
 
 #define CHECK_LIFE_US	(30 * SP_US_PER_S)	/* the code is there already when it is asked for */
@@ -33,7 +37,9 @@ struct mfa_check {
 	uint64_t		 deadline_us;
 	const char		*refused;
 	int			 counted;	/* factors_try has it */
-	int64_t			 secret_version, step;
+	int64_t			 secret_version, step, epoch;
+	struct sp_uuid		 recovery;	/* which one; null: a step */
+	int			 late;		/* the store is yet to hear of it */
 	size_t			 envelope_len;
 	uint8_t			 envelope[ENVELOPE_MAX], hash[HASH_LEN];
 	int			 has_hash, left;
@@ -42,6 +48,7 @@ struct mfa {
 	pthread_mutex_t	mu;		/* of factors: workers count the guesses of administration calls */
 	struct factors	factors;
 	struct sp_htab	checks;
+	struct keep	*keep;
 	uint64_t	sweep_us;	/* the next one */
 	uint64_t	told_us;	/* of the last entry about guessing; 0: none */
 };
@@ -63,9 +70,14 @@ mfa_wanted(const struct conn *cn, const struct sp_uuid *user_id, int64_t interva
 void
 mfa_forget(struct ctl *c, const struct sp_uuid *user_id)
 {
+	struct factorlog r = { .kind = FACTORLOG_FORGET, .user = *user_id };
+	int had;
+
 	pthread_mutex_lock(&c->mfa->mu);
-	factors_forget(&c->mfa->factors, user_id);
+	had = factors_forget(&c->mfa->factors, user_id);
 	pthread_mutex_unlock(&c->mfa->mu);
+	if (had)
+		keep_put(c->mfa->keep, &r, NULL, NULL);
 }
 
 enum sp_err
@@ -139,7 +151,7 @@ recovery_row(const struct sp_store_recovery *row, void *arg)
 }
 
 static enum sp_err
-recovery_use(struct sp_store *s, const struct sp_uuid *user_id, const struct sp_view *hash, int *ret_left)
+recovery_find(struct sp_store *s, const struct sp_uuid *user_id, const struct sp_view *hash, struct recovery *ret)
 {
 	struct recovery w = { .hash = hash };
 	struct sp_store_query q = { .of = *user_id };
@@ -150,26 +162,98 @@ recovery_use(struct sp_store *s, const struct sp_uuid *user_id, const struct sp_
 	sp_hex(hash->p, hash->len, w.text);
 	if ((r = sp_store_recovery_list(s, &q, recovery_row, &w)) != SP_OK)
 		return r;
-	if (!w.found)
-		return SP_EDENIED;
-	w.row.used_us = sp_wall_us();
-	if ((r = sp_store_recovery_update(s, &w.row)) != SP_OK)
-		return r == SP_ECONFLICT || r == SP_ENOENT ? SP_EDENIED : r;	/* somebody else was first */
-	*ret_left = w.left - 1;
-	return SP_OK;
+	*ret = w;
+	return w.found ? SP_OK : SP_EDENIED;
 }
 
-enum sp_err
-mfa_use(struct sp_store *s, const struct sp_uuid *user_id, int64_t step, const struct sp_view *hash, int *ret_left)
+static enum sp_err
+recovery_spend(struct sp_store *s, struct sp_store_recovery *row)
 {
 	enum sp_err r;
 
-	if (hash != NULL)
-		return recovery_use(s, user_id, hash, ret_left);
+	row->used_us = sp_wall_us();
+	r = sp_store_recovery_update(s, row);
+	return r == SP_ECONFLICT || r == SP_ENOENT ? SP_EDENIED : r;	/* somebody else was first */
+}
+
+enum sp_err
+mfa_use(struct sp_store *s, const struct sp_uuid *user_id, int64_t step, const struct sp_view *hash, int *ret_left,
+    struct sp_uuid *ret_id)
+{
+	struct recovery w;
+	enum sp_err r;
+
+	if (hash != NULL) {
+		if ((r = recovery_find(s, user_id, hash, &w)) != SP_OK || (r = recovery_spend(s, &w.row)) != SP_OK)
+			return r;
+		*ret_left = w.left - 1;
+		if (ret_id != NULL)
+			*ret_id = w.row.id;
+		return SP_OK;
+	}
 	if ((r = sp_store_totp_step(s, user_id, step)) != SP_OK)
 		return r == SP_ENOENT ? SP_EDENIED : r;
 	*ret_left = -1;
 	return SP_OK;
+}
+
+/* ---- the store hears of it later */
+
+struct late {
+	struct ctl_job		job;
+	struct factorlog	r;
+};
+
+/* Once written, twice is no harm. What the store does not have any more (the user, his factor) needs no word. */
+static void
+late_work(struct ctl_job *j, struct sp_store *s)
+{
+	const struct factorlog *r = &sp_container(j, struct late, job)->r;
+	struct sp_store_recovery row;
+	struct sp_store_totp t;
+
+	if (!sp_uuid_is_null(&r->recovery)) {
+		if ((j->err = sp_store_recovery_get(s, &r->recovery, &row)) == SP_OK && row.used_us == 0)
+			j->err = recovery_spend(s, &row);
+	} else if ((j->err = sp_store_totp_get(s, &r->user, &t)) == SP_OK && sp_uuid_equal(&t.secret_id, &r->secret)) {
+		j->err = sp_store_totp_step(s, &r->user, r->step);
+	}
+	if (j->err == SP_EDENIED || j->err == SP_ENOENT)
+		j->err = SP_OK;
+}
+
+static void
+late_done(struct ctl_job *j)
+{
+	struct late *l = sp_container(j, struct late, job);
+	struct mfa *m = j->ctl->mfa;
+
+	if (m == NULL || snapshot_in_use(j->ctl)) {
+		;	/* a copy has it; the next start asks the store itself */
+	} else if (j->err == SP_OK) {
+		pthread_mutex_lock(&m->mu);
+		factors_written(&m->factors, &l->r.secret, l->r.step, sp_uuid_is_null(&l->r.recovery) ? NULL : &l->r.recovery);
+		pthread_mutex_unlock(&m->mu);
+		l->r.kind = FACTORLOG_WRITTEN;
+		keep_put(m->keep, &l->r, NULL, NULL);
+	} else if (j->err != SP_ECLOSED) {
+		sp_error("a used one-time code could not be written to the store: %s; this machine remembers it", sp_err_text(j->err));
+	}
+	free(l);
+}
+
+static void
+late_run(struct ctl *c, const struct factorlog *r)
+{
+	struct late *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		return;		/* the next start tries again */
+	l->r = *r;
+	l->job.work = late_work;
+	l->job.done = late_done;
+	l->job.bytes = sizeof(*l);
+	ctl_job_run(c, CTL_INDEX, &l->job);
 }
 
 /* ---- a check */
@@ -188,6 +272,11 @@ check_end(struct mfa_check *k, const char *why, int wrong)
 {
 	struct mfa *m = k->conn->ctl->mfa;
 
+	if (m == NULL) {		/* control ends */
+		k->ops->done(k->arg, why);
+		check_free(k);
+		return;
+	}
 	if (k->counted && !wrong)
 		mfa_guess_back(k->conn->ctl, &k->user_id, k->conn->source_text, why == NULL);
 	if (why == NULL) {
@@ -220,23 +309,131 @@ check_log(struct mfa_check *k)
 }
 
 static void
+check_record(const struct mfa_check *k, struct factorlog *ret)
+{
+	*ret = (struct factorlog){ .kind = k->late ? FACTORLOG_LATE : FACTORLOG_SHOWN, .user = k->user_id, .conn = k->conn->id,
+	    .secret = k->secret_id, .step = k->has_hash ? 0 : k->step, .epoch = k->epoch };
+	if (k->has_hash)
+		ret->recovery = k->recovery;
+	(void)sp_strlcpy(ret->source, k->conn->source_text, sizeof(ret->source));
+}
+
+static void
+check_kept(void *arg, enum sp_err err)
+{
+	struct mfa_check *k = arg;
+	struct factorlog r;
+
+	if (err != SP_OK && k->late) {
+		check_end(k, "the one-time code could not be used up", 0);
+		return;
+	}
+	if (k->late && !snapshot_in_use(k->conn->ctl) && !k->conn->ctl->stopping) {
+		check_record(k, &r);
+		late_run(k->conn->ctl, &r);
+	}
+	check_log(k);	/* not kept and written by the store: after a restart he is asked again */
+}
+
+static void
+check_used(struct mfa_check *k)
+{
+	check_end(k, k->has_hash ? "wrong or used recovery code" : "the one-time code was used already", 1);
+}
+
+/* Of this machine's own memory: whatever a replica has not heard of, and what is under way beside us. */
+static enum sp_err
+check_take(struct mfa_check *k)
+{
+	struct mfa *m = k->conn->ctl->mfa;
+	enum sp_err r;
+
+	pthread_mutex_lock(&m->mu);
+	r = factors_use(&m->factors, &k->secret_id, k->step, k->has_hash ? &k->recovery : NULL, k->late, sp_now_us());
+	pthread_mutex_unlock(&m->mu);
+	return r;
+}
+
+static void
+check_keep(struct mfa_check *k)
+{
+	struct factorlog r;
+
+	k->late |= snapshot_in_use(k->conn->ctl);	/* what is carried back is carried by this process only */
+	check_record(k, &r);
+	keep_put(k->conn->ctl->mfa->keep, &r, check_kept, k);
+}
+
+/* No store takes it: was it used, as far as the one that can be read knows? */
+static void
+look_work(struct ctl_job *j, struct sp_store *s)
+{
+	struct mfa_check *k = sp_container(j, struct mfa_check, job);
+	struct sp_view hash = { k->hash, sizeof(k->hash) };
+	struct sp_store_totp t;
+	struct recovery w;
+
+	if (k->has_hash) {
+		if ((j->err = recovery_find(s, &k->user_id, &hash, &w)) == SP_OK) {
+			k->recovery = w.row.id;
+			k->left = w.left - 1;
+		}
+	} else if ((j->err = sp_store_totp_get(s, &k->user_id, &t)) == SP_OK &&
+	    (!t.confirmed || !sp_uuid_equal(&t.secret_id, &k->secret_id) || k->step <= t.last_step)) {
+		j->err = SP_EDENIED;
+	}
+}
+
+static void
+look_done(struct ctl_job *j)
+{
+	struct mfa_check *k = sp_container(j, struct mfa_check, job);
+	struct mfa *m = j->ctl->mfa;
+	enum sp_err r = j->err;
+
+	if (r == SP_OK && k->has_hash) {
+		r = check_take(k);
+	} else if (r == SP_OK) {	/* a step was taken before the store was asked */
+		pthread_mutex_lock(&m->mu);
+		factors_late(&m->factors, &k->secret_id, k->step, NULL);
+		pthread_mutex_unlock(&m->mu);
+	}
+	if (r == SP_OK)
+		check_keep(k);
+	else if (r == SP_EDENIED)
+		check_used(k);
+	else
+		check_end(k, "the one-time code could not be used up", 0);
+}
+
+static void
 use_work(struct ctl_job *j, struct sp_store *s)
 {
 	struct mfa_check *k = sp_container(j, struct mfa_check, job);
 	struct sp_view hash = { k->hash, sizeof(k->hash) };
 
-	j->err = mfa_use(s, &k->user_id, k->step, k->has_hash ? &hash : NULL, &k->left);
+	j->err = mfa_use(s, &k->user_id, k->step, k->has_hash ? &hash : NULL, &k->left, &k->recovery);
 }
 
 static void
 use_done(struct ctl_job *j)
 {
 	struct mfa_check *k = sp_container(j, struct mfa_check, job);
+	enum sp_err r = j->err;
 
-	if (j->err == SP_OK)
-		check_log(k);
-	else if (j->err == SP_EDENIED)
-		check_end(k, k->has_hash ? "wrong or used recovery code" : "the one-time code was used already", 1);
+	if (r == SP_EUNAVAIL || r == SP_EBUSY || r == SP_ETIMEOUT) {
+		k->late = 1;
+		k->job.work = look_work;
+		k->job.done = look_done;
+		ctl_job_run(j->ctl, CTL_READ, &k->job);
+		return;
+	}
+	if (r == SP_OK && k->has_hash)
+		r = check_take(k);
+	if (r == SP_OK)
+		check_keep(k);
+	else if (r == SP_EDENIED)
+		check_used(k);
 	else
 		check_end(k, "the one-time code could not be used up", 0);
 }
@@ -247,6 +444,7 @@ mfa_vault_result(struct ctl *c, const Sallyport__CodeResult *r)
 	struct sp_hnode *n = NULL;
 	struct mfa_check *k;
 	struct sp_uuid id;
+	enum sp_err e;
 
 	if (ctl_uuid_of(&r->check_id, &id) == SP_OK)
 		n = sp_htab_find(&c->mfa->checks, id.b, sizeof(id.b));
@@ -264,6 +462,13 @@ mfa_vault_result(struct ctl *c, const Sallyport__CodeResult *r)
 	k->step = r->step;
 	if (!k->has_hash && k->step <= 0) {
 		check_end(k, "the vault's answer makes no sense", 1);
+		return;
+	}
+	if (!k->has_hash && (e = check_take(k)) != SP_OK) {
+		if (e == SP_EDENIED)
+			check_used(k);
+		else
+			check_end(k, "too many used codes to remember", 0);
 		return;
 	}
 	k->job.work = use_work;
@@ -293,7 +498,11 @@ rows_work(struct ctl_job *j, struct sp_store *s)
 	struct mfa_check *k = sp_container(j, struct mfa_check, job);
 	struct sp_store_secret *sec = malloc(sizeof(*sec));
 	struct sp_store_totp t;
+	struct sp_store_user u;
 	enum sp_err r = sec == NULL ? SP_ENOMEM : sp_store_totp_get(s, &k->user_id, &t);
+
+	if (r == SP_OK && (r = sp_store_user_get(s, &k->user_id, &u)) == SP_OK)
+		k->epoch = u.epoch;
 
 	if (r == SP_ENOENT || (r == SP_OK && !t.confirmed)) {
 		k->refused = "the user has no second factor";
@@ -540,8 +749,11 @@ void
 mfa_tick(struct ctl *c, uint64_t now_us)
 {
 	struct tick t = { c, now_us };
+	struct factorlog r;
 
 	sp_htab_each(&c->mfa->checks, tick_one, &t);
+	while (keep_late(c->mfa->keep, &r))
+		late_run(c, &r);
 	if (now_us >= c->mfa->sweep_us) {
 		c->mfa->sweep_us = now_us + SWEEP_US;
 		pthread_mutex_lock(&c->mfa->mu);
@@ -561,7 +773,15 @@ mfa_new(struct ctl *c)
 		return SP_ENOMEM;
 	if ((r = sp_htab_init(&c->mfa->checks)) != SP_OK)
 		return r;
-	return factors_init(&c->mfa->factors);
+	if ((r = factors_init(&c->mfa->factors)) != SP_OK)
+		return r;
+	return keep_new(c, &c->mfa->keep);
+}
+
+void
+mfa_load(struct ctl *c, struct sp_store *s)
+{
+	keep_load(c->mfa->keep, s, &c->mfa->factors, &c->mfa->mu);
 }
 
 static void
@@ -580,6 +800,7 @@ mfa_free(struct ctl *c)
 {
 	if (c->mfa == NULL)
 		return;
+	keep_free(c->mfa->keep);	/* first: it hands out what was put */
 	sp_htab_each(&c->mfa->checks, free_one, c->mfa);
 	sp_htab_release(&c->mfa->checks);
 	factors_release(&c->mfa->factors);

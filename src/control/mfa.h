@@ -1,6 +1,8 @@
 /* src/control/mfa.h - one-time codes: is one wanted, checking one, once. Process: control.
  * The code itself never comes here: the session hands it to the vault under the id of a check, the vault answers which
- * step it belongs to, and a step (or a recovery code) is used up in the store before anybody is told that it was right. */
+ * step it belongs to, and a step (or a recovery code) is used up, in the store and in a file of this machine (factor_keep.h),
+ * before anybody is told that it was right. While the store takes no writes, the file and what the store can be read of say
+ * whether a code was used, and the store hears of it later. */
 #ifndef SP_CONTROL_MFA_H
 #define SP_CONTROL_MFA_H
 
@@ -15,6 +17,7 @@ struct mfa_ops {
 };
 enum sp_err	mfa_new(struct ctl *c) SP_MUST_USE;
 void		mfa_free(struct ctl *c);
+void		mfa_load(struct ctl *c, struct sp_store *s);	/* in a lane, before its jobs: what was shown before this start */
 void		mfa_tick(struct ctl *c, uint64_t now_us);
 void		mfa_vault_result(struct ctl *c, const Sallyport__CodeResult *r);
 /* Check a code of this user on this connection. May call done at once. */
@@ -26,9 +29,9 @@ void		mfa_forget(struct ctl *c, const struct sp_uuid *user_id);
 /* Worker: has the user a confirmed second factor? */
 enum sp_err	mfa_enrolled(struct sp_store *s, const struct sp_uuid *user_id, int *ret) SP_MUST_USE;
 /* Worker, in a transaction: use up a step, or a recovery code. SP_EDENIED: was used, or is none. *ret_left: recovery
- * codes that remain, -1 for a step. */
+ * codes that remain, -1 for a step. *ret_id (may be NULL): which recovery code it was. */
 enum sp_err	mfa_use(struct sp_store *s, const struct sp_uuid *user_id, int64_t step, const struct sp_view *hash,
-		    int *ret_left) SP_MUST_USE;
+		    int *ret_left, struct sp_uuid *ret_id) SP_MUST_USE;
 /* One line for a person whose way in has no place to ask: of `asset`, which is escaped. */
 void		mfa_text(const struct ctl *c, const char *asset, int is_enrolled, char *dst, size_t size);
 /* Any thread: may a code of this user be tried from there (an address, or "uid N")? Counts it; _back takes that back:

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "crypto/hash.h"
 #include "crypto/secret.h"
 
 #define ROWKEY_AGAIN_US	(600 * SP_US_PER_S)
@@ -78,6 +79,20 @@ rowkey_known(void)
 	known = shared.gen > 0;
 	pthread_mutex_unlock(&mu);
 	return known;
+}
+
+enum sp_err
+rowkey_derive(const char *label, uint8_t ret[SP_SHA256_LEN])
+{
+	enum sp_err r = SP_ESTATE;
+
+	pthread_mutex_lock(&mu);
+	if (shared.mode == SP_STORE_MAC_ON) {
+		sp_hmac_sha256(sp_secret_view(&shared.key), (struct sp_view){ (const uint8_t *)label, strlen(label) }, ret);
+		r = SP_OK;
+	}
+	pthread_mutex_unlock(&mu);
+	return r;
 }
 
 /* A new handle of an unknown vault is SEALED too: generation 0 is never "nothing to do" for it. */

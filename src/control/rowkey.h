@@ -8,6 +8,8 @@
 /* What the vault said; the key in the message is wiped. */
 void		 rowkey_state(Sallyport__VaultState *s);
 int		 rowkey_known(void);	/* the vault has spoken once since we started */
+/* Any thread: a key for one purpose of control's own, named by the label. SP_ESTATE: there is no key (yet). */
+enum sp_err	 rowkey_derive(const char *label, uint8_t ret[32]) SP_MUST_USE;
 /* In a lane, before each job: bring the handle to the state of the vault. *gen: 0 for a new handle. */
 enum sp_err	 rowkey_apply(struct sp_store *s, uint64_t *gen) SP_MUST_USE;
 /* In a lane, after each job: take what the handle found. */

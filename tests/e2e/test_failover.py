@@ -14,6 +14,7 @@ import lab as L
 import pgcluster as P
 from terminal import Terminal
 from test_going_on import LINE, fresh, state
+from test_mfa_memory import asked, enrol, kill_control
 
 WHY_NOT = P.why_not()
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
@@ -157,6 +158,30 @@ def test_what_was_revoked_stays_revoked_on_the_replica(lab, me):
     settled(lab, lab.primary)
     lab.ctl("user", "enable", "alice")
     assert me.ssh("echo in").stdout == "in\n"
+    settled(lab, lab.primary)
+
+
+def test_with_a_replica_alone_a_code_lets_people_in_once(lab, me):
+    """Nothing can be written to the store: what is used up is kept here, over a restart of control, and told to the primary later."""
+    app, key = enrol(lab, "rosa")                               # one code counts for 4 h
+    strict, strict_key = enrol(lab, "ruth", "every")
+    settled(lab, lab.primary)
+    lab.primary.drop_packets()
+    L.wait_for("reading from the standby", lambda: roles(lab)[lab.standby.address]["reading"], 30)
+    assert asked(lab, me, "rosa", app, key, [app.next()]) == (True, 1)
+    code, recovery = strict.next(), strict.recovery[0]
+    assert asked(lab, me, "ruth", strict, strict_key, [code]) == (True, 1)
+    assert asked(lab, me, "ruth", strict, strict_key, [code]) == (False, 1)
+    assert asked(lab, me, "ruth", strict, strict_key, [recovery]) == (True, 1)
+    kill_control(lab)
+    assert asked(lab, me, "rosa", app, key, []) == (True, 0)
+    assert asked(lab, me, "ruth", strict, strict_key, [code, recovery], tries=2) == (False, 2)
+    lab.primary.pass_packets()
+    settled(lab, lab.primary)
+    rows_have_arrived(lab, me)
+    L.wait_for("the primary knows of the recovery code", lambda: lab.ctl("user", "totp", "show", "ruth")["recovery_left"] == 9 - strict.spent)
+    L.wait_for("and of the step", lambda: int(lab.primary.sql(
+        "SELECT last_step FROM user_totp t JOIN users u ON u.id = t.id WHERE u.login = 'ruth'")) >= strict.last)
     settled(lab, lab.primary)
 
 

@@ -97,6 +97,66 @@ what_is_forgotten_counts_no_more_for_that_user_only(void **state)
 	assert_true(fresh(&ben, "10.0.0.1", &conn2, 0));
 }
 
+static void
+what_was_shown_before_this_start_counts_for_the_rest_of_its_time(void **state)
+{
+	(void)state;
+	now = 1 * H;				/* the machine has started since, too */
+	factors_restore(&f, &ann, "10.0.0.1", &conn1, 3 * H, now);
+	assert_true(fresh(&ann, "10.0.0.1", &conn2, 4 * 3600));
+	assert_true(fresh(&ann, "10.0.0.1", &conn1, 0));
+	now += 1 * H;
+	assert_false(fresh(&ann, "10.0.0.1", &conn2, 4 * 3600));
+	factors_proved(&f, &ann, "10.0.0.1", &conn2, now);
+	factors_restore(&f, &ann, "10.0.0.1", &conn2, 3 * H, now);	/* older than what is known */
+	now += 3 * H;
+	assert_true(fresh(&ann, "10.0.0.1", &conn2, 4 * 3600));
+	factors_restore(&f, &ben, "10.0.0.1", &conn1, FACTOR_KNOWN_S * S, now);
+	assert_false(fresh(&ben, "10.0.0.1", &conn1, 24 * 3600));
+}
+
+static void
+a_code_is_used_up_once_and_known_until_the_store_has_it(void **state)
+{
+	(void)state;
+	ok(factors_use(&f, &ann, 100, NULL, 1, now));
+	assert_int_equal(factors_use(&f, &ann, 100, NULL, 0, now), SP_EDENIED);
+	assert_int_equal(factors_use(&f, &ann, 99, NULL, 0, now), SP_EDENIED);
+	ok(factors_use(&f, &ben, 100, NULL, 0, now));
+	ok(factors_use(&f, &ann, 0, &conn1, 1, now));
+	assert_int_equal(factors_use(&f, &ann, 0, &conn1, 0, now), SP_EDENIED);
+	ok(factors_use(&f, &ann, 0, &conn2, 0, now));
+	now += 48 * H;
+	factors_sweep(&f, now);
+	assert_int_equal(f.used.n, 2);		/* ann's step and her first recovery code: no store has them */
+	factors_written(&f, &ann, 99, NULL);
+	factors_sweep(&f, now);
+	assert_int_equal(factors_use(&f, &ann, 100, NULL, 0, now), SP_EDENIED);
+	factors_written(&f, &ann, 100, NULL);
+	factors_written(&f, &ann, 0, &conn1);
+	factors_sweep(&f, now);
+	assert_int_equal(f.used.n, 0);
+	ok(factors_use(&f, &ann, 101, NULL, 0, now));
+	factors_late(&f, &ann, 101, NULL);
+	now += 48 * H;
+	factors_sweep(&f, now);
+	assert_int_equal(factors_use(&f, &ann, 101, NULL, 0, now), SP_EDENIED);
+}
+
+static void
+what_finds_no_room_is_not_accepted(void **state)
+{
+	struct sp_uuid u = { 0 };
+
+	(void)state;
+	for (uint32_t i = 0; i < FACTOR_USED_MAX; i++) {
+		memcpy(u.b, &i, sizeof(i));
+		ok(factors_use(&f, &u, 1, NULL, 0, now));
+	}
+	u.b[15] = 1;
+	assert_int_equal(factors_use(&f, &u, 1, NULL, 0, now), SP_EFULL);
+}
+
 static enum sp_err
 guess(const struct sp_uuid *user, const char *source)
 {
@@ -219,6 +279,9 @@ main(void)
 		T(every_login_means_this_connection_and_never_more_than_twelve_hours),
 		T(a_later_code_begins_the_interval_anew_and_a_clock_set_back_ends_it),
 		T(what_is_forgotten_counts_no_more_for_that_user_only),
+		T(what_was_shown_before_this_start_counts_for_the_rest_of_its_time),
+		T(a_code_is_used_up_once_and_known_until_the_store_has_it),
+		T(what_finds_no_room_is_not_accepted),
 		T(a_source_waits_longer_each_time_and_a_right_code_ends_it),
 		T(guesses_from_everywhere_are_bounded_by_the_hour),
 		T(a_source_that_has_shown_a_right_code_is_not_shut_out_from_elsewhere),
