@@ -70,6 +70,8 @@ struct sp_policy_grant {
 	const char	*forwards;		/* see forward.h */
 	int		 best_effort;		/* recording: go on with an alarm if it fails */
 	const char	*file_paths;		/* see path.h; "": any path */
+	uint32_t	 keep;			/* beside the recording; bits that only the recorder knows */
+	int64_t		 keep_max_mb;		/* of one file; 0: no limit */
 };
 
 struct sp_policy_input {
@@ -136,6 +138,8 @@ struct sp_policy_decision {
 	int		 best_effort;		/* only if every allowing grant says so */
 	int		 forwards_cut;		/* the union did not fit; the rest is not permitted */
 	char		 forwards[SP_POLICY_FORWARDS_SIZE];	/* union, ',' separated; for sp_policy_forward_allowed */
+	uint32_t	 keep;			/* what any of them wants kept, and the largest limit of those */
+	int64_t		 keep_max_mb;
 	int		 paths_ruled;		/* files only where file_paths says; else anywhere, and that is "" */
 	char		 file_paths[SP_POLICY_PATHS_SIZE];	/* blocks of path.h; what does not fit is not permitted */
 };

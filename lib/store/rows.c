@@ -12,6 +12,7 @@
 #define MEMBER_SIZE(T, m)	sizeof(((T *)NULL)->m)
 #define UUID(T, m, fl)		{ .col = #m, .type = SP_F_UUID, .flags = (fl), .off = offsetof(T, m) }
 #define NUM(T, m, lo, hi)	{ .col = #m, .type = SP_F_I64, .off = offsetof(T, m), .min = (lo), .max = (hi) }
+#define LATER(T, m, lo, hi)	{ .col = #m, .type = SP_F_I64, .flags = SP_FF_LATER, .off = offsetof(T, m), .min = (lo), .max = (hi) }
 #define TIME(T, m)		NUM(T, m, 0, INT64_MAX)
 #define TEXT(T, m, fl)		{ .col = #m, .type = SP_F_TEXT, .flags = (fl), .off = offsetof(T, m), .size = MEMBER_SIZE(T, m) }
 #define BLOB(T, m, fl)		{ .col = #m, .type = SP_F_BLOB, .flags = (fl), .off = offsetof(T, m), .size = MEMBER_SIZE(T, m.b) }
@@ -109,7 +110,8 @@ static const struct sp_field grant_fields[] = {
 	NUM(P, max_session_s, 0, 400 * DAY_S), NUM(P, concurrent_max, 0, INT32_MAX), NUM(P, reason_required, 0, 2),
 	NUM(P, agent_kinds, 0, SP_STORE_AGENT_PLATFORM | SP_STORE_AGENT_USER), NUM(P, file_direction, 0, SP_STORE_FILE_UP | SP_STORE_FILE_DOWN),
 	TEXT(P, forwards, 0), NUM(P, record_mode, SP_STORE_RECORD_STRICT, SP_STORE_RECORD_BEST_EFFORT),
-	TEXT(P, reason_pattern, 0), TEXT(P, file_paths, SP_FF_FREE | SP_FF_LATER)
+	TEXT(P, reason_pattern, 0), TEXT(P, file_paths, SP_FF_FREE | SP_FF_LATER),
+	LATER(P, keep, 0, INT32_MAX), LATER(P, keep_max_mb, 0, INT32_MAX)
 };
 #undef P
 #define E struct sp_store_session

@@ -233,6 +233,7 @@ struct sp_store_grant {
 	int64_t		record_mode;				/* enum sp_store_record */
 	char		reason_pattern[SP_STORE_NAME_MAX + 1];	/* of a ticket; "": the usual form */
 	char		file_paths[SP_STORE_LIST_MAX + 1];	/* rules, one a line; syntax in policy/path.h; "": any path */
+	int64_t		keep, keep_max_mb;			/* beside the recording: common/keep.h; 0: files of any size */
 };
 
 /* ---- handle ----------------------------------------------------------------------------------------------------- */

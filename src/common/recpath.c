@@ -46,6 +46,35 @@ sp_rec_day_open(int recordings, const struct sp_uuid *session, int *ret)
 	return SP_OK;
 }
 
+void
+sp_rec_kept_path(const struct sp_uuid *session, char dst[SP_REC_PATH])
+{
+	size_t n;
+
+	sp_rec_path(session, SP_REC_AGE, dst);
+	n = SP_REC_DAY + SP_UUID_SIZE - 1;
+	(void)sp_strlcpy(dst + n, ".files.age", SP_REC_PATH - n);
+}
+
+enum sp_err
+sp_rec_kept_open(int recordings, const struct sp_uuid *session, int *ret)
+{
+	sp_auto(sp_closep) int day = -1, fd = -1;
+	char path[SP_REC_PATH];
+	struct stat st;
+	enum sp_err r;
+
+	if ((r = sp_rec_day_open(recordings, session, &day)) != SP_OK)
+		return r;
+	sp_rec_kept_path(session, path);
+	if ((fd = openat(day, path + SP_REC_DAY, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)) == -1)
+		return errno == ELOOP ? SP_EFORMAT : sp_err_errno(errno);
+	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode))
+		return SP_EFORMAT;
+	*ret = sp_steal_fd(&fd);
+	return SP_OK;
+}
+
 enum sp_err
 sp_rec_open(int recordings, const struct sp_uuid *session, enum sp_rec_file file, int *ret)
 {

@@ -18,4 +18,8 @@ enum sp_err	sp_rec_day_open(int recordings, const struct sp_uuid *session, int *
 /* One of its files, to read. SP_ENOENT, SP_EFORMAT (no regular file). */
 enum sp_err	sp_rec_open(int recordings, const struct sp_uuid *session, enum sp_rec_file file, int *ret) SP_MUST_USE;
 
+/* Contents of files that were kept: "2026/09/01/<id>.files.age". There only when there are any. */
+void		sp_rec_kept_path(const struct sp_uuid *session, char dst[SP_REC_PATH]);
+enum sp_err	sp_rec_kept_open(int recordings, const struct sp_uuid *session, int *ret) SP_MUST_USE;
+
 #endif

@@ -151,6 +151,7 @@ enum sp_err	 account_ca(struct api_call *c, struct sp_store *s, const char *name
 	.file_direction = SP_STORE_FILE_UP | SP_STORE_FILE_DOWN, .record_mode = SP_STORE_RECORD_STRICT }
 json_t		*grant_agent_words(int64_t kinds);
 json_t		*grant_paths_list(const char *rules);
+const char	*grant_keep_word(int64_t keep);	/* "none", "uploads" ... */
 const char	*grant_reason_word(int64_t reason_required);	/* "none", "text", "ticket" */
 enum sp_err	 grant_fields(struct api_call *c, struct sp_store_grant *g);
 

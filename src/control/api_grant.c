@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "common/keep.h"
 #include "control/judge.h"
 #include "control/methods.h"
 #include "control/reason.h"
@@ -135,6 +136,14 @@ grant_files_word(int64_t bits)
 	return "none";
 }
 
+const char *
+grant_keep_word(int64_t keep)
+{
+	static const char *const words[] = { "none", "uploads", "downloads", "both" };
+
+	return words[keep & SP_KEEP_FILES];
+}
+
 json_t *
 grant_paths_list(const char *rules)
 {
@@ -176,6 +185,10 @@ grant_json(struct sp_store *s, const struct sp_store_grant *g)
 		json_object_set_new(o, "files", json_string(grant_files_word(g->file_direction)));
 	if (*g->file_paths)
 		json_object_set_new(o, "file_paths", grant_paths_list(g->file_paths));
+	if (g->keep & SP_KEEP_FILES)
+		json_object_set_new(o, "keep_files", json_string(grant_keep_word(g->keep)));
+	if (g->keep_max_mb)
+		json_object_set_new(o, "keep_max_mb", json_integer(g->keep_max_mb));
 	grant_sides(s, g, o);
 	return o;
 }
@@ -374,6 +387,31 @@ grant_paths(struct api_call *c, struct sp_store_grant *g)
 	return SP_OK;
 }
 
+/* What is kept beside the recording. */
+static const struct { const char *word; int64_t bits; } keeps[] = {
+	{ "none", 0 }, { "uploads", SP_KEEP_UPLOADS }, { "downloads", SP_KEEP_DOWNLOADS }, { "both", SP_KEEP_FILES }
+};
+
+static enum sp_err
+grant_keep(struct api_call *c, struct sp_store_grant *g)
+{
+	char word[16] = "none";
+	size_t i = 0;
+
+	if (api_str(c, "keep_files", 0, word, sizeof(word)) != SP_OK || api_int(c, "keep_max_mb", 0, INT32_MAX, &g->keep_max_mb) != SP_OK)
+		return c->err;
+	while (i < SP_NELEMS(keeps) && *word != '\0' && strcmp(keeps[i].word, word) != 0)
+		i++;
+	if (i == SP_NELEMS(keeps))
+		return api_fail(c, SP_EINVAL, "keep_files is none, uploads, downloads or both");
+	g->keep = keeps[i].bits;
+	if (g->keep != 0 && g->effect == SP_STORE_DENY)
+		return api_fail(c, SP_EINVAL, "keep_files is for grants that allow");
+	if (g->keep_max_mb != 0 && g->keep == 0)
+		return api_fail(c, SP_EINVAL, "keep_max_mb is for grants that keep files: add keep_files");
+	return SP_OK;
+}
+
 /* Everything but the two sides, for a grant whose other members are set. */
 enum sp_err
 grant_fields(struct api_call *c, struct sp_store_grant *g)
@@ -398,7 +436,7 @@ grant_fields(struct api_call *c, struct sp_store_grant *g)
 		(void)api_fail(c, SP_EINVAL, "accounts: names, or \"*\" for all");
 	if (c->err != SP_OK || grant_protocols(c, g) != SP_OK || grant_agent(c, g) != SP_OK || grant_limits(c, g) != SP_OK ||
 	    grant_reason(c, g) != SP_OK || grant_mfa(c, g) != SP_OK || grant_files(c, g) != SP_OK ||
-	    grant_paths(c, g) != SP_OK)
+	    grant_paths(c, g) != SP_OK || grant_keep(c, g) != SP_OK)
 		return c->err;
 	return SP_OK;
 }

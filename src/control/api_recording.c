@@ -13,6 +13,8 @@
 #include "control/recfiles.h"
 #include "control/retain.h"
 
+#define KEPT	SP_REC_FILES		/* "files": contents that were kept */
+
 static enum sp_err
 recordings_dir(struct api_call *c, int *ret)
 {
@@ -42,13 +44,15 @@ recording_open(struct api_call *c, struct sp_store *s)
 	for (int i = 0; i < SP_REC_FILES; i++)
 		if (strcmp(part, parts[i]) == 0)
 			file = i;
+	if (strcmp(part, "files") == 0)
+		file = KEPT;
 	if (file == -1) {
-		(void)api_fail(c, SP_EINVAL, "part is age, tail0 or tail1");
+		(void)api_fail(c, SP_EINVAL, "part is age, tail0, tail1 or files");
 		return;
 	}
 	if (recordings_dir(c, &dir) != SP_OK)
 		return;
-	if ((r = sp_rec_open(dir, &row.id, (enum sp_rec_file)file, &fd)) != SP_OK || fstat(fd, &st) == -1) {
+	if ((r = file == KEPT ? sp_rec_kept_open(dir, &row.id, &fd) : sp_rec_open(dir, &row.id, (enum sp_rec_file)file, &fd)) != SP_OK || fstat(fd, &st) == -1) {
 		sp_closep(&fd);
 		if (r == SP_ENOENT && file == SP_REC_AGE)
 			(void)api_fail(c, r, "this session has no recording here: it was never recorded, or it was deleted ('audit list --session ...' tells)");
@@ -56,7 +60,10 @@ recording_open(struct api_call *c, struct sp_store *s)
 			(void)api_fail(c, r == SP_OK ? SP_EIO : r, "%s", sp_err_text(r == SP_OK ? SP_EIO : r));
 		return;
 	}
-	sp_rec_path(&row.id, (enum sp_rec_file)file, path);
+	if (file == KEPT)
+		sp_rec_kept_path(&row.id, path);
+	else
+		sp_rec_path(&row.id, (enum sp_rec_file)file, path);
 	(void)sp_snprintf(c->what, sizeof(c->what), "%s", part);
 	c->fd = fd;
 	c->out = json_pack("{s:o, s:s, s:I, s:s, s:s, s:s}", "id", api_id(&row.id), "path", path, "bytes", (json_int_t)st.st_size,

@@ -128,6 +128,8 @@ judge_grants_add(const struct sp_store_grant *row, void *arg)
 	    .max_session_s = row->max_session_s, .concurrent_max = row->concurrent_max,
 	    .reason_required = (int)row->reason_required, .agent_kinds = (uint32_t)row->agent_kinds,
 	    .file_direction = (uint32_t)row->file_direction, .best_effort = row->record_mode == SP_STORE_RECORD_BEST_EFFORT };
+	g->g[g->n].keep = (uint32_t)row->keep;
+	g->g[g->n].keep_max_mb = row->keep_max_mb;
 	g->g[g->n].name = pack_text(&block, row->name);
 	g->g[g->n].accounts = pack_text(&block, row->accounts);
 	g->g[g->n].hours = pack_text(&block, row->hours);

@@ -364,7 +364,7 @@ target_dial(struct target *t)
 /* ---- granted ---- */
 
 static void
-target_spawn_scribe(const struct target *t, const struct auditors *to)
+target_spawn_scribe(const struct target *t, const struct auditors *to, const struct sp_policy_decision *d)
 {
 	Sallyport__ScribeSpawn s = SALLYPORT__SCRIBE_SPAWN__INIT;
 	uint8_t keys[AUDITORS_MAX * sizeof(to->key[0].pk)];
@@ -372,7 +372,8 @@ target_spawn_scribe(const struct target *t, const struct auditors *to)
 	for (size_t i = 0; i < to->n; i++)
 		memcpy(keys + i * sizeof(to->key[0].pk), to->key[i].pk, sizeof(to->key[0].pk));
 	s.recipients = ctl_bytes(keys, to->n * sizeof(to->key[0].pk));
-
+	s.keep = d->keep;
+	s.keep_max = (uint64_t)d->keep_max_mb << 20;
 	s.conn_id = ctl_uuid_bytes(&t->row.conn_id);
 	s.session_id = ctl_uuid_bytes(&t->row.id);
 	s.reserved = t->conn != NULL && t->conn->role >= SP_STORE_ROLE_ADMIN;	/* a disk that is low is theirs to mend */
@@ -397,7 +398,7 @@ asking_durable(void *arg, enum sp_err err, uint64_t seq)
 		target_index(t);
 		target_label(t);
 		asking_reply(a);
-		target_spawn_scribe(t, &a->auditors);
+		target_spawn_scribe(t, &a->auditors, &a->j.decision);
 		target_dial(t);
 	}
 	asking_free(a);

@@ -1,4 +1,5 @@
 /* src/ctl/file.c - sallyport file: what was done to files, in every session. */
+#include "ctl/file_export.h"
 #include "ctl/nouns.h"
 
 static const struct ctl_col file_cols[] = {
@@ -11,6 +12,7 @@ static const struct ctl_col file_cols[] = {
 	{ "bytes", "BYTES", CTL_FMT_BYTES, 0 },
 	{ "result", "RESULT" },
 	{ "sha256", "SHA-256", .flags = CTL_COL_EXTRA },
+	{ "kept", "KEPT" },
 	{ "account", "ACCOUNT", .flags = CTL_COL_EXTRA },
 	{ "session", "SESSION", .flags = CTL_COL_EXTRA },
 	{ NULL }
@@ -32,6 +34,11 @@ static const struct ctl_cmd file_cmds[] = {
 	  .more = "A path is shown with control characters and bytes that are not UTF-8 as \\xNN, and a backslash as \\\\: so its exact bytes "
 	    "can be had back. The hash is that of the bytes that passed; --json also says from which offset on, whether a download went to "
 	    "the end, and, for bytes that did not come in order, the hash of each range." },
+	{ "export", "write what was in files, where the grant kept it", .args = ctl_file_export_args, .opts = ctl_file_export_opts,
+	  .method = "recording.open", .run = ctl_file_export,
+	  .more = "A grant with --keep-files keeps what sftp and scp moved, encrypted to the auditors like the recording, and deleted with it. KEPT "
+	    "of 'file search' is its number. Each file is made anew from the bytes that passed and compared with the hash in the log; what did not pass "
+	    "in that session is zeros, and is said. Names here are a number and the harmless signs of the file's own." },
 	{ NULL }
 };
 const struct ctl_noun ctl_noun_file = { "file", "what was done to files in sessions", file_cmds };

@@ -23,6 +23,8 @@ static const struct ctl_col grant_cols[] = {
 	{ "agent", "AGENT", .flags = CTL_COL_CARD },
 	{ "files", "FILES", .flags = CTL_COL_CARD },
 	{ "file_paths", "FILE PATHS", .flags = CTL_COL_CARD },
+	{ "keep_files", "KEEPS FILES", .flags = CTL_COL_CARD },
+	{ "keep_max_mb", "EACH AT MOST (MiB)", .flags = CTL_COL_CARD },
 	{ "valid_from", "FROM", CTL_FMT_TIME, CTL_COL_CARD },
 	{ "id", "ID", .flags = CTL_COL_WHOLE | CTL_COL_CARD },
 	{ NULL }
@@ -47,6 +49,8 @@ static const struct ctl_opt grant_create_opts[] = {
 	{ "agent", CTL_LIST, .value = "KIND,...", .choices = "platform|own", .help = "agent channels: the platform's, the user's own" },
 	{ "files", CTL_STR, .value = "WAY", .choices = "both|up|down|none", .help = "which way files may go: both (default), up (to the target), down, none" },
 	{ "file-path", CTL_LIST, "file_paths", "RULE,...", .help = "where files may be moved, first fit decides: deny:write:/etc/**, allow:both:/srv/**" },
+	{ "keep-files", CTL_STR, "keep_files", "WHICH", "none|uploads|downloads|both", .help = "keep what is in files that sftp and scp move, for auditors" },
+	{ "keep-max", CTL_INT, "keep_max_mb", "MIB", .help = "of each file at most so much (default: all)" },
 	{ "forward", CTL_LIST, "forward_to", "HOST:PORT,...", .help = "the same as --forward-to" },
 	{ "forward-to", CTL_LIST, .value = "HOST:PORT,...", .help = "destinations of port forwards: 10.0.0.0/8:5432" },
 	{ "mfa", CTL_STR, .value = "WHEN", .help = "one-time code: never (default), every (login), or how long one counts: 4h, 8h, 12h" },

@@ -202,6 +202,8 @@ scribe_order(struct scribe *s)
 	n.session_id = mon_id_bytes(&s->l.id);
 	n.recipients = (ProtobufCBinaryData){ s->recipients_n, s->recipients };
 	n.reserved = s->reserved;
+	n.keep = s->keep;
+	n.keep_max = s->keep_max;
 	r = mon_tell(m, SP_PROC_SCRIBE, SP_MSG_SCRIBE_NEW, &n, theirs, 3);
 	return r == SP_ECLOSED ? SP_OK : r;	/* away: ordered again when it is back */
 }
@@ -231,6 +233,8 @@ on_scribe_spawn(struct mon *m, struct sp_msg *msg)
 		memcpy(s->recipients, b->recipients.data, b->recipients.len);
 	s->recipients_n = b->recipients.len;
 	s->reserved = b->reserved;
+	s->keep = b->keep;
+	s->keep_max = b->keep_max;
 	if (scribe_order(s) != SP_OK) {
 		sp_error("cannot order a scribe: %s", strerror(errno));
 		scribe_free(s);

@@ -46,6 +46,8 @@ struct scribe {
 	uint8_t		 recipients[MON_RECIPIENTS];	/* auditors' public keys, as control named them */
 	size_t		 recipients_n;	/* bytes */
 	int		 reserved;	/* of an administrator: may begin on a disk that is low */
+	uint32_t	 keep;		/* what beside the recording, as control said */
+	uint64_t	 keep_max;
 };
 struct label {
 	struct sp_list	 link;

@@ -53,6 +53,8 @@ scribe_save(struct keep *k, const struct scribe *sc)
 	s->end_control = keep_fd(k, sc->end_control);
 	s->finished = sc->finished;
 	s->recipients = (ProtobufCBinaryData){ sc->recipients_n, (uint8_t *)(uintptr_t)sc->recipients };
+	s->keep = sc->keep;
+	s->keep_max = sc->keep_max;
 	return s;
 }
 
@@ -258,6 +260,8 @@ scribe_restore(struct mon *m, const SallyportState__Scribe *s, struct conn *c)
 	sc->end_session = state_fd(s->end_session);
 	sc->end_control = state_fd(s->end_control);
 	sc->finished = s->finished;
+	sc->keep = s->keep;
+	sc->keep_max = s->keep_max;
 	sc->recipients_n = s->recipients.len <= sizeof(sc->recipients) ? s->recipients.len : 0;
 	if (sc->recipients_n > 0)
 		memcpy(sc->recipients, s->recipients.data, sc->recipients_n);

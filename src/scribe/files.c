@@ -78,3 +78,21 @@ sp_scribe_files(int recordings, const struct sp_uuid *session, uint64_t reserve_
 	*ret = f;
 	return SP_OK;
 }
+
+enum sp_err
+sp_scribe_kept_file(int recordings, const struct sp_uuid *session, int *ret)
+{
+	sp_auto(sp_closep) int day = -1, fd = -1;
+	char path[SP_REC_PATH];
+	enum sp_err r;
+
+	if ((r = sp_rec_day_open(recordings, session, &day)) != SP_OK)
+		return r;
+	sp_rec_kept_path(session, path);
+	if ((fd = openat(day, path + SP_REC_DAY, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640)) == -1)
+		return sp_err_errno(errno);
+	if (fsync(day) == -1)
+		return SP_EIO;
+	*ret = sp_steal_fd(&fd);
+	return SP_OK;
+}

@@ -40,6 +40,8 @@ struct scribe {
 	char		path[SP_REC_PATH];
 	struct sp_recwriter rec;
 	struct sp_castlog log;
+	struct sp_kept	kept;			/* contents of files, beside the recording */
+	int		kept_told;		/* ... that they are no longer kept */
 	struct sp_spool	spool;
 	int		strict, reserved;
 	struct sp_press	*press;		/* shared with the parent; NULL: not there */
@@ -65,6 +67,7 @@ struct scribe {
 void		 scribe_finish(struct scribe *s, const char *reason, const char *by);
 void		 scribe_fail(struct scribe *s, enum sp_err why);
 void		 scribe_wrote(struct scribe *s, enum sp_err r, size_t bytes);	/* after a line: flush later, or deal with the failure */
+void		 scribe_kept_failed(struct scribe *s);
 void		 scribe_event(struct scribe *s, const char *kind, const struct sp_buf *body);
 void		 scribe_pump(struct scribe *s);
 void		 scribe_tell(struct scribe *s, uint16_t id, const void *body);

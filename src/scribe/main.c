@@ -35,6 +35,8 @@ struct recorder {
 	int		reserved;	/* of an administrator: may begin on a disk that is low */
 	struct sp_press	*press;
 	uint64_t	grown_to;	/* bytes of its files when they were looked at last; 0: not yet */
+	uint32_t	keep;
+	uint64_t	keep_max;
 };
 struct parent {
 	struct sp_child	 child;
@@ -107,6 +109,8 @@ recorder_child(struct parent *p, const struct recorder *r, const int *fds)
 
 	memcpy(b.to, r->to, sizeof(b.to));
 	b.to_n = r->to_n;
+	b.keep = r->keep;
+	b.keep_max = r->keep_max;
 	child_descriptors(keep, SP_SCRIBE_KEPT_FDS);
 	b.session_fd = keep[0];
 	b.control_fd = keep[1];
@@ -158,6 +162,9 @@ press_look_one(struct sp_hnode *n, void *arg)
 	if (r->press == NULL || fstatat(l->p->recordings, path, &st, AT_SYMLINK_NOFOLLOW) == -1)
 		return;
 	r->grown_to = (uint64_t)st.st_size;
+	sp_rec_kept_path(&r->session, path);
+	if (r->keep != 0 && fstatat(l->p->recordings, path, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		r->grown_to += (uint64_t)st.st_size;
 	if (was != 0 && r->grown_to > was && r->grown_to - was > l->grown && !atomic_load(&r->press->stop)) {
 		l->most = r;
 		l->grown = r->grown_to - was;
@@ -230,6 +237,8 @@ parent_new(struct parent *p, struct sp_msg *m)
 	r->reserved = n->reserved;
 	if ((r->press = sp_press_new()) != NULL)
 		atomic_store(&r->press->slow, (uint32_t)p->low);
+	r->keep = n->keep;
+	r->keep_max = n->keep_max;
 	if ((r->pid = fork()) == 0)
 		recorder_child(p, r, m->fds);
 	sp_press_own(r->press);
@@ -263,6 +272,9 @@ parent_clean(struct parent *p, const struct recorder *r)
 		if (file_is_empty(p->recordings, path))
 			(void)unlinkat(p->recordings, path, 0);
 	}
+	sp_rec_kept_path(&r->session, path);
+	if (file_is_empty(p->recordings, path))
+		(void)unlinkat(p->recordings, path, 0);
 	(void)sp_uuid_text(&r->session, id);
 	if (file_is_empty(p->spool, id))
 		(void)unlinkat(p->spool, id, 0);

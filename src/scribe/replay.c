@@ -107,6 +107,15 @@ replay_torn(int recordings, struct sp_spool *s)
 			sp_jsonw_str(&j, sha[i], hex);
 		}
 	}
+	{
+		sp_auto(sp_closep) int fd = -1;
+		uint64_t n = 0;
+
+		if (sp_rec_kept_open(recordings, &s->session, &fd) == SP_OK && torn_hash(fd, torn_header(fd), hex, &n) == SP_OK && n > 0) {
+			sp_jsonw_int(&j, "kept_payload_bytes", (int64_t)n);
+			sp_jsonw_str(&j, "kept_payload_sha256", hex);
+		}
+	}
 	if ((r = sp_jsonw_end(&j)) == SP_OK)
 		r = sp_spool_append(s, "torn", sp_wall_us(), sp_now_us(), (struct sp_view){ b.p, b.len });
 	sp_buf_release(&b);

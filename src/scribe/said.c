@@ -252,6 +252,8 @@ channel_new(struct scribe *s, const Sallyport__RecChannel *m, struct channel **r
 		channel_free(c);
 		return SP_ENOMEM;
 	}
+	if (c->files != NULL && s->kept.ways != 0)
+		sp_transfer_keep(c->files, &s->kept, s->to, s->to_n);
 	for (int i = 0; c->bulk != NULL && i < SP_REC_STREAMS; i++)
 		sp_bulk_init(&c->bulk[i], s->channel_max, c->opened_us);
 	if ((r = sp_htab_insert(&s->channels, &c->node, &c->id, sizeof(c->id))) != SP_OK) {
@@ -436,6 +438,8 @@ said_data(struct scribe *s, const uint8_t *p, size_t n)
 		now = d.at_us;
 	if (c->files != NULL)
 		sp_transfer_data(c->files, (enum sp_rec_stream)d.stream, v);
+	if (s->kept.err != SP_OK && !s->kept_told)
+		scribe_kept_failed(s);
 	if (c->pty) {
 		channel_write(s, c, d.stream, v, now);
 		s->settle |= d.stream == SP_REC_IN;

@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "common/jsonw.h"
+#include "common/keep.h"
 #include "sandbox/sandbox.h"
 
 #define FLUSH_US	(100 * SP_US_PER_MS)
@@ -33,7 +34,7 @@
 struct sync_job {
 	struct sp_job	 job;
 	struct scribe	*s;
-	int		 fd[SP_REC_FILES + 1];	/* -1: nothing to do */
+	int		 fd[SP_REC_FILES + 2];	/* -1: nothing to do */
 	enum sp_err	 err;
 };
 
@@ -136,7 +137,7 @@ scribe_on_sync(struct sp_timer *t, void *arg)
 		scribe_fail(s, SP_ENOMEM);
 		return;
 	}
-	*k = (struct sync_job){ .job = { .work = sync_work, .done = sync_done }, .s = s, .fd = { -1, -1, -1, -1 } };
+	*k = (struct sync_job){ .job = { .work = sync_work, .done = sync_done }, .s = s, .fd = { -1, -1, -1, -1, -1 } };
 	if (s->rec.dirty) {	/* chunks before the tail that goes on behind them */
 		k->fd[0] = s->rec.fd;
 		k->fd[1] = s->rec.tail_fd[0];
@@ -144,7 +145,9 @@ scribe_on_sync(struct sp_timer *t, void *arg)
 	}
 	if (s->spool.dirty)
 		k->fd[3] = s->spool.fd;
-	s->rec.dirty = s->spool.dirty = 0;
+	if (s->kept.dirty)
+		k->fd[4] = s->kept.fd;
+	s->rec.dirty = s->spool.dirty = s->kept.dirty = 0;
 	if (sp_pool_submit(s->pool, &k->job) != SP_OK) {
 		free(k);
 		scribe_fail(s, SP_EFULL);
@@ -404,6 +407,59 @@ end_json(struct scribe *s, const char *reason, const char *by, char t[SP_RFC3339
 		sp_error("the end does not fit its place");
 }
 
+/* What the log vouches for of contents that were kept. */
+static void
+kept_end(struct scribe *s)
+{
+	uint8_t hash[SP_SHA256_LEN];
+	char hex[2 * SP_SHA256_LEN + 1];
+	struct sp_jsonw j;
+	struct sp_buf b;
+	enum sp_err r;
+
+	if (s->kept.fd < 0 || s->kept.off == 0)
+		return;
+	if ((r = sp_kept_finish(&s->kept)) != SP_OK)
+		sp_error("the end of the contents that were kept was not written: %s", sp_err_text(r));
+	sp_buf_init(&b, 4096);
+	sp_jsonw_begin(&j, &b);
+	sp_jsonw_int(&j, "files", s->kept.files);
+	sp_hex(s->kept.header_hash, SP_SHA256_LEN, hex);
+	sp_jsonw_str(&j, "header_sha256", hex);
+	sp_jsonw_int(&j, "payload_bytes", (int64_t)s->kept.payload_bytes);
+	sp_sha256_now(&s->kept.payload, hash);
+	sp_hex(hash, SP_SHA256_LEN, hex);
+	sp_jsonw_str(&j, "payload_sha256", hex);
+	sp_jsonw_bool(&j, "whole", r == SP_OK);
+	if (sp_jsonw_end(&j) == SP_OK)
+		scribe_event(s, "kept", &b);
+	sp_buf_release(&b);
+}
+
+/* Contents cannot be kept any more. Strict: as if the recording had failed. */
+void
+scribe_kept_failed(struct scribe *s)
+{
+	char text[128];
+	struct sp_jsonw j;
+	struct sp_buf b;
+
+	s->kept_told = 1;
+	if (s->strict) {
+		scribe_fail(s, s->kept.err);
+		return;
+	}
+	(void)sp_snprintf(text, sizeof(text), "contents of files are no longer kept: %s", sp_err_text(s->kept.err));
+	sp_error("%s", text);
+	sp_buf_init(&b, 4096);
+	sp_jsonw_begin(&j, &b);
+	sp_jsonw_str(&j, "text", text);
+	sp_jsonw_bool(&j, "session_ends", 0);
+	if (sp_jsonw_end(&j) == SP_OK)
+		scribe_event(s, "error", &b);
+	sp_buf_release(&b);
+}
+
 static void
 scribe_write_end(struct scribe *s, const char *reason, const char *by)
 {
@@ -415,6 +471,7 @@ scribe_write_end(struct scribe *s, const char *reason, const char *by)
 	sp_pool_free(s->pool);	/* waits for a running fdatasync */
 	s->pool = NULL;
 	channels_end(s);
+	kept_end(s);
 	sp_buf_init(&b, 65536);
 	end_json(s, reason, by, t, &b, 0);
 	v = (struct sp_view){ b.p, b.len };
@@ -740,6 +797,13 @@ birth_files(struct scribe *s, const struct sp_scribe_birth *b)
 		return r;
 	s->rec.quota_bytes = b->quota_bytes;
 	s->rec.low_bytes = b->reserve_bytes * SP_PRESS_LOW;
+	if ((b->keep & SP_KEEP_FILES) != 0) {
+		int fd = -1;
+
+		if ((r = sp_scribe_kept_file(b->recordings, &s->id, &fd)) != SP_OK)
+			return r;
+		sp_kept_init(&s->kept, fd, b->keep & SP_KEEP_FILES, b->keep_max, b->reserve_bytes / 2);
+	}
 	return fsync(b->spool) == -1 ? SP_EIO : SP_OK;
 }
 
@@ -750,7 +814,7 @@ sp_scribe_main(struct sp_scribe_birth *b)
 	const char *step = "channels";
 	enum sp_err r;
 
-	s = (struct scribe){ .id = b->session, .rec = { .fd = -1, .tail_fd = { -1, -1 } }, .spool = { .fd = -1 },
+	s = (struct scribe){ .id = b->session, .rec = { .fd = -1, .tail_fd = { -1, -1 } }, .spool = { .fd = -1 }, .kept = { .fd = -1 },
 	    .reserve_bytes = b->reserve_bytes, .reserved = b->reserved, .press = b->press, .to_n = b->to_n };
 	memcpy(s.to, b->to, sizeof(s.to));
 	sp_list_init(&s.watchers);

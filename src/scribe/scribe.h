@@ -24,6 +24,8 @@ struct sp_scribe_birth {
 	struct sp_press	*press;					/* shared with the parent; NULL: not there */
 	struct sp_age_recipient to[SP_AGE_RECIPIENTS_MAX];	/* auditors, as control named them */
 	size_t		to_n;
+	uint32_t	keep;					/* beside the recording: common/keep.h */
+	uint64_t	keep_max;				/* bytes of one file; 0: all */
 };
 
 /* The sandbox of every recorder, prepared once by the parent. */
@@ -40,5 +42,8 @@ struct sp_scribe_files {
 /* Make them, empty, their names durable. SP_ENOSPC: the file system has less than reserve_bytes left. SP_EEXIST, SP_EIO. */
 enum sp_err sp_scribe_files(int recordings, const struct sp_uuid *session, uint64_t reserve_bytes, struct sp_scribe_files *ret)
 	SP_MUST_USE;
+
+/* The file for contents that are kept, empty, its name durable; after sp_scribe_files. */
+enum sp_err sp_scribe_kept_file(int recordings, const struct sp_uuid *session, int *ret) SP_MUST_USE;
 
 #endif

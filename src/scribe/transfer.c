@@ -30,6 +30,7 @@ struct file {
 	int		 eof;		/* the target said that there is no more */
 	uint32_t	 code;		/* the first error */
 	struct sp_strand way[2];
+	struct sp_kept_file kept[2];
 };
 struct sp_transfer {
 	uint32_t	 channel;
@@ -42,6 +43,9 @@ struct sp_transfer {
 	int		 broken;
 	size_t		 waiting;
 	struct sp_list	 files;
+	struct sp_kept	*kept;		/* NULL: nothing is kept */
+	const struct sp_age_recipient *to;
+	size_t		 to_n;
 	/* sftp */
 	struct sp_sftp	*sftp;
 	/* scp */
@@ -75,13 +79,23 @@ event_begin(struct sp_transfer *t, struct sp_jsonw *j, struct sp_buf *b, const c
 	put_path(j, "path", path);
 }
 
+/* kept: of the file that this tells of; NULL: none. */
+static void
+event_file_end(struct sp_transfer *t, struct sp_jsonw *j, struct sp_buf *b, const char *result, struct sp_kept_file *kept)
+{
+	sp_jsonw_str(j, "result", result);
+	if (sp_jsonw_end(j) == SP_OK) {
+		if (kept != NULL && t->kept != NULL)
+			sp_kept_end(t->kept, kept, (struct sp_view){ b->p, b->len });
+		t->fn(t->arg, b);
+	}
+	sp_buf_release(b);
+}
+
 static void
 event_end(struct sp_transfer *t, struct sp_jsonw *j, struct sp_buf *b, const char *result)
 {
-	sp_jsonw_str(j, "result", result);
-	if (sp_jsonw_end(j) == SP_OK)
-		t->fn(t->arg, b);
-	sp_buf_release(b);
+	event_file_end(t, j, b, result, NULL);
 }
 
 static void
@@ -155,11 +169,44 @@ file_free(struct file *f)
 	free(f);
 }
 
+static const char *const way_ops[2] = { "download", "upload" };
+
+/* Bytes of a file: into its hash, and into what is kept of it. */
+static void
+file_bytes(struct sp_transfer *t, struct file *f, int way, uint64_t offset, struct sp_view v)
+{
+	static const uint32_t bits[2] = { SP_KEPT_DOWN, SP_KEPT_UP };
+	sp_auto(sp_buf_release) struct sp_buf about = { .max = EVENT_MAX };
+	struct sp_jsonw j;
+
+	sp_strand_put(&f->way[way], offset, v.p, v.len);
+	if (t->kept == NULL || !(t->kept->ways & bits[way]))
+		return;
+	if (f->kept[way].number == 0) {
+		event_begin(t, &j, &about, way_ops[way], f->path);
+		if (sp_jsonw_end(&j) != SP_OK) {
+			f->kept[way].missed += v.len;
+			return;
+		}
+	}
+	sp_kept_put(t->kept, t->to, t->to_n, &f->kept[way], sp_buf_cstr(&about), offset, v);
+}
+
+static void
+put_kept(const struct sp_transfer *t, struct sp_jsonw *j, const struct sp_kept_file *k)
+{
+	if (t->kept == NULL || (k->number == 0 && k->missed == 0))
+		return;
+	sp_jsonw_int(j, "kept", k->number);
+	sp_jsonw_int(j, "kept_bytes", (int64_t)k->bytes);
+	if (k->missed > 0)
+		sp_jsonw_int(j, "kept_missing", (int64_t)k->missed);
+}
+
 /* Tell about each direction in which bytes went; an empty file is told once. */
 static void
 file_end(struct sp_transfer *t, struct file *f, const char *result)
 {
-	static const char *const ops[2] = { "download", "upload" };
 	int only = f->pflags & SP_SFTP_F_WRITE ? UPLOAD : DOWNLOAD;
 
 	for (int way = 0; way < 2; way++) {
@@ -170,8 +217,9 @@ file_end(struct sp_transfer *t, struct file *f, const char *result)
 		if (s->bytes == 0 && (f->way[!way].bytes > 0 || way != only))
 			continue;
 		sp_strand_end(s);
-		event_begin(t, &j, &b, ops[way], f->path);
+		event_begin(t, &j, &b, way_ops[way], f->path);
 		put_strand(&j, s);
+		put_kept(t, &j, &f->kept[way]);
 		if (way == DOWNLOAD && t->kind == SP_POLICY_TRANSFER_SFTP)
 			sp_jsonw_bool(&j, "to_the_end", f->eof);
 		if (way == UPLOAD && t->kind == SP_POLICY_TRANSFER_SFTP)
@@ -181,7 +229,7 @@ file_end(struct sp_transfer *t, struct file *f, const char *result)
 			sp_jsonw_int(&j, "size", (int64_t)t->size);
 			sp_jsonw_int(&j, "mode", t->mode);
 		}
-		event_end(t, &j, &b, f->code != SP_SFTP_OK ? sp_sftp_code_name(f->code) : result);
+		event_file_end(t, &j, &b, f->code != SP_SFTP_OK ? sp_sftp_code_name(f->code) : result, &f->kept[way]);
 	}
 	file_free(f);
 }
@@ -308,7 +356,7 @@ sftp_data(struct sp_transfer *t, enum sp_sftp_side side, struct sp_view v)
 				return;
 		} else if (it.what == SP_SFTP_BYTES) {
 			if (f != NULL)
-				sp_strand_put(&f->way[way], it.offset, it.wire.p, it.wire.len);
+				file_bytes(t, f, way, it.offset, it.wire);
 		} else if (side == SP_SFTP_SERVER)
 			sftp_answered(t, &it);
 		else if (f != NULL && (it.req->op == SP_SFTP_READ || it.req->op == SP_SFTP_WRITE))
@@ -415,7 +463,7 @@ rcp_item(struct sp_transfer *t, const struct sp_rcp_item *it)
 		break;
 	case SP_RCP_BYTES:
 		if (t->now != NULL)
-			sp_strand_put(&t->now->way[t->direction == SP_POLICY_FILE_UP ? UPLOAD : DOWNLOAD], it->offset, it->bytes.p, it->bytes.len);
+			file_bytes(t, t->now, t->direction == SP_POLICY_FILE_UP ? UPLOAD : DOWNLOAD, it->offset, it->bytes);
 		break;
 	case SP_RCP_STATUS:
 		if (t->now != NULL && !it->ok)
@@ -483,6 +531,14 @@ sp_transfer_new(const Sallyport__RecChannel *ch, sp_transfer_fn *fn, void *arg, 
 	}
 	*ret = t;
 	return SP_OK;
+}
+
+void
+sp_transfer_keep(struct sp_transfer *t, struct sp_kept *k, const struct sp_age_recipient *to, size_t to_n)
+{
+	t->kept = k;
+	t->to = to;
+	t->to_n = to_n;
 }
 
 void

@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "ipc/recdata.h"
 #include "sallyport.pb-c.h"
+#include "scribe/kept.h"
 
 #define SP_TRANSFER_WAIT	((size_t)4 * 1024 * 1024)	/* bytes of a channel that wait for those before them */
 #define SP_TRANSFER_RANGES	16				/* of a file that are named, with a hash each; the rest is counted */
@@ -21,6 +22,8 @@ struct sp_transfer;
 
 /* A channel has opened. *ret is NULL when it transfers no files that we know of. */
 enum sp_err	sp_transfer_new(const Sallyport__RecChannel *ch, sp_transfer_fn *fn, void *arg, struct sp_transfer **ret) SP_MUST_USE;
+/* Contents are kept, too, by what k says. k, to: borrowed; they outlive the transfer. */
+void		sp_transfer_keep(struct sp_transfer *t, struct sp_kept *k, const struct sp_age_recipient *to, size_t to_n);
 void		sp_transfer_data(struct sp_transfer *t, enum sp_rec_stream stream, struct sp_view v);
 void		sp_transfer_refused(struct sp_transfer *t, const Sallyport__RecRefused *m);	/* by the session: not in the bytes */
 void		sp_transfer_free(struct sp_transfer *t);	/* the channel has ended: the last events. NULL is fine */

@@ -1,0 +1,11 @@
+/* src/common/keep.h - what is kept of a session beside its recording, by its grants: bits that control gives to the recorder. */
+#ifndef SP_COMMON_KEEP_H
+#define SP_COMMON_KEEP_H
+
+enum {
+	SP_KEEP_UPLOADS		= 1,	/* contents of files, as SP_POLICY_FILE_* */
+	SP_KEEP_DOWNLOADS	= 2,
+	SP_KEEP_FILES		= 3,
+};
+
+#endif
