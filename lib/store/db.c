@@ -129,6 +129,14 @@ sp_q_close(struct sp_q *q)
 }
 
 void
+sp_q_again(struct sp_q *q)
+{
+	if (q->st != NULL)
+		q->s->drv->reset(q->st);
+	q->n = 0;
+}
+
+void
 sp_q_i64(struct sp_q *q, int64_t v)
 {
 	if (q->err == SP_OK)
@@ -262,16 +270,17 @@ sp_store_tx_lost(struct sp_store *s)
 }
 
 static enum sp_err
-tx_begin(struct sp_store *s, enum sp_store_part part)
+tx_begin(struct sp_store *s, enum sp_store_part part, const char *sql)
 {
 	int i = part_index(s, part);
 	enum sp_err r;
 
-	if ((r = s->drv->ready(s)) != SP_OK || (r = s->drv->exec(s, part, s->drv->begin_sql)) != SP_OK)
+	if ((r = s->drv->ready(s)) != SP_OK || (r = s->drv->exec(s, part, sql)) != SP_OK)
 		return r;
 	s->tx_depth[i] = 1;
 	s->tx_bad[i] = 0;
 	s->tx_power = 0;
+	s->tx_stamped = 0;
 	return SP_OK;
 }
 
@@ -319,12 +328,18 @@ sp_op_begin_plain(struct sp_store *s, enum sp_store_part part)
 	enum sp_err r;
 
 	if (s->tx_depth[i] == 0)
-		return tx_begin(s, part);
+		return tx_begin(s, part, s->drv->begin_sql);
 	if (s->tx_bad[i])
 		return SP_ESTATE;
 	if ((r = s->drv->exec(s, part, "SAVEPOINT op")) == SP_OK)
 		s->tx_depth[i]++;
 	return r;
+}
+
+enum sp_err
+sp_op_begin_read(struct sp_store *s, enum sp_store_part part)
+{
+	return s->drv->read_sql == NULL || s->tx_depth[part_index(s, part)] > 0 ? SP_ESTATE : tx_begin(s, part, s->drv->read_sql);
 }
 
 enum sp_err
@@ -340,6 +355,8 @@ sp_op_end(struct sp_store *s, enum sp_store_part part, enum sp_err r)
 		return r;
 	}
 	s->tx_depth[i]--;
+	if (r != SP_OK)
+		s->tx_stamped = 0;	/* undone with the rest, perhaps */
 	if (tx_spoils(r)) {
 		s->tx_bad[i] = 1;
 		return r;
@@ -376,7 +393,7 @@ sp_store_begin(struct sp_store *s, enum sp_store_part part)
 
 	if (s->batch)
 		return SP_ESTATE;
-	if ((r = tx_begin(s, part)) != SP_OK)
+	if ((r = tx_begin(s, part, s->drv->begin_sql)) != SP_OK)
 		return r;
 	s->batch = 1;
 	s->batch_part = part;

@@ -35,6 +35,7 @@ struct sp_store_driver {
 	int		 savepoints;	/* a failed statement spoils the transaction around it */
 	int		 lateral;	/* knows LATERAL, and needs it to keep to an order of probing */
 	int		 bulk_rows;	/* rows of one multi-row insert that pay off */
+	const char	*read_sql;	/* begins a transaction that only reads, of one moment; NULL: not worth it (access.c) */
 	const char	*begin_sql, *has_table_sql, *lock_sql /* NULL: not needed */, *evidence_setup_sql /* may be NULL */;
 	size_t		 script_offset;	/* in struct sp_store_script */
 	enum sp_err	(*open)(struct sp_store *s, const char *url);
@@ -68,6 +69,7 @@ struct sp_store {
 	struct sp_htab			 stmts;
 	int				 tx_depth[2];	/* 0: none; 1: BEGIN; more: savepoints within */
 	int				 tx_bad[2];
+	int				 tx_stamped;	/* sp_groups_changed() was done in this transaction */
 	int				 tx_power;	/* the transaction changes what gives power */
 	int				 batch;		/* sp_store_begin was called, for batch_part */
 	enum sp_store_part		 batch_part;
@@ -77,6 +79,8 @@ struct sp_store {
 	struct sp_store_finding		 finding[SP_STORE_FINDINGS_MAX];
 	size_t				 finding_n;
 	char				*sql_grants_for;	/* built once: it is the hot path */
+	char				*sql_quick[3];		/* as well */
+	struct sp_groups		*groups;		/* groups.c; NULL: nothing kept */
 	char				 detail[512];
 	enum sp_err			 trouble;	/* see sp_store_trouble() */
 };
@@ -92,6 +96,7 @@ struct sp_q {
 
 void		 sp_q_open(struct sp_store *s, enum sp_store_part part, const char *sql, struct sp_q *ret);
 void		 sp_q_close(struct sp_q *q);			/* zeroed: nothing */
+void		 sp_q_again(struct sp_q *q);			/* opened well: as it was before the first parameter */
 void		 sp_q_i64(struct sp_q *q, int64_t v);
 void		 sp_q_opt(struct sp_q *q, int64_t v);		/* -1: NULL */
 void		 sp_q_text(struct sp_q *q, const char *v);	/* borrowed until close */
@@ -114,6 +119,8 @@ const void	*sp_q_get_bytes(struct sp_q *q, int col, size_t *ret_n);
 enum sp_err	 sp_op_begin(struct sp_store *s, enum sp_store_part part) SP_MUST_USE;
 enum sp_err	 sp_op_begin_plain(struct sp_store *s, enum sp_store_part part) SP_MUST_USE;	/* gives nobody power: replicas may lag */
 enum sp_err	 sp_op_end(struct sp_store *s, enum sp_store_part part, enum sp_err r) SP_MUST_USE;
+/* Not inside another one, and for drivers with read_sql only. */
+enum sp_err	 sp_op_begin_read(struct sp_store *s, enum sp_store_part part) SP_MUST_USE;
 /* The same for a body of one statement: costs nothing where the driver makes it atomic anyway. */
 enum sp_err	 sp_op_single(struct sp_store *s, enum sp_store_part part, struct sp_q *q, uint64_t *ret_changes) SP_MUST_USE;
 int64_t		 sp_store_now(struct sp_store *s);
@@ -203,11 +210,34 @@ struct sp_path {
 	enum sp_path_graph	 graph;
 	const struct sp_uuid	*leaf;	/* borrowed */
 	struct sp_uuid		*node;	/* reached, the leaf first; NULL: not walked yet */
-	size_t			 n;
+	size_t			 n, cap;
 };
 void		 sp_path_release(struct sp_path *p);
+enum sp_err	 sp_path_walk(struct sp_store *s, struct sp_path *p) SP_MUST_USE;	/* fills node: all that good edges reach */
+enum sp_err	 sp_path_add(struct sp_path *p, const struct sp_uuid *node, size_t n) SP_MUST_USE;	/* those that are not there yet */
 /* *ret: 1 if the leaf is, or is in, that node (always where the mode is not ON). A refusal is among the findings. */
 enum sp_err	 sp_path_proves(struct sp_store *s, struct sp_path *p, const struct sp_uuid *node, int *ret) SP_MUST_USE;
+
+/* ---- what is between groups, in memory (groups.c) ---- */
+#define SP_GROUPS_PAIRS_SQL	"SELECT object_id, id FROM grants INDEXED BY grants_groups WHERE subject_id = ?"	\
+	" AND subject_kind = 2 AND object_kind = 2 ORDER BY object_id, id"
+struct sp_group_pair {
+	struct sp_uuid		 object, grant;
+	struct sp_store_grant	*row;	/* read and checked before; or NULL */
+};
+void		 sp_groups_forget(struct sp_store *s);
+void		 sp_groups_release(struct sp_store *s);
+/* First in a read transaction: forgets what may have changed. What the two others give is borrowed until the next call of it. */
+enum sp_err	 sp_groups_fresh(struct sp_store *s) SP_MUST_USE;
+enum sp_err	 sp_groups_above(struct sp_store *s, enum sp_path_graph graph, const struct sp_uuid *id, const struct sp_uuid **ret,
+		    size_t *ret_n) SP_MUST_USE;
+/* Grants of that group of users on asset groups, by object. SP_ESIZE: more than are kept. */
+enum sp_err	 sp_groups_pairs(struct sp_store *s, const struct sp_uuid *id, struct sp_group_pair **ret, size_t *ret_n) SP_MUST_USE;
+void		 sp_groups_keep(struct sp_store *s, struct sp_group_pair *pair, const struct sp_store_grant *row);	/* copied, if there is room */
+/* In the transaction of every write to an edge or a grant between groups. */
+enum sp_err	 sp_groups_changed(struct sp_store *s) SP_MUST_USE;
+enum sp_err	 sp_grant_after_write(struct sp_store *s, const void *row, int adding);
+enum sp_err	 sp_grant_before_delete(struct sp_store *s, const struct sp_uuid *id);
 
 /* ---- closures (member.c) ---- */
 enum sp_err	 sp_member_read(struct sp_q *q, struct sp_store_member *ret) SP_MUST_USE;	/* parent, child, kind, created, mac */

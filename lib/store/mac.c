@@ -30,6 +30,7 @@ sp_store_mac_set(struct sp_store *s, enum sp_store_mac_mode mode, const void *ke
 		return r;
 	sp_secret_move(&s->mac_key, &k);
 	s->mac_mode = mode;
+	sp_groups_forget(s);		/* proven with another key, or not at all */
 	return SP_OK;
 }
 

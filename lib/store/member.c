@@ -102,7 +102,8 @@ link_body(struct sp_store *s, const struct graph *g, struct sp_store_member *m)
 	enum sp_err r;
 
 	if ((r = graph_lock(s)) != SP_OK || (r = link_check(s, g, &m->member_id, &m->group_id)) != SP_OK ||
-	    (r = sp_mac_edge_make(s, g->table, m, &m->mac)) != SP_OK)
+	    (r = sp_mac_edge_make(s, g->table, m, &m->mac)) != SP_OK ||
+	    (m->kind == SP_STORE_SUBJECT_GROUP && (r = sp_groups_changed(s)) != SP_OK))
 		return r;
 	sp_q_open(s, SP_STORE_MAIN, g->link, &q);
 	sp_q_uuid(&q, &m->member_id);
@@ -121,7 +122,7 @@ unlink_body(struct sp_store *s, const struct graph *g, const struct sp_uuid *par
 	uint64_t gone = 0;
 	enum sp_err r;
 
-	if ((r = graph_lock(s)) != SP_OK || (r = run_ids(s, g->shrink, child, child, NULL)) != SP_OK ||
+	if ((r = graph_lock(s)) != SP_OK || (r = sp_groups_changed(s)) != SP_OK || (r = run_ids(s, g->shrink, child, child, NULL)) != SP_OK ||
 	    (r = run_ids(s, g->unlink, child, parent, &gone)) != SP_OK)
 		return r;
 	return gone == 0 ? SP_ENOENT : run_ids(s, g->regrow, child, NULL, NULL);
@@ -133,7 +134,7 @@ cut_out(struct sp_store *s, const struct graph *g, const struct sp_uuid *id)
 {
 	enum sp_err r;
 
-	if ((r = graph_lock(s)) != SP_OK || (r = run_ids(s, g->shrink, id, id, NULL)) != SP_OK ||
+	if ((r = graph_lock(s)) != SP_OK || (r = sp_groups_changed(s)) != SP_OK || (r = run_ids(s, g->shrink, id, id, NULL)) != SP_OK ||
 	    (r = run_ids(s, g->unlink_all, id, id, NULL)) != SP_OK)
 		return r;
 	return run_ids(s, g->regrow, id, NULL, NULL);

@@ -651,6 +651,9 @@ grants_insert(struct sp_store *s, const struct sp_store_grant *rows, size_t n)
 
 	if ((r = insert_sql(&many, &sp_rt_grant, (int)step)) != SP_OK || (r = insert_sql(&one, &sp_rt_grant, 1)) != SP_OK)
 		return r;
+	for (size_t k = 0; k < n; k++)
+		if ((r = sp_grant_after_write(s, &rows[k], 1)) != SP_OK)
+			return r;
 	for (; n - i >= step; i += step)
 		if ((r = insert_with(s, &sp_rt_grant, &many, rows + i, (int)step)) != SP_OK)
 			return r;

@@ -78,10 +78,11 @@ edges_read(struct sp_store *s, const struct sp_path *p, struct edge **ret, size_
 
 /* Breadth first: node[0] is the leaf; every edge is used at most once, so circles end. */
 static enum sp_err
-path_walk(struct sp_path *p, struct edge *e, size_t n)
+walk(struct sp_path *p, struct edge *e, size_t n)
 {
 	if ((p->node = malloc((n + 1) * sizeof(*p->node))) == NULL)
 		return SP_ENOMEM;
+	p->cap = n + 1;
 	p->node[0] = *p->leaf;
 	p->n = 1;
 	for (size_t at = 0; at < p->n; at++)
@@ -96,24 +97,48 @@ path_walk(struct sp_path *p, struct edge *e, size_t n)
 }
 
 enum sp_err
+sp_path_walk(struct sp_store *s, struct sp_path *p)
+{
+	struct edge *e = NULL;
+	size_t n = 0;
+	enum sp_err r = edges_read(s, p, &e, &n);
+
+	if (r == SP_OK)
+		r = walk(p, e, n);
+	free(e);
+	return r;
+}
+
+enum sp_err
+sp_path_add(struct sp_path *p, const struct sp_uuid *node, size_t n)
+{
+	if (p->n + n > p->cap) {
+		size_t cap = (p->n + n) * 2;
+		struct sp_uuid *more = realloc(p->node, cap * sizeof(*more));
+
+		if (more == NULL)
+			return SP_ENOMEM;
+		p->node = more;
+		p->cap = cap;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (!path_has(p, &node[i]))
+			p->node[p->n++] = node[i];
+	return SP_OK;
+}
+
+enum sp_err
 sp_path_proves(struct sp_store *s, struct sp_path *p, const struct sp_uuid *node, int *ret)
 {
 	char id[SP_STORE_ROW_ID_SIZE];
-	struct edge *e = NULL;
-	size_t n = 0;
 	enum sp_err r;
 
 	if (s->mac_mode != SP_STORE_MAC_ON || sp_uuid_equal(node, p->leaf)) {
 		*ret = 1;
 		return SP_OK;
 	}
-	if (p->node == NULL) {
-		if ((r = edges_read(s, p, &e, &n)) == SP_OK)
-			r = path_walk(p, e, n);
-		free(e);
-		if (r != SP_OK)
-			return r;
-	}
+	if (p->node == NULL && (r = sp_path_walk(s, p)) != SP_OK)
+		return r;
 	*ret = path_has(p, node);
 	if (!*ret) {
 		sp_mac_pair_text(p->leaf, node, id);

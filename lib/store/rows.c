@@ -177,7 +177,8 @@ const struct sp_rowtype sp_rt_asset_claim = { .table = "asset_claims", FIELDS(as
 const struct sp_rowtype sp_rt_secret = { .table = "secrets", FIELDS(secret_fields, struct sp_store_secret),
 	.order = "name, id", .search = "lower(name)" };
 const struct sp_rowtype sp_rt_grant = { .table = "grants", FIELDS(grant_fields, struct sp_store_grant),
-	.order = "id", .search = "lower(name || ' ' || remark)", .of = { "subject_id", "object_id" }, .check = grant_check };
+	.order = "id", .search = "lower(name || ' ' || remark)", .of = { "subject_id", "object_id" }, .check = grant_check,
+	.after_write = sp_grant_after_write, .before_delete = sp_grant_before_delete };
 const struct sp_rowtype sp_rt_session = { .table = "sessions", FIELDS(session_fields, struct sp_store_session) };
 const struct sp_rowtype *const sp_rowtypes[] = { &sp_rt_department, &sp_rt_user, &sp_rt_user_key, &sp_rt_totp, &sp_rt_recovery,
 	&sp_rt_group, &sp_rt_zone, &sp_rt_asset, &sp_rt_host_key, &sp_rt_asset_group, &sp_rt_account, &sp_rt_secret, &sp_rt_grant,

@@ -316,7 +316,7 @@ accept_edge(struct sp_store *s, size_t g, const struct sp_uuid *child, const str
 	if ((r = sp_q_step(&q)) == SP_OK)
 		r = sp_member_read(&q, &m);
 	sp_q_close(&q);
-	if (r != SP_OK || (r = sp_mac_edge_make(s, graphs[g].edges, &m, &mac)) != SP_OK)
+	if (r != SP_OK || (r = sp_groups_changed(s)) != SP_OK || (r = sp_mac_edge_make(s, graphs[g].edges, &m, &mac)) != SP_OK)
 		return r;
 	sp_q_open(s, SP_STORE_MAIN, graphs[g].accept, &q);
 	sp_q_blob(&q, mac.b, mac.len);

@@ -117,11 +117,14 @@ sp_store_close(struct sp_store *s)
 		return;
 	sp_store_rollback(s);
 	sp_store_forget_statements(s);
+	sp_groups_release(s);
 	s->drv->close(s);
 	sp_htab_release(&s->stmts);
 	sp_secret_release(&s->mac_key);
 	sp_buf_release(&s->mac_buf);
 	free(s->sql_grants_for);
+	for (size_t i = 0; i < SP_NELEMS(s->sql_quick); i++)
+		free(s->sql_quick[i]);
 	free(s);
 }
 

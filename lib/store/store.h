@@ -441,7 +441,7 @@ enum sp_err	 sp_store_tags(struct sp_store *s, const struct sp_uuid *asset_id, s
 
 /* Every grant, allow or deny, in force or not, whose subject is the user or a group of his (transitively) and whose
  * object is the asset or an asset group above it. By index only: cost depends on the number of his groups times the
- * asset's, not on the number of grants. Order: by id. lib/policy judges what comes out. */
+ * asset's, not on the number of grants. In no order. lib/policy judges what comes out. */
 enum sp_err	 sp_store_grants_for(struct sp_store *s, const struct sp_uuid *user_id, const struct sp_uuid *asset_id, sp_store_grant_fn fn, void *arg) SP_MUST_USE;
 /* Everything that touches one side: for `access who` and for finding the sessions that a change concerns. */
 enum sp_err	 sp_store_grants_of_user(struct sp_store *s, const struct sp_uuid *user_id, sp_store_grant_fn fn, void *arg) SP_MUST_USE;

@@ -141,6 +141,14 @@ judge_grants_add(const struct sp_store_grant *row, void *arg)
 	return 0;
 }
 
+static int
+by_id(const void *a, const void *b)
+{
+	const struct sp_policy_grant *x = a, *y = b;
+
+	return memcmp(x->id.b, y->id.b, sizeof(x->id.b));
+}
+
 enum sp_err
 judge_grants_load(struct sp_store *s, const struct sp_uuid *user, const struct sp_uuid *asset, struct judge_grants *ret)
 {
@@ -154,6 +162,8 @@ judge_grants_load(struct sp_store *s, const struct sp_uuid *user, const struct s
 		judge_grants_release(&g);
 		return r;
 	}
+	if (g.n > 1)
+		qsort(g.g, g.n, sizeof(*g.g), by_id);	/* reasons are in the order of the grants */
 	*ret = g;
 	return SP_OK;
 }

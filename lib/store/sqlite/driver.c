@@ -315,6 +315,7 @@ const struct sp_store_driver sp_store_sqlite = {
 	.savepoints = 0,
 	.lateral = 0,
 	.bulk_rows = 1,
+	.read_sql = "BEGIN",
 	.begin_sql = "BEGIN IMMEDIATE",		/* a read that turns into a write could only fail */
 	.has_table_sql = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?",
 	.script_offset = offsetof(struct sp_store_script, sqlite),

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "fixture.h"
@@ -274,6 +275,79 @@ an_inserted_closure_row_gives_nothing(void **state)
 	assert_int_equal(scan(w, 0).n, 0);
 }
 
+/* A handle keeps what is between groups in memory: every write of another one is seen by the next question. */
+static void
+what_a_reader_keeps_of_groups_follows_every_write(void **state)
+{
+	struct world *w = *state;
+	struct sp_store *s = w->fx.s, *reader = NULL;
+	struct sp_store_asset_group top = { .name = "all servers" }, ag;
+	struct sp_store_grant g = w->by_group, more;
+	int n;
+
+	ok(sp_store_open(w->fx.url, NULL, &reader));
+	ok(sp_store_mac_set(reader, SP_STORE_MAC_ON, key));
+#define SEES(want)	(n = 0, ok(sp_store_grants_for(reader, &w->user, &w->asset, count_grant, &n)), assert_int_equal(n, want))
+	SEES(2);
+	ok(sp_store_group_member_delete(s, &w->upper, &w->group));	/* a group leaves a group */
+	SEES(1);
+	join(s, &w->upper, &w->group, SP_STORE_SUBJECT_GROUP);
+	SEES(2);
+	more = add_grant(s, SP_STORE_SUBJECT_GROUP, &w->group, SP_STORE_OBJECT_ASSET_GROUP, &w->asset_group, SP_STORE_ALLOW);
+	SEES(3);
+	ok(sp_store_grant_delete(s, &more.id, SP_STORE_ANY_VERSION));
+	SEES(2);
+	ok(sp_store_asset_group_add(s, &top));
+	g.object_id = top.id;						/* now on a group above, where the asset is not yet */
+	ok(sp_store_grant_update(s, &g));
+	SEES(1);
+	ok(sp_store_asset_group_get(s, &w->asset_group, &ag));
+	ag.parent_id = top.id;
+	ok(sp_store_asset_group_update(s, &ag));
+	SEES(2);
+	more.id = (struct sp_uuid){ { 0 } };
+	ok(sp_store_begin(s, SP_STORE_MAIN));				/* what is undone is not kept by its writer either */
+	ok(sp_store_grant_add_many(s, &more, 1, NULL));
+	assert_int_equal(grants(w, &w->user, SP_OK), 3);
+	sp_store_rollback(s);
+	assert_int_equal(grants(w, &w->user, SP_OK), 2);
+	SEES(2);
+	more.id = (struct sp_uuid){ { 0 } };
+	ok(sp_store_grant_add_many(s, &more, 1, NULL));
+	SEES(3);
+	ok(sp_store_group_delete(s, &w->upper, SP_STORE_ANY_VERSION));
+	SEES(2);
+#undef SEES
+	sp_store_close(reader);
+}
+
+/* Whoever writes past the store moves nothing that says so: what is kept ends by its age. */
+static void
+a_change_among_groups_behind_our_back_is_found_soon(void **state)
+{
+	struct world *w = *state;
+	int n = 0;
+
+	assert_int_equal(grants(w, &w->user, SP_OK), 2);
+	behind(w, "UPDATE grants SET protocols = protocols + 1 WHERE id = ", &w->by_group.id, "", NULL, "");
+	for (int i = 0; i < 200; i++) {
+		enum sp_err r = sp_store_grants_for(w->fx.s, &w->user, &w->asset, count_grant, &n);
+
+		if (r == SP_ETAMPERED)
+			break;
+		assert_int_equal(r, SP_OK);
+		usleep(50000);
+	}
+	found(w, "grants", 1);
+	behind(w, "UPDATE grants SET protocols = protocols - 1 WHERE id = ", &w->by_group.id, "", NULL, "");
+	assert_int_equal(grants(w, &w->user, SP_OK), 2);
+	behind(w, "UPDATE user_edges SET created_us = 7 WHERE child_id = ", &w->group, " AND parent_id = ", &w->upper, "");
+	for (n = 2; n == 2; n = grants(w, &w->user, SP_OK))
+		usleep(50000);
+	assert_int_equal(n, 1);
+	found(w, "user_edges", 1);
+}
+
 static void
 a_closure_row_to_another_user_gives_nothing(void **state)
 {
@@ -390,6 +464,8 @@ static const struct CMUnitTest tests[] = {
 	T(a_changed_grant_ends_the_decision),
 	T(a_row_moved_to_another_id_is_refused),
 	T(an_inserted_closure_row_gives_nothing),
+	T(what_a_reader_keeps_of_groups_follows_every_write),
+	T(a_change_among_groups_behind_our_back_is_found_soon),
 	T(a_closure_row_to_another_user_gives_nothing),
 	T(an_inserted_edge_gives_nothing_and_can_be_removed),
 	T(a_deny_that_no_edge_proves_still_denies),

@@ -1,5 +1,5 @@
-/* Thousands of random changes to users, groups, assets, accounts and grants, made through lib/store; after each batch the
- * decision about every user, asset and account, and every user's menu, are compared with what a model in memory says, which
+/* Thousands of random changes to users, groups, assets, accounts and grants, made through lib/store; after each batch, through
+ * another handle, as control's readers have one (what it keeps in memory must follow), and with row MACs, the decision about every user, asset and account, and every user's menu, are compared with what a model in memory says, which
  * shares no code with either: it walks the edges anew for each question.
  *	test_oracle [CHANGES [SEED]]	prints how many were compared and how many differed; the difference must be 0 */
 #include <stdio.h>
@@ -28,6 +28,7 @@ struct grant {
 };
 static struct {
 	struct fx	 fx;
+	struct sp_store	*reader;
 	struct sp_store_user user[USERS];
 	struct sp_store_group group[GROUPS];
 	struct sp_store_asset asset[ASSETS];
@@ -246,7 +247,7 @@ compare_decision(int u, int a, int k)
 	struct sp_policy_input in;
 	uint32_t got;
 
-	must(judge_grants_load(w.fx.s, &w.user[u].id, &w.asset[a].id, &g), "grants");
+	must(judge_grants_load(w.reader, &w.user[u].id, &w.asset[a].id, &g), "grants");
 	judge_input(&w.user[u], &w.asset[a], NULL, w.user[u].epoch, w.now, &g, &in);
 	in.account = names[k];
 	sp_policy_access(&in, &d, NULL, 0, NULL);
@@ -263,7 +264,7 @@ compare_menu(int u)
 	struct menu_list l = { 0 };
 	int seen[ASSETS][ACCTS] = { { 0 } };
 
-	must(menu_list_load(w.fx.s, &w.user[u], NULL, w.user[u].epoch, w.now, &l), "menu");
+	must(menu_list_load(w.reader, &w.user[u], NULL, w.user[u].epoch, w.now, &l), "menu");
 	for (size_t i = 0; i < l.n; i++)
 		for (uint32_t j = 0; j < l.row[i].account_n; j++)
 			for (int a = 0; a < ASSETS; a++)
@@ -282,8 +283,13 @@ compare_menu(int u)
 static void
 world_make(void)
 {
+	static const char key[] = "a key of thirty-two bytes, no more";
+
 	if (fx_open(&w.fx, NULL) != 0)
 		exit(1);
+	must(sp_store_open(w.fx.url, NULL, &w.reader), "second handle");
+	must(sp_store_mac_set(w.fx.s, SP_STORE_MAC_ON, key), "key");
+	must(sp_store_mac_set(w.reader, SP_STORE_MAC_ON, key), "key");
 	must(sp_store_begin(w.fx.s, SP_STORE_MAIN), "begin");
 	for (int i = 0; i < USERS; i++) {
 		w.user[i] = (struct sp_store_user){ .role = SP_STORE_ROLE_USER, .state = SP_STORE_ACTIVE, .epoch = 1, .os_uid = -1 };
@@ -332,6 +338,7 @@ main(int argc, char **argv)
 		for (int u = 0; u < USERS; u++)
 			compare_menu(u);
 	}
+	sp_store_close(w.reader);
 	fx_close(&w.fx);
 	printf("{\"changes\": %ld, \"compared\": %llu, \"difference\": %llu}\n", changes, (unsigned long long)w.compared,
 	    (unsigned long long)w.differ);
