@@ -11,7 +11,13 @@
 void
 sp_rec_path(const struct sp_uuid *session, enum sp_rec_file file, char dst[SP_REC_PATH])
 {
-	static const char *const ends[SP_REC_FILES] = { "0001.age", "0001.tail0", "0001.tail1" };
+	sp_rec_segment_path(session, 1, file, dst);
+}
+
+void
+sp_rec_segment_path(const struct sp_uuid *session, unsigned segment, enum sp_rec_file file, char dst[SP_REC_PATH])
+{
+	static const char *const ends[SP_REC_FILES] = { "age", "tail0", "tail1" };
 	char t[SP_RFC3339_SIZE], id[SP_UUID_SIZE];
 	uint64_t ms = 0;
 
@@ -20,7 +26,8 @@ sp_rec_path(const struct sp_uuid *session, enum sp_rec_file file, char dst[SP_RE
 	(void)sp_rfc3339((int64_t)ms * 1000, t, sizeof(t));
 	if (t[0] < '0' || t[0] > '9')
 		(void)sp_strlcpy(t, "1970-01-01", sizeof(t));
-	(void)sp_snprintf(dst, SP_REC_PATH, "%.4s/%.2s/%.2s/%s.%s", t, t + 5, t + 8, sp_uuid_text(session, id), ends[file]);
+	(void)sp_snprintf(dst, SP_REC_PATH, "%.4s/%.2s/%.2s/%s.%04u.%s", t, t + 5, t + 8, sp_uuid_text(session, id), segment % 10000,
+	    ends[file]);
 }
 
 enum sp_err
@@ -78,6 +85,12 @@ sp_rec_kept_open(int recordings, const struct sp_uuid *session, int *ret)
 enum sp_err
 sp_rec_open(int recordings, const struct sp_uuid *session, enum sp_rec_file file, int *ret)
 {
+	return sp_rec_segment_open(recordings, session, 1, file, ret);
+}
+
+enum sp_err
+sp_rec_segment_open(int recordings, const struct sp_uuid *session, unsigned segment, enum sp_rec_file file, int *ret)
+{
 	sp_auto(sp_closep) int day = -1, fd = -1;
 	char path[SP_REC_PATH];
 	struct stat st;
@@ -85,7 +98,7 @@ sp_rec_open(int recordings, const struct sp_uuid *session, enum sp_rec_file file
 
 	if ((r = sp_rec_day_open(recordings, session, &day)) != SP_OK)
 		return r;
-	sp_rec_path(session, file, path);
+	sp_rec_segment_path(session, segment, file, path);
 	if ((fd = openat(day, path + SP_REC_DAY, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)) == -1)
 		return errno == ELOOP ? SP_EFORMAT : sp_err_errno(errno);
 	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode))

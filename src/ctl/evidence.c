@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "ctl/evidence.h"
+#include "ctl/via.h"
 #include "ctl/nouns.h"
 
 /* ---- verify ---- */
@@ -121,8 +122,7 @@ static const struct ctl_opt witness_opts[] = {
 	  .help = "what this witness remembers: its key and the last head that it saw; made at the first run" },
 	{ "key", CTL_STR, .value = "FILE", .complete = "file", .flags = CTL_LOCAL, .help = "first run: the log's public key" },
 	{ "name", CTL_STR, .value = "NAME", .flags = CTL_LOCAL, .help = "first run: what the witness is called" },
-	{ "via", CTL_STR, .value = "USER@HOST", .flags = CTL_LOCAL, .help = "ask over ssh, as an auditor of the bastion" },
-	{ "ssh-option", CTL_LIST, .value = "OPTION", .flags = CTL_LOCAL, .help = "for ssh: -o OPTION; repeatable" },
+	CTL_VIA_OPTS,
 	{ "other", CTL_STR, .value = "FILE", .complete = "file", .flags = CTL_LOCAL,
 	  .help = "a head that another auditor was shown: it must be of the same history" },
 	{ "accept-origin", CTL_FLAG, .flags = CTL_LOCAL, .help = "follow the log to a new name, over the bridge that was shown" },

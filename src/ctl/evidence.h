@@ -53,6 +53,9 @@ enum sp_err	evkey_read(struct ctl *c, int dirfd, const char *path, struct sp_not
 
 /* witness.c */
 enum sp_err	witness_run(struct ctl *c);
+/* evidence_rec.c: into `dir`, with its hashes compared; what does not agree is shown, and sets c->failed. Adds to o. */
+enum sp_err	export_recording(struct ctl *c, const struct evlog *l, const struct evsession *s, const char *id, int dir, json_t *o)
+		    SP_MUST_USE;
 /* evidence_export.c */
 enum sp_err	export_run(struct ctl *c);
 

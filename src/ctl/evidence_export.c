@@ -10,8 +10,6 @@
 #include "base/str.h"
 #include "ctl/evidence.h"
 
-#define COPY_BLOCK	65536
-
 static enum sp_err
 put(struct ctl *c, int dir, const char *name, const void *p, size_t n)
 {
@@ -22,50 +20,6 @@ put(struct ctl *c, int dir, const char *name, const void *p, size_t n)
 		return ctl_fail(c, sp_err_errno(errno), "%s: %s", name, strerror(errno));
 	if ((r = sp_write_all(fd, p, n)) != SP_OK || fsync(fd) == -1)
 		return ctl_fail(c, r != SP_OK ? r : SP_EIO, "%s cannot be written", name);
-	return SP_OK;
-}
-
-static enum sp_err
-copy_file(struct ctl *c, int from_dir, const char *from, int dir, const char *name)
-{
-	sp_auto(sp_closep) int in = openat(from_dir, from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	sp_auto(sp_closep) int out = -1;
-	char block[COPY_BLOCK];
-	struct stat st;
-	ssize_t n;
-
-	if (in == -1 || fstat(in, &st) == -1 || !S_ISREG(st.st_mode))
-		return ctl_fail(c, SP_ENOENT, "the recording %s is not there: %s", from, strerror(errno));
-	if ((out = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600)) == -1)
-		return ctl_fail(c, sp_err_errno(errno), "%s: %s", name, strerror(errno));
-	while ((n = read(in, block, sizeof(block))) > 0)
-		if (sp_write_all(out, block, (size_t)n) != SP_OK)
-			return ctl_fail(c, SP_EIO, "%s cannot be written", name);
-	return n == 0 && fsync(out) == 0 ? SP_OK : ctl_fail(c, SP_EIO, "%s cannot be copied", name);
-}
-
-/* Recordings lie in state_dir/recordings, beside the log's directory; END and START name them. */
-static enum sp_err
-export_recording(struct ctl *c, const struct evlog *l, const struct evsession *s, int dir, json_t *o)
-{
-	const char *name = NULL, *base;
-	char path[1024];
-	size_t i;
-	json_t *e;
-
-	json_array_foreach(s->entries, i, e) {
-		const char *r = json_string_value(json_object_get(json_object_get(json_object_get(e, "more"), "body"), "recording"));
-
-		if (r != NULL && *r != '\0')
-			name = r;
-	}
-	if (name == NULL)
-		return SP_OK;
-	base = strrchr(name, '/') != NULL ? strrchr(name, '/') + 1 : name;
-	if (strstr(name, "..") != NULL || *name == '/' || sp_snprintf(path, sizeof(path), "../recordings/%s", name) != 0)
-		return ctl_fail(c, SP_EFORMAT, "the log names a recording outside of its directory");
-	CTL_TRY(copy_file(c, l->fd, path, dir, base));
-	json_object_set_new(o, "recording", json_string(base));
 	return SP_OK;
 }
 
@@ -87,7 +41,7 @@ export_proofs(struct ctl *c, const struct evlog *l, const struct evsession *s, i
 }
 
 static enum sp_err
-export_files(struct ctl *c, const struct evlog *l, const struct evsession *s, int dir, json_t *o)
+export_files(struct ctl *c, const struct evlog *l, const struct evsession *s, const char *id, int dir, json_t *o)
 {
 	char key[SP_NOTE_VKEY_SIZE], line[SP_NOTE_VKEY_SIZE + 1];
 	sp_auto(sp_freep) char *text = json_dumps(s->entries, JSON_INDENT(1) | JSON_SORT_KEYS);
@@ -102,7 +56,7 @@ export_files(struct ctl *c, const struct evlog *l, const struct evsession *s, in
 	if (mkdirat(dir, "proofs", 0700) == -1)
 		return ctl_fail(c, sp_err_errno(errno), "proofs: %s", strerror(errno));
 	CTL_TRY(export_proofs(c, l, s, dir));
-	return export_recording(c, l, s, dir, o);
+	return export_recording(c, l, s, id, dir, o);
 }
 
 enum sp_err
@@ -122,7 +76,7 @@ export_run(struct ctl *c)
 	if (r == SP_OK) {
 		o = json_pack("{s:s, s:s, s:I, s:I, s:I}", "session", id, "output", to, "entries", (json_int_t)s.n, "waiting",
 		    (json_int_t)s.waiting, "size", (json_int_t)l.head.size);
-		r = export_files(c, &l, &s, dir, o);
+		r = export_files(c, &l, &s, id, dir, o);
 	}
 	evsession_release(&s);
 	evlog_release(&l);

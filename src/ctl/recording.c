@@ -1,5 +1,6 @@
 /* src/ctl/recording.c - sallyport recording: how long recordings are kept. */
 #include "ctl/nouns.h"
+#include "ctl/rewrap.h"
 
 static const struct ctl_opt recording_id_arg[] = {
 	{ "ID", CTL_STR, .complete = "session", .help = "id of the session" },
@@ -69,6 +70,16 @@ static const struct ctl_opt retention_opts[] = {
 	{ "accept-clock", CTL_FLAG, .help = "the clock of this machine is right, though it went on by days since it was looked at last" },
 	CTL_END
 };
+#define SEGMENT_OPT	{ "segment", CTL_INT, .value = "N", .help = "which segment (1)" }
+static const struct ctl_opt header_opts[] = {
+	SEGMENT_OPT,
+	CTL_END
+};
+static const struct ctl_opt put_header_args[] = {
+	{ "ID", CTL_STR, .complete = "session", .help = "id of the session" },
+	{ "HEADER", CTL_STR, .param = "header", .help = "the new header, in base64" },
+	CTL_END
+};
 static const struct ctl_cmd recording_cmds[] = {
 	{ "list", "list recordings, newest first", .opts = recording_list_opts, .method = "recording.list", .show = CTL_ROWS,
 	  .cols = recording_cols, .empty = "No recordings.",
@@ -88,6 +99,14 @@ static const struct ctl_cmd recording_cmds[] = {
 	  .more = "The same happens by itself every retention_every (configuration). Each deletion has its entry recording.delete before and "
 	    "recording.deleted after it. By itself it deletes at most a quarter at once, and nothing when the clock is not that of before, or "
 	    "went on by more than three days since it was looked at: then there is an alarm (retention-refused), and somebody runs this." },
+	{ "rewrap", "let the auditors of today open recordings of before, with a key that opens them", .args = ctl_rewrap_args, .opts = ctl_rewrap_opts,
+	  .method = "recording.rewrap", .run = ctl_rewrap,
+	  .more = "Run where the private key is, with --via for the bastion. Only headers cross the line; each recording keeps its payload, and every proof "
+	    "about it, and the log has the hashes of both headers (recording.rewrap). The first header stays beside the recording." },
+	{ "header", "show the header of a recording, and who is to open it", .args = recording_id_arg, .opts = header_opts, .method = "recording.header",
+	  .show = CTL_OBJECT },
+	{ "put-header", "hand in a new header: what 'recording rewrap' does", .args = put_header_args, .opts = header_opts, .method = "recording.rewrap",
+	  .done = "The recording of session {id} has a new header." },
 	{ "hold", "keep a recording until it is released, whatever else is said", .args = recording_reason_args, .method = "recording.hold",
 	  .done = "The recording of session {id} is held." },
 	{ "release", "end a hold", .args = recording_id_arg, .method = "recording.release", .done = "The recording of session {id} is not held any more." },

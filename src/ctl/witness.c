@@ -3,20 +3,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/str.h"
 #include "ctl/evidence.h"
+#include "ctl/via.h"
 
 #define STATE_MAX	((size_t)128 * 1024)
-#define ANSWER_MAX	((size_t)1 << 20)
-#define SSH_OPTIONS_MAX	16
 
 struct witness {
 	const char		*path;
@@ -125,73 +122,13 @@ state_read(struct ctl *c, struct witness *w)
 
 /* ---- asking ---- */
 
-static enum sp_err
-run_ssh(struct ctl *c, char *const argv[], struct sp_buf *ret)
-{
-	posix_spawn_file_actions_t fa;
-	int p[2], status;
-	pid_t pid;
-	ssize_t n = 0;
-	char part[4096];
-	enum sp_err r = SP_OK;
-
-	if (pipe2(p, O_CLOEXEC) == -1)
-		return ctl_fail(c, SP_ESYS, "%s", strerror(errno));
-	posix_spawn_file_actions_init(&fa);
-	posix_spawn_file_actions_adddup2(&fa, p[1], STDOUT_FILENO);
-	errno = posix_spawnp(&pid, "ssh", &fa, NULL, argv, environ);
-	posix_spawn_file_actions_destroy(&fa);
-	close(p[1]);
-	if (errno != 0) {
-		close(p[0]);
-		return ctl_fail(c, SP_ESYS, "ssh: %s", strerror(errno));
-	}
-	while (r == SP_OK && (n = read(p[0], part, sizeof(part))) > 0)
-		r = sp_buf_append(ret, part, (size_t)n);
-	close(p[0]);
-	while (waitpid(pid, &status, 0) == -1 && errno == EINTR)
-		;
-	if (r != SP_OK)
-		return ctl_fail(c, r, "the bastion's answer is too long");
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? SP_OK : ctl_fail(c, SP_EUNAVAIL, "the bastion did not answer over ssh");
-}
-
-/* A command of the bastion, here or over ssh. word: the verb; arg and value: what follows it, or NULL. */
+/* A command of the bastion, here or over ssh. verb: of `evidence`; arg and value: what follows it, or NULL. */
 static enum sp_err
 ask(struct ctl *c, const char *method, json_t *params, const char *verb, const char *arg, const char *value, json_t **ret)
 {
-	const char *via = ctl_local_str(c, "via");
-	sp_auto(sp_buf_release) struct sp_buf out = { .max = ANSWER_MAX };
-	char words[3][SP_NOTE_MAX / 8];
-	json_t *options = json_object_get(c->local, "ssh-option"), *v;
-	char *argv[2 * SSH_OPTIONS_MAX + 12];
-	size_t n = 0, i;
+	const char *const words[] = { "evidence", verb, "--json", arg != NULL ? arg : value, arg != NULL ? value : NULL, NULL };
 
-	if (via == NULL)
-		return ctl_call(c, method, params, ret);
-	argv[n++] = (char[]){ "ssh" };
-	argv[n++] = (char[]){ "-T" };
-	json_array_foreach(options, i, v)
-		if (i < SSH_OPTIONS_MAX) {
-			argv[n++] = (char[]){ "-o" };
-			argv[n++] = (char *)(uintptr_t)json_string_value(v);
-		}
-	if (*via == '-' || sp_strlcpy(words[0], via, sizeof(words[0])) != 0 || sp_strlcpy(words[1], verb, sizeof(words[1])) != 0 ||
-	    sp_strlcpy(words[2], value != NULL ? value : "", sizeof(words[2])) != 0)
-		return ctl_fail(c, SP_EUSAGE, "--via is not understood");
-	argv[n++] = (char[]){ "--" };
-	argv[n++] = words[0];
-	argv[n++] = (char[]){ "evidence" };
-	argv[n++] = words[1];
-	argv[n++] = (char[]){ "--json" };
-	if (arg != NULL)
-		argv[n++] = (char *)(uintptr_t)arg;
-	if (value != NULL)
-		argv[n++] = words[2];
-	argv[n] = NULL;
-	CTL_TRY(run_ssh(c, argv, &out));
-	*ret = json_loadb((const char *)out.p, out.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
-	return *ret != NULL || out.len == 0 ? SP_OK : ctl_fail(c, SP_EFORMAT, "the bastion's answer is not understood");
+	return ctl_via(c, method, params, words, ret);
 }
 
 static enum sp_err

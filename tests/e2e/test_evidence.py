@@ -282,11 +282,37 @@ def test_a_session_is_exported_with_its_proofs(lab, tlogcheck, kept, many, tmp_p
     out = json.loads(subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout)
     d = tmp_path / "out"
     assert out["entries"] == len(json.loads((d / "entries.json").read_text())) == len((d / "entries.log").read_text().splitlines())
-    assert (d / out["recording"]).stat().st_size > 0
+    assert (d / out["recording"]).stat().st_size > 0 and [r["agrees"] for r in out["recordings"]] == [True]
     proofs = sorted((d / "proofs").iterdir())
     assert len(proofs) == out["entries"]
     for proof, line in zip(proofs, (d / "entries.log").read_bytes().splitlines()):
         check_proof(proof.read_text(), line.split(b"\t")[0])
+
+
+def test_a_recording_that_is_not_the_one_of_the_log_is_told_by_the_export(lab, kept, many, tmp_path):
+    s = next(s for s in lab.ctl("session", "list") if s["protocol"] == "exec")
+    f = next((lab.data / "state" / "recordings").rglob(s["id"] + ".0001.age"))
+    good = f.read_bytes()
+
+    def export(name):
+        argv = [str(lab.exe("sallyport")), "--json", "evidence", "export", s["id"], "--output", str(tmp_path / name), "--config", str(lab.conf)]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    for name, data, what in (("edited", good[:-9] + bytes([good[-9] ^ 1]) + good[-8:], "payload"), ("cut", good[:-30], "payload"),
+                             ("header", good.replace(b"-> X25519 ", b"-> X25518 ", 1), "header")):
+        f.write_bytes(data)
+        try:
+            r = export(name)
+        finally:
+            f.write_bytes(good)
+        assert r.returncode == 1 and "its %s has another hash" % what in r.stderr, r
+        assert [o["agrees"] for o in json.loads(r.stdout)["recordings"]] == [False]
+    f.rename(f.with_suffix(".away"))
+    try:
+        r = export("gone")
+    finally:
+        f.with_suffix(".away").rename(f)
+    assert r.returncode == 1 and "it is not there" in r.stderr, r
+    assert export("good").returncode == 0
 
 
 def check_proof(text, leaf):

@@ -207,6 +207,57 @@ def test_keys_are_changed_by_commands_and_too_few_refuse_sessions(lab, me):
         L.wait_for("enough", lambda: me.ssh("true").returncode == 0)
 
 
+def header_len(data):
+    return data.index(b"\n", data.index(b"\n--- ") + 1) + 1
+
+
+def test_a_new_auditor_gets_headers_of_old_recordings_and_every_proof_stays(lab, me, tmp_path):
+    _, sid = run(lab, me, "echo from before")
+    _, other = run(lab, me, "echo another one")
+    f, before = age_file(lab, sid), age_file(lab, sid).read_bytes()
+    audrey = lab.key("audrey.key")
+    lab.ctl("user", "create", "audrey", "--role", "auditor", "--key", str(audrey) + ".pub")
+    lab.ctl("auditor", "key", "add", "newcomer", lab.auditor("newcomer")[1])
+    lab.ctl("auditor", "key", "remove", "auditor2")
+    try:
+        assert play(lab, sid, key="newcomer").returncode != 0
+        r = lab.ctl_run("recording", "rewrap", "--key", lab.auditor("stranger")[0], sid)
+        assert r.returncode == 1 and "not encrypted to this key" in r.stderr and f.read_bytes() == before, r
+        # From the auditor's machine: only headers cross the line.
+        via = ["--via", "audrey@127.0.0.1", *ssh_options(lab, audrey)]
+        out = lab.ctl("recording", "rewrap", "--key", lab.auditor()[0], *via, sid)
+        after = f.read_bytes()
+        assert [o["id"] for o in out] == [sid]
+        assert "from before" in str(lab.lines(sid, "newcomer")) and "from before" in play(lab, sid, key="newcomer").stdout     # stock age, and ours
+        assert subprocess.run(["age", "-d", "-i", str(lab.auditor("auditor2")[0]), str(f)], capture_output=True).returncode != 0
+        assert before[:header_len(before)] != after[:header_len(after)] and before[header_len(before):] == after[header_len(after):]
+        end, entry = events(lab, sid, "end")[0], lab.ctl("audit", "list", "--session", sid, "--kind", "recording.rewrap")[0]
+        assert hashlib.sha256(after[header_len(after):]).hexdigest() == end["payload_sha256"] == entry["more"]["payload_sha256"]
+        assert hashlib.sha256(after[:header_len(after)]).hexdigest() == entry["more"]["header_sha256"] != end["header_sha256"]
+        assert entry["more"]["old_header_sha256"] == end["header_sha256"]
+        assert hashlib.sha256(f.with_name(sid + ".0001.header").read_bytes()).hexdigest() == end["header_sha256"]     # the first one is kept
+        assert lab.ctl("evidence", "verify", "--session", sid) is not None
+        assert other in [o["id"] for o in lab.ctl("recording", "rewrap", "--key", lab.auditor()[0], "--all")]
+        assert lab.ctl("recording", "rewrap", "--key", lab.auditor("newcomer")[0], "--all") == []
+        # What is no header for the keys of today, or not the recording of the log, is refused and changes nothing.
+        assert lab.ctl_run("recording", "put-header", sid, "eA==").returncode != 0
+        f.write_bytes(after[:-1] + bytes([after[-1] ^ 1]))
+        r = lab.ctl_run("recording", "rewrap", "--key", lab.auditor()[0], sid)
+        assert r.returncode == 1 and "not the one of the log" in r.stderr, r
+        assert sorted(p.name[37:] for p in f.parent.glob(sid + ".*")) == ["0001.age", "0001.header", "0001.to"]
+        f.write_bytes(after)
+    finally:
+        lab.ctl("auditor", "key", "add", "auditor2", lab.auditor("auditor2")[1])
+        lab.ctl("auditor", "key", "remove", "newcomer")
+
+
+def ssh_options(lab, key):
+    """For --ssh-option, what the lab's ssh is given."""
+    given = lab.ssh_options(key)
+    return [a for o in [*(given[i + 1] for i, w in enumerate(given) if w == "-o"), "IdentityFile=%s" % key, "Port=%d" % lab.port]
+            for a in ("--ssh-option", o)]
+
+
 def test_a_symlink_in_the_recordings_folder_leads_nowhere(lab, me):
     if not L.ROOT:
         return

@@ -156,6 +156,8 @@ static const struct {
 	{ "recording.open", "{'id':'S@'}", LOOK },
 	{ "recording.list", "{}", LOOK_ANY },
 	{ "recording.list", "{'asset':'a@'}", LOOK },
+	{ "recording.header", "{'id':'S@'}", LOOK },
+	{ "recording.rewrap", "{'id':'S@','header':'eA=='}", LOOK },
 	{ "recording.policy.list", "{}", LOOK_ANY },
 	{ "recording.policy.set", "{'department':'@','keep_s':86400}", ALL },
 	{ "recording.policy.remove", "{'department':'@'}", ALL },
