@@ -177,7 +177,7 @@ set_link(struct load *l)
 		return r;
 	for (size_t i = 0; i < s->n_filters && r == SP_OK; i++)
 		r = apply_filter(l, s->filter[i]);
-	if (r != SP_OK)
+	if (r != SP_OK || (r = corr_link(l)) != SP_OK)
 		return r;
 	if ((bits = calloc(1, s->n_fields + 1)) == NULL)
 		return SP_ENOMEM;

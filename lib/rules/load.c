@@ -208,7 +208,7 @@ load_document(struct load *l, const struct ynode *doc)
 	if ((e = load_info(l, doc, r)) != SP_OK)
 		return e;
 	if (corr != NULL)
-		return rules_error(l->err, SP_EFORMAT, l->file, corr->line, "correlations are not judged here");
+		return corr_load(l, corr, r);
 	return det != NULL ? load_detection(l, det, r) : load_filter(l, filter, r);
 }
 
