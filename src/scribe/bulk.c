@@ -21,6 +21,17 @@ bulk_fill(struct sp_bulk *b, uint64_t now_us)
 	}
 }
 
+int
+sp_bulk_counts_only(const struct sp_bulk *b, uint64_t now_us)
+{
+	struct sp_bulk then = *b;
+
+	if (b->max == 0 || b->gap.bytes == 0)
+		return 0;
+	bulk_fill(&then, now_us);
+	return then.left <= 0;
+}
+
 size_t
 sp_bulk_take(struct sp_bulk *b, const uint8_t *p, size_t n, uint64_t now_us, struct sp_bulk_gap *ret_over)
 {
@@ -41,7 +52,8 @@ sp_bulk_take(struct sp_bulk *b, const uint8_t *p, size_t n, uint64_t now_us, str
 		b->over = b->hash;
 		b->gap.bytes = 0;
 	}
-	sp_sha256_add(&b->hash, p, n);
+	if (p != NULL)
+		sp_sha256_add(&b->hash, p, n);
 	if (take == n)
 		return n;
 	if (b->gap.bytes == 0) {

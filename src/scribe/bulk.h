@@ -24,7 +24,9 @@ struct sp_bulk {
 };
 void	sp_bulk_init(struct sp_bulk *b, uint64_t max, uint64_t now_us);
 /* Of the next n bytes, n > 0: how many, from the first on, are recorded; the rest is left out. *ret_over: a gap that ended in
- * front of them (bytes 0: none did). A new one is in b->gap. */
+ * front of them (bytes 0: none did). A new one is in b->gap. p NULL: the caller adds to b->hash, behind this call, what belongs there. */
 size_t	sp_bulk_take(struct sp_bulk *b, const uint8_t *p, size_t n, uint64_t now_us, struct sp_bulk_gap *ret_over);
+/* True if of bytes that come now none is recorded: they are counted and hashed only. */
+int	sp_bulk_counts_only(const struct sp_bulk *b, uint64_t now_us) SP_MUST_USE;
 
 #endif

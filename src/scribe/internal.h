@@ -17,6 +17,8 @@
 #include "scribe/transfer.h"
 #include "scribe/watch.h"
 
+#define SP_INTAKE_BULK	(256u * 1024)	/* bytes of a stream without a terminal: from here on it may have a ring */
+
 enum scribe_state { S_WAIT, S_START, S_OPEN, S_ENDED };
 
 struct channel {
@@ -26,9 +28,18 @@ struct channel {
 	struct sp_castchan cast;
 	struct sp_scribe_track *track;		/* with a terminal; NULL: no memory for it, or ended */
 	struct sp_transfer *files;		/* NULL: it transfers none that we know of */
+	int		apart;			/* contents of its files are not in the hashes of its streams */
 	struct sp_bulk	*bulk;			/* without a terminal: SP_REC_STREAMS of them */
 	uint64_t	bytes[SP_REC_STREAMS];
 	uint64_t	opened_us;
+};
+struct sp_intake {		/* bulk comes through a ring beside the session's channel (lib/ipc/ring.h) */
+	struct sp_ring	*ring;
+	struct sp_timer	*timer;
+	uint64_t	heard;			/* messages of the session that were handled */
+	unsigned	quiet;			/* looks in a row that found nothing */
+	int		ahead;			/* the oldest record waits for a message */
+	int		may;			/* the session knows rings, and has none */
 };
 struct scribe {
 	struct sp_loop	*loop;
@@ -58,6 +69,7 @@ struct scribe {
 	struct sp_timer	*flush, *sync, *strict_end, *linger;
 	int		flush_on, sync_on, syncing, paused, slowed, hung_up;
 	int		settle;			/* input waits for its echo */
+	struct sp_intake intake;		/* intake.c */
 	uint64_t	chunk_us, chunk_bytes;	/* when the last "chunk" event was, and what it covered */
 	struct sp_pool	*pool;
 	char		end_reason[512];
@@ -71,6 +83,8 @@ void		 scribe_kept_failed(struct scribe *s);
 void		 scribe_event(struct scribe *s, const char *kind, const struct sp_buf *body);
 void		 scribe_pump(struct scribe *s);
 void		 scribe_tell(struct scribe *s, uint16_t id, const void *body);
+int		 scribe_is_slow(const struct scribe *s);	/* the disk is nearly full: no more just now */
+void		 scribe_reading(struct scribe *s);	/* ... of the session, or not: the spool may be full */
 void		 scribe_note(struct scribe *s, const struct sp_buf *json);	/* into the recording */
 void		 watchers_attach(struct scribe *s);		/* those that wait for a terminal */
 void		 watchers_output(struct scribe *s, const struct channel *c, struct sp_view v);
@@ -82,5 +96,15 @@ void		 said(struct scribe *s, struct sp_msg *m);
 struct channel	*channel_find(struct scribe *s, uint32_t id);
 void		 channels_settle(struct scribe *s, uint64_t now_us);
 void		 channels_end(struct scribe *s);		/* what they hold back is written */
+/* Bytes of a channel. shared: they lie in memory that the session can write to. */
+void		 said_bytes(struct scribe *s, const struct sp_recdata *d, struct sp_view v, int shared);
+void		 said_wrongly(struct scribe *s, const char *what);	/* the session lies: the end */
+/* intake.c */
+void		 intake_bulk(struct scribe *s);		/* there is a bulk stream: offer a ring, if there is none */
+void		 intake_before(struct scribe *s);	/* a message of the session comes: what was written before it */
+void		 intake_look(struct scribe *s);		/* REC_WAKE, or reading goes on */
+int		 intake_behind(struct scribe *s);	/* something is there that comes before the next message */
+void		 intake_rest(struct scribe *s);		/* the session is gone: what it left */
+void		 intake_close(struct scribe *s);
 
 #endif

@@ -18,7 +18,7 @@
 #define DETAIL_IN_REC	30000		/* ... and a line of the recording, escaped as it may be */
 #define TITLE_MAX	200
 
-static void
+void
 said_wrongly(struct scribe *s, const char *what)
 {
 	char text[128];
@@ -144,6 +144,7 @@ said_open(struct scribe *s, const Sallyport__RecOpen *o)
 	}
 	s->strict = strcmp(o->record_mode, "best-effort") != 0;
 	s->channel_max = o->record_max_bytes;
+	s->intake.may = o->ring;
 	doc = json_loadb((const char *)o->header.data, o->header.len, JSON_REJECT_DUPLICATES, NULL);
 	if (r == SP_OK && (r = open_files(s, doc)) == SP_OK) {
 		json_decref(doc);
@@ -254,6 +255,7 @@ channel_new(struct scribe *s, const Sallyport__RecChannel *m, struct channel **r
 	}
 	if (c->files != NULL && s->kept.ways != 0)
 		sp_transfer_keep(c->files, &s->kept, s->to, s->to_n);
+	c->apart = c->files != NULL && sp_transfer_decodes(c->files);
 	for (int i = 0; c->bulk != NULL && i < SP_REC_STREAMS; i++)
 		sp_bulk_init(&c->bulk[i], s->channel_max, c->opened_us);
 	if ((r = sp_htab_insert(&s->channels, &c->node, &c->id, sizeof(c->id))) != SP_OK) {
@@ -370,7 +372,7 @@ channel_gap(struct scribe *s, struct channel *c, int stream, const struct sp_bul
 	if (over != NULL) {
 		sp_jsonw_int(&j, "bytes", (int64_t)g->bytes);
 		sp_jsonw_int(&j, "duration_us", (int64_t)(sp_now_us() - g->at_us));
-		json_hash(&j, "stream_sha256", over);
+		json_hash(&j, c->apart ? "rest_sha256" : "stream_sha256", over);
 	}
 	if (sp_jsonw_end(&j) == SP_OK)
 		scribe_note(s, &b);
@@ -392,8 +394,10 @@ channel_bulk(struct scribe *s, struct channel *c, int stream, struct sp_view v, 
 	struct sp_bulk *bulk = &c->bulk[stream];
 	int was = bulk->gap.bytes > 0;
 	struct sp_bulk_gap over;
-	size_t n = sp_bulk_take(bulk, v.p, v.len, at_us, &over);
+	size_t n = sp_bulk_take(bulk, c->files != NULL ? NULL : v.p, v.len, at_us, &over);
 
+	if (c->files != NULL)
+		sp_transfer_data(c->files, (enum sp_rec_stream)stream, v, bulk->max > 0 ? &bulk->hash : NULL);
 	if (over.bytes > 0)
 		channel_gap(s, c, stream, &over, &bulk->over);
 	channel_write(s, c, stream, (struct sp_view){ v.p, n }, at_us);
@@ -411,42 +415,62 @@ channel_shown(struct scribe *s, struct channel *c, int stream, struct sp_view v)
 		sp_scribe_track_data(c->track, (enum sp_rec_stream)stream, v, sp_now_us());
 }
 
+/* Only to be hashed are they left where they are. */
+static struct sp_view
+bytes_own(const struct channel *c, unsigned stream, struct sp_view v, uint64_t now)
+{
+	static uint8_t copy[SP_REC_CHUNK];
+
+	if (c->files == NULL && c->bulk != NULL && sp_bulk_counts_only(&c->bulk[stream], now))
+		return v;
+	memcpy(copy, v.p, v.len);
+	return (struct sp_view){ copy, v.len };
+}
+
+void
+said_bytes(struct scribe *s, const struct sp_recdata *d, struct sp_view v, int shared)
+{
+	struct channel *c = d->stream < SP_REC_STREAMS ? channel_find(s, d->channel) : NULL;
+	uint64_t now = sp_now_us();
+
+	if (c == NULL) {
+		said_wrongly(s, "REC_DATA of no channel");
+		return;
+	}
+	c->bytes[d->stream] += v.len;
+	s->bytes[d->stream] += v.len;
+	if (v.len == 0)
+		return;
+	if (d->at_us < now)
+		now = d->at_us;
+	if (shared)
+		v = bytes_own(c, d->stream, v, now);
+	if (c->pty && c->files != NULL)
+		sp_transfer_data(c->files, (enum sp_rec_stream)d->stream, v, NULL);
+	if (c->pty) {
+		channel_write(s, c, d->stream, v, now);
+		s->settle |= d->stream == SP_REC_IN;
+		channel_shown(s, c, d->stream, v);
+	} else {
+		channel_bulk(s, c, d->stream, v, now);
+	}
+	if (s->kept.err != SP_OK && !s->kept_told)
+		scribe_kept_failed(s);
+	if (!c->pty && s->intake.may && c->bytes[d->stream] > SP_INTAKE_BULK)
+		intake_bulk(s);
+}
+
 static void
 said_data(struct scribe *s, const uint8_t *p, size_t n)
 {
 	struct sp_recdata d;
-	struct channel *c;
-	struct sp_view v;
-	uint64_t now;
 
 	if (n < sizeof(d) || n - sizeof(d) > SP_REC_CHUNK) {
 		said_wrongly(s, "REC_DATA");
 		return;
 	}
 	memcpy(&d, p, sizeof(d));
-	if (d.stream >= SP_REC_STREAMS || (c = channel_find(s, d.channel)) == NULL) {
-		said_wrongly(s, "REC_DATA of no channel");
-		return;
-	}
-	v = (struct sp_view){ p + sizeof(d), n - sizeof(d) };
-	c->bytes[d.stream] += v.len;
-	s->bytes[d.stream] += v.len;
-	if (v.len == 0)
-		return;
-	now = sp_now_us();
-	if (d.at_us < now)
-		now = d.at_us;
-	if (c->files != NULL)
-		sp_transfer_data(c->files, (enum sp_rec_stream)d.stream, v);
-	if (s->kept.err != SP_OK && !s->kept_told)
-		scribe_kept_failed(s);
-	if (c->pty) {
-		channel_write(s, c, d.stream, v, now);
-		s->settle |= d.stream == SP_REC_IN;
-		channel_shown(s, c, d.stream, v);
-	} else {
-		channel_bulk(s, c, d.stream, v, now);
-	}
+	said_bytes(s, &d, (struct sp_view){ p + sizeof(d), n - sizeof(d) }, 0);
 }
 
 static void
@@ -488,7 +512,8 @@ larger(uint64_t a, uint64_t b)
 static enum sp_err
 channel_end_json(const struct channel *c, const Sallyport__RecChannelEnd *m, const char *kind, struct sp_buf *b)
 {
-	static const char *const sha_key[SP_REC_STREAMS] = { "sha256_in", "sha256_out", "sha256_err" };
+	static const char *const sha_key[2][SP_REC_STREAMS] = { { "sha256_in", "sha256_out", "sha256_err" },
+	    { "rest_sha256_in", "rest_sha256_out", "rest_sha256_err" } };
 	struct sp_jsonw j;
 
 	sp_jsonw_begin(&j, b);
@@ -501,7 +526,7 @@ channel_end_json(const struct channel *c, const Sallyport__RecChannelEnd *m, con
 	sp_jsonw_int(&j, "duration_us", (int64_t)(sp_now_us() - c->opened_us));
 	for (int i = 0; c->bulk != NULL && i < SP_REC_STREAMS; i++)
 		if (c->bulk[i].max > 0 && c->bulk[i].total > 0)
-			json_hash(&j, sha_key[i], &c->bulk[i].hash);
+			json_hash(&j, sha_key[c->apart][i], &c->bulk[i].hash);
 	sp_jsonw_int(&j, "exit_status", m->exit_status);
 	sp_jsonw_str(&j, "exit_signal", m->exit_signal);
 	return sp_jsonw_end(&j);
@@ -610,6 +635,9 @@ said(struct scribe *s, struct sp_msg *m)
 		break;
 	case SP_MSG_REC_DATA:
 		said_data(s, m->raw, m->raw_len);
+		break;
+	case SP_MSG_REC_WAKE:
+		intake_look(s);
 		break;
 	case SP_MSG_REC_REFUSED:
 		said_refused(s, (const Sallyport__RecRefused *)m->body);

@@ -41,7 +41,6 @@ struct sync_job {
 /* ---- disk ---- */
 
 static void flush_later(struct scribe *s);
-static void session_update(struct scribe *s);
 
 /* Members that say which bytes of which file these hashes are of. */
 static void
@@ -202,7 +201,7 @@ disk_is_low(const struct scribe *s)
 }
 
 /* The disk is nearly full: slowly now (press.h). */
-static int
+int
 scribe_is_slow(const struct scribe *s)
 {
 	return disk_is_low(s) && s->failed == SP_OK && scribe_length(s) > s->tick_bytes + SP_PRESS_STEP;
@@ -220,7 +219,7 @@ scribe_pressed(struct scribe *s)
 		scribe_fail(s, SP_ENOSPC);
 	if (s->paused)
 		flush_later(s);
-	session_update(s);
+	scribe_reading(s);
 }
 
 static void
@@ -526,6 +525,7 @@ scribe_finish(struct scribe *s, const char *reason, const char *by)
 	s->state = S_ENDED;
 	scribe_write_end(s, reason, by);
 	session_close(s);
+	intake_close(s);
 	sp_chan_free(s->monitor);	/* tells the monitor that the end is on disk */
 	s->monitor = NULL;
 	(void)sp_snprintf(s->end_reason, sizeof(s->end_reason), "%s", reason);
@@ -540,8 +540,8 @@ scribe_finish(struct scribe *s, const char *reason, const char *by)
 }
 
 /* Stop reading the session while events cannot be kept. */
-static void
-session_update(struct scribe *s)
+void
+scribe_reading(struct scribe *s)
 {
 	int full = s->spool.fd >= 0 && sp_spool_full(&s->spool), slow = scribe_is_slow(s), pause = !s->hung_up && (full || slow);
 
@@ -551,6 +551,8 @@ session_update(struct scribe *s)
 		flush_later(s);
 	else if (pause != s->paused && (full || !s->slowed))
 		sp_info(pause ? "the spool is full: input waits" : "input goes on");
+	if (s->paused && !pause)
+		intake_look(s);
 	s->paused = pause;
 	s->slowed = slow;
 	sp_source_events(s->session_io, (pause ? 0 : (uint32_t)EPOLLIN) |
@@ -564,6 +566,8 @@ scribe_on_session(struct sp_chan *chan, struct sp_msg *m, void *arg)
 
 	(void)chan;
 	if (s->state != S_ENDED)
+		intake_before(s);
+	if (s->state != S_ENDED)
 		said(s, m);
 }
 
@@ -575,6 +579,8 @@ scribe_on_session_close(struct sp_chan *chan, enum sp_err why, const char *what,
 	(void)chan;
 	sp_source_remove(s->session_io);	/* the descriptor is closed, but its number is not used again yet */
 	s->session_io = NULL;
+	if (s->state != S_ENDED)
+		intake_rest(s);
 	if (why != SP_ECLOSED) {
 		sp_error("bad message %s from the session: %s", what, sp_err_text(why));
 		scribe_finish(s, "the session broke the recording protocol", "");
@@ -596,11 +602,11 @@ scribe_on_session_io(struct sp_source *src, uint32_t events, void *arg)
 		sp_chan_on_io(s->session, !s->paused || s->hung_up, (events & EPOLLOUT) != 0);
 	} else {	/* one by one: a batch would be megabytes */
 		sp_chan_on_io(s->session, 0, (events & EPOLLOUT) != 0);
-		for (int i = 0; i < 64 && !s->paused && s->session != NULL && !scribe_is_slow(s); i++)
+		for (int i = 0; i < 64 && !s->paused && s->session != NULL && !scribe_is_slow(s) && !intake_behind(s); i++)
 			if (sp_chan_wait(s->session, 0) != SP_OK)
 				break;
 	}
-	session_update(s);
+	scribe_reading(s);
 }
 
 /* ---- control and monitor ---- */
@@ -680,7 +686,7 @@ control_ack(struct scribe *s, const Sallyport__EventAck *a)
 		scribe_opened(s, SP_OK, "");
 	}
 	scribe_pump(s);
-	session_update(s);
+	scribe_reading(s);
 	scribe_maybe_exit(s);
 }
 

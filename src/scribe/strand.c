@@ -49,7 +49,8 @@ range_begin(struct sp_strand *s, uint64_t offset)
 	s->begun = 1;
 	s->next = offset;
 	s->now = (struct sp_strand_range){ .from = offset };
-	sp_sha256_begin(&s->hash);
+	if (s->n <= SP_TRANSFER_RANGES)		/* ranges beyond have one hash */
+		sp_sha256_begin(&s->hash);
 }
 
 /* Without memory a range is counted only, like those beyond the limit. */
@@ -64,15 +65,15 @@ range_end(struct sp_strand *s)
 		sp_sha256_now(&s->hash, s->now.sha256);
 		s->range[s->n] = s->now;
 	}
-	s->n++;
+	if (s->n++ >= SP_TRANSFER_RANGES)
+		sp_sha256_now(&s->hash, s->more);
 	s->begun = 0;
 }
 
 static void
 range_add(struct sp_strand *s, const uint8_t *p, size_t n)
 {
-	if (s->n < SP_TRANSFER_RANGES)
-		sp_sha256_add(&s->hash, p, n);
+	sp_sha256_add(&s->hash, p, n);
 	s->now.bytes += n;
 	s->next += n;
 }

@@ -19,7 +19,8 @@ struct sp_strand {
 	struct sp_sha256 hash;		/* of the range that grows */
 	struct sp_strand_range now;	/* it, without its hash */
 	struct sp_strand_range *range;	/* those that are done; SP_TRANSFER_RANGES */
-	unsigned	n;		/* of them; more were only counted */
+	unsigned	n;		/* of them; those beyond: */
+	uint8_t		more[SP_SHA256_LEN];	/* of their bytes, as they came */
 	struct sp_list	chunks;		/* what waits, by offset */
 	size_t		*waiting;	/* bytes that wait in this channel; borrowed */
 };

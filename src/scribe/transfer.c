@@ -112,6 +112,7 @@ static void
 put_strand(struct sp_jsonw *j, struct sp_strand *s)
 {
 	unsigned n = s->n < SP_TRANSFER_RANGES ? s->n : SP_TRANSFER_RANGES;
+	char hex[2 * SP_SHA256_LEN + 1];
 	struct sp_buf b;
 
 	sp_jsonw_int(j, "bytes", (int64_t)s->bytes);
@@ -137,8 +138,11 @@ put_strand(struct sp_jsonw *j, struct sp_strand *s)
 	}
 	if (sp_buf_append_str(&b, "]") == SP_OK)
 		sp_jsonw_raw(j, "ranges", sp_buf_cstr(&b));
-	if (s->n > n)
-		sp_jsonw_int(j, "ranges_not_hashed", (int64_t)(s->n - n));
+	if (s->n > n) {
+		sp_jsonw_int(j, "more_ranges", (int64_t)(s->n - n));
+		sp_hex(s->more, SP_SHA256_LEN, hex);
+		sp_jsonw_str(j, "more_sha256", hex);
+	}
 	sp_buf_release(&b);
 }
 
@@ -341,9 +345,19 @@ sftp_answered(struct sp_transfer *t, const struct sp_sftp_item *it)
 		sftp_told(t, q, it);
 }
 
+/* Contents that went into a file's hash: what lies before them, from *from on, is for the rest. */
 static void
-sftp_data(struct sp_transfer *t, enum sp_sftp_side side, struct sp_view v)
+rest_before(struct sp_sha256 *rest, const uint8_t **from, struct sp_view contents)
 {
+	if (rest != NULL && contents.p > *from)
+		sp_sha256_add(rest, *from, (size_t)(contents.p - *from));
+	*from = contents.p + contents.len;
+}
+
+static const uint8_t *
+sftp_data(struct sp_transfer *t, enum sp_sftp_side side, struct sp_view v, struct sp_sha256 *rest)
+{
+	const uint8_t *from = v.p;
 	struct sp_sftp_item it;
 	struct file *f;
 	enum sp_err r;
@@ -353,10 +367,12 @@ sftp_data(struct sp_transfer *t, enum sp_sftp_side side, struct sp_view v)
 		f = it.req != NULL && it.req->handle != NULL ? it.req->handle->owner : NULL;
 		if (it.what == SP_SFTP_MORE) {
 			if (v.len == 0)
-				return;
+				return from;
 		} else if (it.what == SP_SFTP_BYTES) {
-			if (f != NULL)
+			if (f != NULL) {
 				file_bytes(t, f, way, it.offset, it.wire);
+				rest_before(rest, &from, it.wire);
+			}
 		} else if (side == SP_SFTP_SERVER)
 			sftp_answered(t, &it);
 		else if (f != NULL && (it.req->op == SP_SFTP_READ || it.req->op == SP_SFTP_WRITE))
@@ -364,6 +380,7 @@ sftp_data(struct sp_transfer *t, enum sp_sftp_side side, struct sp_view v)
 	}
 	if (!t->broken)
 		transfer_broken(t, sp_err_text(r));
+	return from;
 }
 
 /* ---- scp */
@@ -439,7 +456,7 @@ rcp_answered(struct sp_transfer *t, const struct sp_rcp_item *it)
 }
 
 static void
-rcp_item(struct sp_transfer *t, const struct sp_rcp_item *it)
+rcp_item(struct sp_transfer *t, const struct sp_rcp_item *it, struct sp_sha256 *rest, const uint8_t **from)
 {
 	const char *op = t->direction == SP_POLICY_FILE_UP ? "upload" : "download";
 
@@ -462,8 +479,10 @@ rcp_item(struct sp_transfer *t, const struct sp_rcp_item *it)
 			t->dirs.p[t->dirs.len] = '\0';
 		break;
 	case SP_RCP_BYTES:
-		if (t->now != NULL)
-			file_bytes(t, t->now, t->direction == SP_POLICY_FILE_UP ? UPLOAD : DOWNLOAD, it->offset, it->bytes);
+		if (t->now == NULL)
+			break;
+		file_bytes(t, t->now, t->direction == SP_POLICY_FILE_UP ? UPLOAD : DOWNLOAD, it->offset, it->bytes);
+		rest_before(rest, from, it->bytes);
 		break;
 	case SP_RCP_STATUS:
 		if (t->now != NULL && !it->ok)
@@ -480,16 +499,18 @@ rcp_item(struct sp_transfer *t, const struct sp_rcp_item *it)
 	}
 }
 
-static void
-rcp_data(struct sp_transfer *t, enum sp_rcp_side side, struct sp_view v)
+static const uint8_t *
+rcp_data(struct sp_transfer *t, enum sp_rcp_side side, struct sp_view v, struct sp_sha256 *rest)
 {
+	const uint8_t *from = v.p;
 	struct sp_rcp_item it;
 	enum sp_err r;
 
 	while (!t->broken && (r = sp_rcp_next(&t->rcp, side, &v, &it)) == SP_OK && it.what != SP_RCP_MORE)
-		rcp_item(t, &it);
+		rcp_item(t, &it, rest, &from);
 	if (!t->broken && r != SP_OK)
 		transfer_broken(t, sp_err_text(r));
+	return from;
 }
 
 /* ---- the channel */
@@ -541,16 +562,24 @@ sp_transfer_keep(struct sp_transfer *t, struct sp_kept *k, const struct sp_age_r
 	t->to_n = to_n;
 }
 
-void
-sp_transfer_data(struct sp_transfer *t, enum sp_rec_stream stream, struct sp_view v)
+int
+sp_transfer_decodes(const struct sp_transfer *t)
 {
+	return t->kind != SP_POLICY_TRANSFER_RSYNC;
+}
+
+void
+sp_transfer_data(struct sp_transfer *t, enum sp_rec_stream stream, struct sp_view v, struct sp_sha256 *rest)
+{
+	const uint8_t *from = v.p;
+
 	t->bytes[stream] += v.len;
-	if (stream == SP_REC_ERR || t->broken)
-		return;
-	if (t->kind == SP_POLICY_TRANSFER_SFTP)
-		sftp_data(t, stream == SP_REC_IN ? SP_SFTP_CLIENT : SP_SFTP_SERVER, v);
-	else if (t->kind == SP_POLICY_TRANSFER_SCP)
-		rcp_data(t, (stream == SP_REC_IN) == (t->direction == SP_POLICY_FILE_UP) ? SP_RCP_SOURCE : SP_RCP_SINK, v);
+	if (stream != SP_REC_ERR && !t->broken && t->kind == SP_POLICY_TRANSFER_SFTP)
+		from = sftp_data(t, stream == SP_REC_IN ? SP_SFTP_CLIENT : SP_SFTP_SERVER, v, rest);
+	else if (stream != SP_REC_ERR && !t->broken && t->kind == SP_POLICY_TRANSFER_SCP)
+		from = rcp_data(t, (stream == SP_REC_IN) == (t->direction == SP_POLICY_FILE_UP) ? SP_RCP_SOURCE : SP_RCP_SINK, v, rest);
+	if (rest != NULL && from < v.p + v.len)
+		sp_sha256_add(rest, from, (size_t)(v.p + v.len - from));
 }
 
 void

@@ -116,7 +116,7 @@ far_data(void *arg, int stream, struct sp_view v)
 		return;
 	if (p->bytes_err + p->bytes_out > PROOF_OUTPUT || (dir == SP_REC_OUT && sp_buf_append(&p->output, v.p, v.len) != SP_OK))
 		proof_fail(p, "the file is too long");
-	else if (target_record(p->t, p->number, dir, v.p, v.len) != v.len)
+	else if (target_record(p->t, p->number, dir, v.p, v.len, 0) != v.len)
 		proof_fail(p, "what it answered could not be recorded");
 	else
 		sp_channel_consumed(p->far, v.len);

@@ -57,7 +57,7 @@ flow_went(struct flow *f, struct sp_channel *src, size_t n)
 static size_t
 flow_record(struct relay *r, enum sp_rec_stream dir, const uint8_t *p, size_t n)
 {
-	return target_record(r->target, r->number, dir, p, n);
+	return target_record(r->target, r->number, dir, p, n, !r->pty);
 }
 
 void

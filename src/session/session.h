@@ -132,6 +132,10 @@ struct target {
 	struct sp_chan		*scribe;
 	struct sp_source	*scribe_room;	/* armed while the scribe takes no more */
 	int			 scribe_fd;	/* duplicate for scribe_room */
+	uint64_t		 told;		/* messages that the scribe was sent */
+	struct sp_ring		*ring;		/* bulk goes through it (lib/ipc/ring.h); NULL: the scribe gave none */
+	struct sp_timer		*ring_quiet;
+	int			 ring_used;	/* since that timer was set */
 	int			 rec_asked, recording, rec_ended;
 	/* connection */
 	struct jump		*jump;		/* jump servers on the way (jump.h); NULL: none */
@@ -181,8 +185,8 @@ int		 target_proves(const struct target *t);	/* a pending asset: proof.c alone o
 /* May a variable of that name reach a target? By the policy of the only one that is live, else by the configuration that was
  * in force when this connection began: which target is meant is known later. */
 int		 target_env_allowed(const struct session *s, const char *name);
-/* Bytes to the scribe: how many it took (all, when they are only counted). */
-size_t		 target_record(struct target *t, uint32_t channel, enum sp_rec_stream stream, const uint8_t *p, size_t n);
+/* Bytes to the scribe: how many it took. bulk: of a channel without a terminal. */
+size_t		 target_record(struct target *t, uint32_t channel, enum sp_rec_stream stream, const uint8_t *p, size_t n, int bulk);
 void		 target_scribe(struct target *t, uint16_t id, const void *body);
 
 /* ---- proof.c */

@@ -158,6 +158,7 @@ target_free(struct target *t)
 	t->s->n_targets--;
 	sp_source_remove(t->scribe_room);
 	sp_closep(&t->scribe_fd);
+	target_ring_close(t);
 	sp_chan_free(t->scribe);
 	sp_closep(&t->dial_fd);
 	sp_conn_free(t->conn);

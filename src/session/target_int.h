@@ -13,6 +13,7 @@ void		 target_go_on(struct target *t);
 
 /* ---- target_rec.c: its recording */
 void		 target_take_early(struct target *t);	/* a scribe that came before control's answer */
+void		 target_ring_close(struct target *t);
 void		 target_rec_end(struct target *t, const char *reason, const char *by);
 
 /* ---- target_leg.c: SSH to it, and its host key */

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "ipc/ring.h"
 
 /* A scribe's channel that arrived before control's answer. */
 struct early {
@@ -20,8 +21,22 @@ struct early {
 void
 target_scribe(struct target *t, uint16_t id, const void *body)
 {
-	if (t->scribe != NULL && sp_chan_send(t->scribe, id, 0, body, NULL, 0) != SP_OK && t->state != TG_ENDED)
+	if (t->scribe == NULL)
+		return;
+	t->told++;
+	if (sp_chan_send(t->scribe, id, 0, body, NULL, 0) != SP_OK && t->state != TG_ENDED)
 		target_end(t, "recording failed", "", "The recording failed, so the session ends");
+}
+
+static void
+target_pump(struct target *t)
+{
+	sp_list_each(it, &t->s->relays) {
+		struct relay *r = sp_container(it, struct relay, link);
+
+		if (r->target == t)
+			relay_pump(r);
+	}
 }
 
 static void
@@ -35,12 +50,7 @@ target_on_room(struct sp_source *src, uint32_t events, void *arg)
 		t->scribe_room = NULL;
 		sp_closep(&t->scribe_fd);
 	}
-	sp_list_each(it, &t->s->relays) {
-		struct relay *r = sp_container(it, struct relay, link);
-
-		if (r->target == t)
-			relay_pump(r);
-	}
+	target_pump(t);
 }
 
 static void
@@ -57,20 +67,84 @@ target_await_room(struct target *t)
 		sp_source_events(t->scribe_room, EPOLLOUT);
 }
 
+/* ---- the ring */
+
+/* Memory of a burst goes back when the burst is over. */
+static void
+target_on_ring_quiet(struct sp_timer *tm, void *arg)
+{
+	struct target *t = arg;
+
+	if (!t->ring_used) {
+		sp_ring_trim(t->ring);
+		return;
+	}
+	t->ring_used = 0;
+	sp_timer_in(tm, SP_US_PER_S);
+}
+
+/* Without it the socket does. */
+static void
+target_ring_open(struct target *t, int fd)
+{
+	enum sp_err r;
+
+	if (t->ring != NULL)
+		return;
+	if ((r = sp_timer_new(t->s->loop, target_on_ring_quiet, t, &t->ring_quiet)) == SP_OK)
+		r = sp_ring_open(fd, &t->ring);
+	if (r != SP_OK)
+		sp_warn("the recorder's ring cannot be used: %s", sp_err_text(r));
+}
+
+void
+target_ring_close(struct target *t)
+{
+	sp_timer_free(t->ring_quiet);
+	t->ring_quiet = NULL;
+	sp_ring_free(t->ring);
+	t->ring = NULL;
+}
+
+/* SP_EAGAIN: REC_ROOM will come. */
+static enum sp_err
+target_ring_put(struct target *t, const struct sp_recdata *head, const uint8_t *p, size_t n)
+{
+	const Sallyport__Empty none = SALLYPORT__EMPTY__INIT;
+	int wake = 0;
+	enum sp_err r;
+
+	while ((r = sp_ring_put(t->ring, t->told, head, p, n, &wake)) == SP_EAGAIN)
+		if (sp_ring_await(t->ring))
+			return r;
+	if (r != SP_OK)
+		return r;
+	if (!t->ring_used && t->ring_quiet != NULL)
+		sp_timer_in(t->ring_quiet, SP_US_PER_S);
+	t->ring_used = 1;
+	if (wake)
+		target_scribe(t, SP_MSG_REC_WAKE, &none);
+	return SP_OK;
+}
+
 size_t
-target_record(struct target *t, uint32_t channel, enum sp_rec_stream stream, const uint8_t *p, size_t n)
+target_record(struct target *t, uint32_t channel, enum sp_rec_stream stream, const uint8_t *p, size_t n, int bulk)
 {
 	struct sp_recdata head = { .channel = channel, .stream = (uint8_t)stream, .at_us = sp_now_us() };
 	size_t done = 0;
 
 	while (done < n && t->scribe != NULL) {
 		size_t len = n - done < SP_REC_CHUNK ? n - done : SP_REC_CHUNK;
-		enum sp_err r = sp_chan_send_raw(t->scribe, SP_MSG_REC_DATA, &head, sizeof(head), p + done, len);
+		int ring = bulk && t->ring != NULL;
+		enum sp_err r = ring ? target_ring_put(t, &head, p + done, len) :
+		    sp_chan_send_raw(t->scribe, SP_MSG_REC_DATA, &head, sizeof(head), p + done, len);
 
 		if (r == SP_EAGAIN) {
-			target_await_room(t);
+			if (!ring)
+				target_await_room(t);
 			return done;
 		}
+		t->told += !ring;
 		if (r != SP_OK) {
 			target_end(t, "recording failed", "", "The recording failed, so the session ends");
 			return done;
@@ -90,6 +164,7 @@ target_rec_end(struct target *t, const char *reason, const char *by)
 	t->rec_ended = 1;
 	e.reason = (char *)(uintptr_t)reason;
 	e.by = (char *)(uintptr_t)by;
+	t->told++;
 	if (t->scribe != NULL && sp_chan_send(t->scribe, SP_MSG_REC_END, 0, &e, NULL, 0) != SP_OK)
 		sp_warn("the end of a recording could not be told to its scribe");
 }
@@ -125,6 +200,10 @@ target_on_scribe_msg(struct sp_chan *c, struct sp_msg *m, void *arg)
 			t->recording = 1;
 			target_go_on(t);
 		}
+	} else if (m->id == SP_MSG_REC_RING) {
+		target_ring_open(t, m->fds[0]);
+	} else if (m->id == SP_MSG_REC_ROOM) {
+		target_pump(t);
 	} else if (m->id == SP_MSG_LINE_REPLY) {
 		const Sallyport__LineReply *l = (Sallyport__LineReply *)m->body;
 
@@ -156,6 +235,7 @@ target_on_scribe_close(struct sp_chan *c, enum sp_err why, const char *what, voi
 	sp_source_remove(t->scribe_room);
 	t->scribe_room = NULL;
 	sp_closep(&t->scribe_fd);
+	target_ring_close(t);
 	t->scribe = NULL;
 	sp_chan_free(c);
 	if (t->state == TG_ENDED)
@@ -179,6 +259,7 @@ target_record_open(struct target *t, int fd)
 	o.header = t->reply->header;
 	o.record_mode = t->policy->record_mode;
 	o.record_max_bytes = t->policy->record_max_bytes;
+	o.ring = 1;
 	t->rec_asked = 1;
 	target_scribe(t, SP_MSG_REC_OPEN, &o);
 }

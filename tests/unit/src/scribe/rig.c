@@ -241,6 +241,11 @@ on_session(struct sp_chan *c, struct sp_msg *m, void *arg)
 		s->opened_err = (int)o->err;
 		(void)sp_strlcpy(s->path, o->path, sizeof(s->path));
 		(void)sp_strlcpy(s->text, o->text, sizeof(s->text));
+	} else if (m->id == SP_MSG_REC_RING) {
+		s->ring_fd = sp_steal_fd(&m->fds[0]);
+		s->ringed = 1;
+	} else if (m->id == SP_MSG_REC_ROOM) {
+		s->rooms++;
 	} else if (m->id == SP_MSG_REC_STATE) {
 		s->state_err = (int)((const Sallyport__RecState *)m->body)->err;
 	}
@@ -282,6 +287,7 @@ rig_session_new(struct rig *r, int ack)
 
 	assert_non_null(s);
 	s->rig = r;
+	s->ring_fd = -1;
 	r->last_born = s;
 	sp_uuid_make(&s->id);
 	ok(sp_chan_pair(sess));
@@ -307,6 +313,7 @@ rig_session_free(struct rig_session *s)
 	sp_chan_free(s->session);
 	sp_chan_free(s->monitor);
 	rig_control_free(s->control);
+	sp_closep(&s->ring_fd);
 	free(s);
 }
 
@@ -321,6 +328,7 @@ rig_open(struct rig_session *s, const char *mode, uint64_t max)
 	o.header = (ProtobufCBinaryData){ sizeof(header) - 1, (uint8_t *)header };
 	o.record_mode = m;
 	o.record_max_bytes = max;
+	o.ring = s->rings;
 	ok(sp_chan_send(s->session, SP_MSG_REC_OPEN, 0, &o, NULL, 0));
 }
 

@@ -30,6 +30,8 @@ struct rig_session {
 	struct sp_chan	*session, *monitor;
 	struct rig_control *control;
 	pid_t		pid;
+	int		rings;			/* set before rig_open: a ring may be offered */
+	int		ring_fd, ringed, rooms;	/* it; it is there; how often there was room again */
 	int		opened, opened_err, state_err, session_closed, monitor_closed;
 	char		path[256], text[256];
 };

@@ -25,6 +25,9 @@ tell(void *arg, const struct sp_buf *json)
 	json_array_append_new(told, o);
 }
 
+static struct sp_sha256 rest[SP_REC_STREAMS];
+static struct sp_buf all;	/* of the stream out, while `all.max` is set */
+
 static struct sp_transfer *
 begin(const char *type, const char *detail)
 {
@@ -33,6 +36,8 @@ begin(const char *type, const char *detail)
 
 	json_decref(told);
 	told = json_array();
+	for (int i = 0; i < SP_REC_STREAMS; i++)
+		sp_sha256_begin(&rest[i]);
 	ch.channel = 7;
 	ch.type = (char *)(uintptr_t)type;
 	ch.detail = (char *)(uintptr_t)detail;
@@ -43,7 +48,9 @@ begin(const char *type, const char *detail)
 static void
 say(struct sp_transfer *t, enum sp_rec_stream s, const void *p, size_t n)
 {
-	sp_transfer_data(t, s, (struct sp_view){ p, n });
+	sp_transfer_data(t, s, (struct sp_view){ p, n }, &rest[s]);
+	if (all.max > 0 && s == SP_REC_OUT)
+		assert_int_equal(sp_buf_append(&all, p, n), SP_OK);
 }
 #define IN(t, text)	say(t, SP_REC_IN, text, sizeof(text) - 1)
 #define OUT(t, text)	say(t, SP_REC_OUT, text, sizeof(text) - 1)
@@ -122,6 +129,43 @@ a_download_is_hashed_in_the_order_of_offsets(void **state)
 	assert_int_equal(json_array_size(told), 1);
 	sp_transfer_free(t);
 	assert_int_equal(json_array_size(told), 1);
+}
+
+static void
+cut(const char *contents)
+{
+	size_t n = strlen(contents);
+	uint8_t *p = memmem(all.p, all.len, contents, n);
+
+	assert_non_null(p);
+	memmove(p, p + n, (size_t)(all.p + all.len - p) - n);
+	all.len -= n;
+}
+
+/* Contents in the hash of their file, everything else in that of the rest. */
+static void
+every_byte_is_in_one_hash(void **state)
+{
+	struct sp_transfer *t = begin("subsystem", "sftp");
+	uint8_t want[SP_SHA256_LEN], got[SP_SHA256_LEN];
+
+	(void)state;
+	sp_buf_init(&all, 65536);
+	sftp_start(t);
+	C(3, "4s44", 1, "/f", SP_SFTP_F_READ, 0);
+	S(102, "4s", 1, "h");
+	C(5, "4s84", 2, "h", (uint64_t)0, 5);
+	S(103, "4s", 2, "hello");
+	C(7, "4s", 3, "/dir");
+	S(105, "44", 3, 0);
+	sp_transfer_free(t);
+	cut("hello");
+	sp_sha256(all.p, all.len, want);
+	sp_sha256_now(&rest[SP_REC_OUT], got);
+	assert_memory_equal(got, want, sizeof(want));
+	assert_string_equal(json_string_value(json_object_get(event(0, "download", "/f", "not closed"), "sha256")), HELLO);
+	sp_buf_release(&all);
+	all.max = 0;
 }
 
 static void
@@ -253,6 +297,7 @@ ranges_are_told_when_bytes_are_not_in_order(void **state)
 	struct sp_strand s;
 	size_t waiting = 0;
 	uint8_t hash[SP_SHA256_LEN];
+	struct sp_sha256 more;
 
 	(void)state;
 	sp_strand_init(&s, &waiting);
@@ -267,14 +312,22 @@ ranges_are_told_when_bytes_are_not_in_order(void **state)
 	assert_memory_equal(s.range[0].sha256, hash, sizeof(hash));
 	assert_int_equal(waiting, 0);
 	sp_strand_release(&s);
-	/* backwards, more than may wait: bounded, every byte is counted, ranges beyond the limit are not hashed */
+	/* backwards, more than may wait: bounded, every byte is counted and hashed, those beyond the limit together */
 	sp_strand_init(&s, &waiting);
+	sp_sha256_begin(&more);
 	for (int i = 63; i >= 0; i--) {
+		big[0] = (uint8_t)i;
 		sp_strand_put(&s, (uint64_t)i * 2 * sizeof(big), big, sizeof(big));
 		assert_true(waiting <= SP_TRANSFER_WAIT);
 	}
 	sp_strand_end(&s);
 	assert_true(s.bytes == 64 * sizeof(big) && s.n == 64);
+	for (int i = 63 - SP_TRANSFER_RANGES; i >= 0; i--) {
+		big[0] = (uint8_t)i;
+		sp_sha256_add(&more, big, sizeof(big));
+	}
+	sp_sha256_now(&more, hash);
+	assert_memory_equal(s.more, hash, sizeof(hash));
 	sp_strand_release(&s);
 	assert_int_equal(waiting, 0);
 }
@@ -284,6 +337,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_download_is_hashed_in_the_order_of_offsets),
+		cmocka_unit_test(every_byte_is_in_one_hash),
 		cmocka_unit_test(an_upload_that_goes_on_says_from_where),
 		cmocka_unit_test(results_are_those_of_the_target),
 		cmocka_unit_test(scp_both_ways),
