@@ -138,6 +138,8 @@ enum sp_err	 totp_erase(struct sp_store *s, const struct sp_uuid *user_id) SP_MU
 enum sp_err	 user_add_key(struct api_call *c, struct sp_store *s, const struct sp_store_user *u, const char *line);
 /* Members of a row from parameters of the same names, checked as for a single call; what is not named stays. */
 enum sp_err	 user_fields(struct api_call *c, struct sp_store *s, struct sp_store_user *u);
+/* Does the change take power away: a lesser role, a narrower scope, a validity that ends sooner or does not hold now? */
+int		 user_loses(const struct sp_store_user *before, const struct sp_store_user *after);
 enum sp_err	 user_below(struct api_call *c, struct sp_store *s, const struct sp_store_user *u);
 enum sp_err	 user_key_parse(struct api_call *c, const struct sp_store_user *u, const char *line, struct sp_store_user_key *ret);
 /* The asset that `key` names, for who has the role there; or for its owner: *ret_owner is 1, and the role is not asked for. Who

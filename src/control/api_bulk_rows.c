@@ -259,9 +259,7 @@ user_write(struct bulk_run *b, struct sp_store_user *u, const struct sp_store_us
 	if (bulk_same(&was, &is))
 		return SP_OK;
 	*ret_changed = 1;
-	if (u->role != before->role || !sp_uuid_equal(&u->role_department_id, &before->role_department_id) ||
-	    u->valid_from_us != before->valid_from_us || u->valid_until_us != before->valid_until_us ||
-	    (u->state != before->state && u->state != SP_STORE_ACTIVE)) {
+	if (user_loses(before, u) || (u->state != before->state && u->state != SP_STORE_ACTIVE)) {
 		enum sp_err r;
 
 		u->epoch++;

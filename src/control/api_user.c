@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "control/breakglass.h"
 #include "control/methods.h"
+#include "control/wall.h"
 #include "crypto/hash.h"
 #include "wire/sshkey.h"
 
@@ -306,6 +307,19 @@ user_create(struct api_call *c, struct sp_store *s)
 	c->out = user_json(s, &u);
 }
 
+int
+user_loses(const struct sp_store_user *before, const struct sp_store_user *after)
+{
+	int narrower = !sp_uuid_is_null(&after->role_department_id) &&
+	    !sp_uuid_equal(&before->role_department_id, &after->role_department_id);
+
+	if (after->role < before->role || (narrower && before->role != SP_STORE_ROLE_USER))
+		return 1;
+	if (after->valid_until_us != 0 && (before->valid_until_us == 0 || after->valid_until_us < before->valid_until_us))
+		return 1;
+	return after->valid_from_us > before->valid_from_us && after->valid_from_us > ctl_wall_us();
+}
+
 void
 user_update(struct api_call *c, struct sp_store *s)
 {
@@ -320,13 +334,13 @@ user_update(struct api_call *c, struct sp_store *s)
 		(void)api_fail(c, SP_EDENIED, "nobody changes his own role");
 		return;
 	}
-	if (u.role != before.role || !sp_uuid_equal(&u.role_department_id, &before.role_department_id) ||
-	    u.valid_from_us != before.valid_from_us || u.valid_until_us != before.valid_until_us) {
+	if (user_loses(&before, &u)) {
 		u.epoch++;
 		api_epoch(c, &u, "your account was changed");
 	}
 	if (api_store(c, sp_store_user_update(s, &u), u.login) != SP_OK)
 		return;
+	c->rejudge = 1;		/* live sessions learn when they end now */
 	(void)sp_strlcpy(c->what, u.login, sizeof(c->what));
 	api_more(c, "role", json_string(roles[u.role & 3]));
 	c->out = user_json(s, &u);

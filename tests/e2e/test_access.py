@@ -190,6 +190,44 @@ def test_a_session_ends_with_the_validity_of_its_user(lab, me):
     assert lab.ssh("temp@" + me.t0, "echo in", key=key).returncode == 255
 
 
+class Live:
+    """A session whose other side answers, so that one can see that it lives."""
+
+    def __init__(self, lab, login, key):
+        self.p = subprocess.Popen(lab.ssh_argv(login, "echo up; cat", key=key), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True)
+        assert self.p.stdout.readline() == "up\n", self.p.stderr.read()
+
+    def answers(self, line):
+        self.p.stdin.write(line + "\n")
+        self.p.stdin.flush()
+        return self.p.stdout.readline() == line + "\n"
+
+    def ended(self):
+        _, err = self.p.communicate(timeout=30)
+        assert self.p.returncode == 255
+        return err
+
+
+def test_more_validity_or_a_greater_role_ends_nothing_and_less_ends_all(lab, me):
+    key = person(lab, "longer")
+    account, asset = asset_of(me)
+    lab.ctl("grant", "create", "--user", "longer", "--asset", asset, "--account", account)
+    lab.ctl("user", "update", "longer", "--valid-until", "+8s")
+    end = time.time() + 8
+    live = Live(lab, "longer@" + me.t0, key)
+    lab.ctl("user", "update", "longer", "--valid-until", "+1h")
+    lab.ctl("user", "update", "longer", "--full-name", "Longer", "--role", "auditor")
+    assert live.answers("one")
+    L.wait_for("the end that was", lambda: time.time() > end + 1, 20)
+    assert live.answers("two")
+    lab.ctl("user", "update", "longer", "--role", "user")
+    assert "your account was changed" in live.ended()
+    live = Live(lab, "longer@" + me.t0, key)
+    lab.ctl("user", "update", "longer", "--valid-until", "+30m")
+    assert "your account was changed" in live.ended()
+
+
 def recorded(lab, asset, text):
     """The newest session to the asset ended with the very line that its user read."""
     return L.wait_for("the record of " + text, lambda: (lab.ctl("session", "list", "--asset", asset)[0]["reason"] or "") == text, 10)

@@ -106,11 +106,14 @@ def test_a_dry_run_says_what_would_be_and_does_nothing(lab, world):
 
 
 def test_a_disabled_user_of_a_file_loses_his_session(lab, world, me):
-    lab.ctl("user", "create", "b-live", "--key", lab.key("b_live").with_suffix(".pub"))
+    lab.ctl("user", "create", "b-live", "--valid-until", "2097-01-01", "--key", lab.key("b_live").with_suffix(".pub"))
     lab.ctl("grant", "create", "--user", "b-live", "--asset", me.t0.split("@")[-1], "--account", "*")
     p = subprocess.Popen(lab.ssh_argv("b-live@" + me.t0, "sleep 300", key=lab.key("b_live")), stdin=subprocess.DEVNULL,
                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     L.wait_for("the session is there", lambda: any(s["user"] == "b-live" for s in me.live()))
+    took(lab, "users", write(lab, "longer.csv", "login,valid_until,role\nb-live,2098-01-01T00:00:00Z,auditor\n"))
+    took(lab, "users", write(lab, "longer.csv", "login,valid_until,role\nb-live,2099-01-01T00:00:00Z,auditor\n"))
+    assert any(s["user"] == "b-live" for s in me.live()) and p.poll() is None, "more validity ended his session"
     took(lab, "users", write(lab, "off.csv", "login,state\nb-live,disabled\n"))
     assert lab.ctl("user", "show", "b-live")["state"] == "disabled"
     assert p.wait(30) != 0
