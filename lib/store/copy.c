@@ -8,21 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/db.h"
+#include "store/copy.h"
 
-#define COPY_COLS_MAX	64
-#define COPY_SQL_MAX	8192
 #define COPY_PAGE	1000	/* rows of one FETCH */
 
-struct copy_table {
-	char	name[64];
-	int	n;
-	char	col[COPY_COLS_MAX][64];
-	char	type[COPY_COLS_MAX];		/* 'I', 'T', 'B' */
-};
-
-static enum sp_err
-copy_columns(struct sp_store *dst, enum sp_store_part part, struct copy_table *t)
+enum sp_err
+sp_copy_columns(struct sp_store *dst, enum sp_store_part part, struct sp_copy_table *t)
 {
 	sp_auto_q q;
 	char type[32];
@@ -32,7 +23,7 @@ copy_columns(struct sp_store *dst, enum sp_store_part part, struct copy_table *t
 	sp_q_open(dst, part, "SELECT name, type FROM pragma_table_info(?) ORDER BY cid", &q);
 	sp_q_text(&q, t->name);
 	while ((r = sp_q_step(&q)) == SP_OK) {
-		if (t->n == COPY_COLS_MAX)
+		if (t->n == SP_COPY_COLS_MAX)
 			return SP_ESIZE;
 		if ((r = sp_q_get_text(&q, 0, t->col[t->n], sizeof(t->col[0]))) != SP_OK ||
 		    (r = sp_q_get_text(&q, 1, type, sizeof(type))) != SP_OK)
@@ -42,8 +33,8 @@ copy_columns(struct sp_store *dst, enum sp_store_part part, struct copy_table *t
 	return r == SP_ENOENT ? SP_OK : r;
 }
 
-static enum sp_err
-copy_list(const struct copy_table *t, struct sp_buf *b)
+enum sp_err
+sp_copy_list(const struct sp_copy_table *t, struct sp_buf *b)
 {
 	enum sp_err r = SP_OK;
 
@@ -52,20 +43,20 @@ copy_list(const struct copy_table *t, struct sp_buf *b)
 	return r;
 }
 
-static enum sp_err
-copy_insert_sql(const struct copy_table *t, struct sp_buf *b)
+enum sp_err
+sp_copy_insert_sql(const struct sp_copy_table *t, struct sp_buf *b)
 {
 	enum sp_err r = sp_buf_printf(b, "INSERT INTO %s (", t->name);
 
-	if (r == SP_OK && (r = copy_list(t, b)) == SP_OK)
+	if (r == SP_OK && (r = sp_copy_list(t, b)) == SP_OK)
 		r = sp_buf_append_str(b, ") VALUES (");
 	for (int i = 0; i < t->n && r == SP_OK; i++)
 		r = sp_buf_append_str(b, i > 0 ? ", ?" : "?");
 	return r == SP_OK ? sp_buf_append_str(b, ")") : r;
 }
 
-static enum sp_err
-copy_row(struct sp_q *from, struct sp_store *dst, enum sp_store_part part, const struct copy_table *t, const char *sql)
+enum sp_err
+sp_copy_row(struct sp_q *from, struct sp_store *dst, enum sp_store_part part, const struct sp_copy_table *t, const char *sql)
 {
 	const struct sp_store_driver *d = from->s->drv;
 	struct sp_q q;
@@ -75,8 +66,12 @@ copy_row(struct sp_q *from, struct sp_store *dst, enum sp_store_part part, const
 	for (int i = 0; i < t->n; i++) {
 		const void *p;
 
-		if (d->is_null(from->st, i)) {
+		if (d->is_null(from->st, i) && t->type[i] == 'I') {
+			sp_q_opt(&q, -1);
+		} else if (d->is_null(from->st, i) && t->type[i] == 'B') {
 			sp_q_blob(&q, NULL, 0);
+		} else if (d->is_null(from->st, i)) {
+			q.err = q.err == SP_OK ? dst->drv->bind_text(q.st, q.n++, NULL, 0) : q.err;
 		} else if (t->type[i] == 'I') {
 			sp_q_i64(&q, sp_q_get_i64(from, i));
 		} else {
@@ -92,7 +87,7 @@ copy_row(struct sp_q *from, struct sp_store *dst, enum sp_store_part part, const
 
 /* One page of the cursor; *ret_n rows. */
 static enum sp_err
-copy_page(struct sp_store *src, struct sp_store *dst, enum sp_store_part part, const struct copy_table *t, const char *sql,
+copy_page(struct sp_store *src, struct sp_store *dst, enum sp_store_part part, const struct sp_copy_table *t, const char *sql,
     int *ret_n)
 {
 	char fetch[128];
@@ -103,7 +98,7 @@ copy_page(struct sp_store *src, struct sp_store *dst, enum sp_store_part part, c
 	sp_snprintf(fetch, sizeof(fetch), "FETCH %d FROM copy_%s", COPY_PAGE, t->name);
 	sp_q_open(src, part, fetch, &q);
 	while ((r = sp_q_step(&q)) == SP_OK) {
-		if ((r = copy_row(&q, dst, part, t, sql)) != SP_OK)
+		if ((r = sp_copy_row(&q, dst, part, t, sql)) != SP_OK)
 			return r;
 		++*ret_n;
 	}
@@ -111,15 +106,15 @@ copy_page(struct sp_store *src, struct sp_store *dst, enum sp_store_part part, c
 }
 
 static enum sp_err
-copy_table(struct sp_store *src, struct sp_store *dst, enum sp_store_part part, struct copy_table *t)
+copy_table(struct sp_store *src, struct sp_store *dst, enum sp_store_part part, struct sp_copy_table *t)
 {
-	sp_auto(sp_buf_release) struct sp_buf sql = { .max = COPY_SQL_MAX }, cursor = { .max = COPY_SQL_MAX };
+	sp_auto(sp_buf_release) struct sp_buf sql = { .max = SP_COPY_SQL_MAX }, cursor = { .max = SP_COPY_SQL_MAX };
 	enum sp_err r;
 	int n = COPY_PAGE;
 
-	if ((r = copy_columns(dst, part, t)) != SP_OK || (r = copy_insert_sql(t, &sql)) != SP_OK ||
+	if ((r = sp_copy_columns(dst, part, t)) != SP_OK || (r = sp_copy_insert_sql(t, &sql)) != SP_OK ||
 	    (r = sp_buf_printf(&cursor, "DECLARE copy_%s NO SCROLL CURSOR FOR SELECT ", t->name)) != SP_OK ||
-	    (r = copy_list(t, &cursor)) != SP_OK || (r = sp_buf_printf(&cursor, " FROM %s", t->name)) != SP_OK ||
+	    (r = sp_copy_list(t, &cursor)) != SP_OK || (r = sp_buf_printf(&cursor, " FROM %s", t->name)) != SP_OK ||
 	    (r = src->drv->exec(src, part, sp_buf_cstr(&cursor))) != SP_OK)
 		return r;
 	while (r == SP_OK && n == COPY_PAGE)
@@ -127,22 +122,40 @@ copy_table(struct sp_store *src, struct sp_store *dst, enum sp_store_part part, 
 	return r;
 }
 
-/* Every table of the new file but those that its migration filled and that SQLite keeps for itself. */
-static enum sp_err
-copy_tables(struct sp_store *src, struct sp_store *dst, enum sp_store_part part)
+enum sp_err
+sp_copy_tables(struct sp_store *lite, enum sp_store_part part, struct sp_copy_table *t,
+    enum sp_err (*fn)(void *arg, enum sp_store_part part, struct sp_copy_table *t), void *arg)
 {
-	sp_auto(sp_freep) struct copy_table *t = calloc(1, sizeof(*t));
 	sp_auto_q q = { 0 };
 	enum sp_err r;
 
-	if (t == NULL)
-		return SP_ENOMEM;
-	sp_q_open(dst, part, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+	sp_q_open(lite, part, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
 	    " AND name NOT LIKE 'schema%' ORDER BY name", &q);
 	while ((r = sp_q_step(&q)) == SP_OK)
-		if ((r = sp_q_get_text(&q, 0, t->name, sizeof(t->name))) != SP_OK || (r = copy_table(src, dst, part, t)) != SP_OK)
+		if ((r = sp_q_get_text(&q, 0, t->name, sizeof(t->name))) != SP_OK || (r = fn(arg, part, t)) != SP_OK)
 			return r;
 	return r == SP_ENOENT ? SP_OK : r;
+}
+
+struct copying {
+	struct sp_store	*src, *dst;
+};
+
+static enum sp_err
+copy_one(void *arg, enum sp_store_part part, struct sp_copy_table *t)
+{
+	const struct copying *c = arg;
+
+	return copy_table(c->src, c->dst, part, t);
+}
+
+static enum sp_err
+copy_tables(struct sp_store *src, struct sp_store *dst, enum sp_store_part part)
+{
+	sp_auto(sp_freep) struct sp_copy_table *t = calloc(1, sizeof(*t));
+	struct copying c = { src, dst };
+
+	return t == NULL ? SP_ENOMEM : sp_copy_tables(dst, part, t, copy_one, &c);
 }
 
 static enum sp_err

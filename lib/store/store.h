@@ -268,6 +268,10 @@ enum sp_err	 sp_store_trouble(struct sp_store *s);
 /* The parts (bits 1 << enum sp_store_part), each as it was at one moment, as new SQLite files in dir: sallyport.db,
  * evidence.db; "sqlite:" and dir open them. dir exists and holds neither. Never in a batch. On failure throw away what is there. */
 enum sp_err	 sp_store_copy(struct sp_store *s, const char *dir, int parts) SP_MUST_USE;
+/* Put such a copy into an empty, migrated PostgreSQL database, all or nothing; a copy of an older schema is migrated first. id
+ * names this restore: done twice, the second time is SP_OK and changes nothing. SP_EEXIST: there is something in the database;
+ * SP_ESTATE: not PostgreSQL, or in a batch; else sp_store_detail(). */
+enum sp_err	 sp_store_load(struct sp_store *s, const char *dir, const struct sp_uuid *id) SP_MUST_USE;
 /* The database server that this handle talks to, as an address (over a local socket: loopback, and its port). 0: none. */
 int		 sp_store_server(const struct sp_store *s, struct sp_netaddr *ret);
 /* 1: the schema is the one of this program. Needed where nothing can be migrated, on a replica. */

@@ -456,6 +456,40 @@ opening_check(const struct opening *o, struct sp_store *s)
 	return r == SP_OK && o->verify ? sp_store_verify(s) : r;
 }
 
+/* A backup that was restored waits in the state directory for the database that the configuration names (src/ctl/backup.c). With
+ * an embedded store it is in its place already. */
+static enum sp_err
+opening_load(const struct opening *o, struct sp_store *s)
+{
+	static const char *const file[] = { "snapshot/store.load", "store/sallyport.db", "store/sallyport.db-wal", "store/sallyport.db-shm",
+		"store/evidence.db", "store/evidence.db-wal", "store/evidence.db-shm" };
+	const struct ctl_lanes *l = o->of;
+	char path[SP_CONF_TEXT + 64], text[SP_UUID_SIZE] = "";
+	sp_auto(sp_closep) int fd = -1;
+	struct sp_uuid id;
+	enum sp_err r;
+
+	sp_snprintf(path, sizeof(path), "%s/%s", l->ctl->child.conf.state_dir, file[0]);
+	if (o->replayed || (fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) == -1)
+		return SP_OK;
+	if (l->ctl->servers == NULL) {
+		(void)unlink(path);
+		return SP_OK;
+	}
+	if (read(fd, text, sizeof(text) - 1) != SP_UUID_SIZE - 1 || sp_uuid_parse(text, &id) != SP_OK)
+		return SP_ECORRUPT;
+	sp_snprintf(path, sizeof(path), "%s/store", l->ctl->child.conf.state_dir);
+	sp_info("the restored backup is put into the database");
+	if ((r = sp_store_load(s, path, &id)) != SP_OK)
+		return r;
+	for (size_t i = SP_NELEMS(file); i-- > 0; ) {	/* the note goes last */
+		sp_snprintf(path, sizeof(path), "%s/%s", l->ctl->child.conf.state_dir, file[i]);
+		(void)unlink(path);
+	}
+	sp_info("the restored backup is in the database");
+	return SP_OK;
+}
+
 static void
 opening_work(struct sp_job *sj)
 {
@@ -463,7 +497,8 @@ opening_work(struct sp_job *sj)
 	struct lane *ln = &o->of->writer;
 
 	o->detail[0] = '\0';
-	if ((o->err = lane_open(ln)) == SP_OK && (o->err = opening_check(o, ln->store)) != SP_OK)
+	if ((o->err = lane_open(ln)) == SP_OK && ((o->err = opening_check(o, ln->store)) != SP_OK ||
+	    (o->err = opening_load(o, ln->store)) != SP_OK))
 		(void)sp_strlcpy(o->detail, sp_store_detail(ln->store), sizeof(o->detail));
 	if (o->err == SP_OK)
 		store_mark(o->of);

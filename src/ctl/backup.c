@@ -513,17 +513,20 @@ restore_pass(struct restore *r, int fd, const char *path, const struct sp_secret
 static enum sp_err
 restore_quarantine(struct restore *r)
 {
-	char at[SP_RFC3339_SIZE];
+	char at[SP_RFC3339_SIZE], name[SP_UUID_SIZE];
+	struct sp_uuid id;
 	ctl_auto_json *o = json_pack("{s:O?, s:O?, s:s}", "made", json_object_get(r->info, "made"), "audit_seq",
 	    json_object_get(r->info, "audit_seq"), "restored", sp_rfc3339(sp_wall_us(), at, sizeof(at)));
 	sp_auto(sp_freep) char *text = o != NULL ? json_dumps(o, JSON_SORT_KEYS) : NULL;
 
 	if (text == NULL)
 		return ctl_fail(r->c, SP_EFORMAT, "the backup does not say when it was made");
+	sp_uuid_make(&id);
 	CTL_TRY(restore_put(r, "snapshot/quarantine", text));
 	/* The log may have gone on elsewhere: nothing is signed for it before it has a name of its own. */
 	if (!r->keep_log)
 		CTL_TRY(restore_put(r, "audit/restored", ""));
+	CTL_TRY(restore_put(r, "snapshot/store.load", sp_uuid_text(&id, name)));	/* for a database that is not in here: job.c */
 	return restore_put(r, "snapshot/store.made", "");
 }
 
@@ -608,7 +611,8 @@ static const struct ctl_cmd restore_cmds[] = {
 	{ "", "write a backup to an empty state directory, in quarantine", .args = restore_args, .opts = restore_opts,
 	  .run = restore_run,
 	  .more = "The whole file is read and checked before anything is written, and nothing is written over. Sallyport must "
-	    "not run on that directory." },
+	    "not run on that directory. Where 'store' of the configuration that it is started with names PostgreSQL, control puts the "
+	    "rows into that database at its first start, all or nothing; the database must be empty." },
 	{ NULL }
 };
 const struct ctl_noun ctl_noun_restore = { "restore", "a backup put back", restore_cmds };

@@ -28,7 +28,10 @@ class Server:
         subprocess.run([*self.as_user, pg_bin() / "initdb", "-D", self.dir / "data", "-U", "sallyport", "-A", "trust", "-N"], check=True,
                        capture_output=True, cwd=self.dir)
         self.start()
-        subprocess.run(["createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "sallyport", "sallyport"], check=True)
+        self.createdb("sallyport")
+
+    def createdb(self, name):
+        subprocess.run(["createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "sallyport", name], check=True)
 
     def start(self):
         self.p = subprocess.Popen([*self.as_user, pg_bin() / "postgres", "-D", self.dir / "data", "-p", str(self.port), "-k", "",
@@ -66,8 +69,8 @@ def test_people_reach_servers(lab, me):
     assert lab.ctl("session", "list")[0]["state"] == "ended"
 
 
-def psql(lab, sql):
-    r = subprocess.run(["psql", "-h", "127.0.0.1", "-p", str(lab.pg.port), "-U", "sallyport", "-d", "sallyport", "-Atc", sql],
+def psql(lab, sql, database="sallyport"):
+    r = subprocess.run(["psql", "-h", "127.0.0.1", "-p", str(lab.pg.port), "-U", "sallyport", "-d", database, "-Atc", sql],
                        capture_output=True, text=True)
     assert r.returncode == 0, r
     return r.stdout.strip()

@@ -146,6 +146,75 @@ damage_is_found_by_reading_every_page(void **state)
 	assert_int_equal(sp_store_verify(f->s), SP_ECORRUPT);
 }
 
+/* ---- the copy of either driver in an empty database */
+
+static const struct sp_uuid restore1 = { .b = { 1 } }, restore2 = { .b = { 2 } };
+
+static void
+a_copy_put_into_a_database_is_the_store_again(void **state)
+{
+	struct fx *f = *state, to;
+	struct sp_store_user u = { 0 }, again;
+	struct sp_store_asset a = { .port = 22, .state = SP_STORE_ACTIVE, .name = "web1", .address = "10.0.0.1" }, b;
+	struct sp_store_session row = { .state = SP_STORE_LIVE, .user_login = "u1", .asset_name = "web1", .started_us = 5 }, row2;
+	char dir[64], name[32];
+	int64_t first, next, last;
+
+	for (int i = 0; i < 50; i++) {
+		sp_snprintf(name, sizeof(name), "u%d", i);
+		u = add_user(f->s, name);
+	}
+	a.owner_id = u.id;			/* NULLs, and references both ways round */
+	assert_int_equal(sp_store_asset_add(f->s, &a), SP_OK);
+	sp_uuid_make(&row.id);
+	assert_int_equal(sp_store_session_put(f->s, &row), SP_OK);
+	assert_int_equal(sp_store_outbox_add(f->s, "alarm.test", "x", 1, &first), SP_OK);
+	assert_int_equal(sp_store_outbox_add(f->s, "alarm.test", "y", 1, &last), SP_OK);
+	sp_store_close(copy_of(f->s, dir));
+	assert_int_equal(fx_open(&to, &server), 0);
+	if (sp_store_load(to.s, dir, &restore1) != SP_OK)
+		fail_msg("%s", sp_store_detail(to.s));
+	assert_int_equal(sp_store_user_by_login(to.s, "u7", &again), SP_OK);
+	assert_int_equal(sp_store_user_by_login(f->s, "u7", &u), SP_OK);
+	assert_memory_equal(&u, &again, sizeof(u));
+	assert_int_equal(sp_store_asset_get(to.s, &a.id, &b), SP_OK);
+	assert_memory_equal(&a, &b, sizeof(a));
+	assert_int_equal(sp_store_session_get(to.s, &row.id, &row2), SP_OK);
+	assert_memory_equal(&row, &row2, sizeof(row));
+	assert_int_equal(sp_store_user_delete(to.s, &a.owner_id, u.version), SP_ESTATE);	/* the keys are in force: he owns an asset */
+	assert_int_equal(sp_store_outbox_add(to.s, "alarm.test", "z", 1, &next), SP_OK);
+	assert_int_equal(next, last + 1);
+	/* The same restore once more changes nothing; another one finds a database that is not empty. */
+	assert_int_equal(sp_store_load(to.s, dir, &restore1), SP_OK);
+	assert_int_equal(sp_store_load(to.s, dir, &restore2), SP_EEXIST);
+	assert_int_equal(sp_store_load(f->s, "/nonexistent", &restore2), f->pg != NULL ? SP_EUNAVAIL : SP_ESTATE);
+	fx_close(&to);
+	fx_remove_tree(dir);
+}
+
+static void
+what_does_not_fit_leaves_the_database_empty(void **state)
+{
+	struct fx *f = *state, to, copy = { 0 };
+	struct sp_store_user u;
+	char dir[64];
+
+	u = add_user(f->s, "u1");
+	sp_store_close(copy_of(f->s, dir));
+	sp_snprintf(copy.url, sizeof(copy.url), "sqlite:%s", dir);
+	(void)sp_strlcpy(copy.dir, dir, sizeof(copy.dir));
+	assert_int_equal(fx_sql(&copy, "PRAGMA foreign_keys=OFF; INSERT INTO user_recovery (id, user_id, hash, used_us, created_us, updated_us,"
+	    " version) VALUES (x'00112233445566778899aabbccddeeff', x'ffffffffffffffffffffffffffffffff', 'h', 0, 1, 1, 1)"), 0);
+	assert_int_equal(fx_open(&to, &server), 0);
+	assert_int_not_equal(sp_store_load(to.s, dir, &restore1), SP_OK);	/* a recovery code of nobody */
+	assert_int_equal(sp_store_user_by_login(to.s, "u1", &u), SP_ENOENT);
+	assert_int_equal(fx_sql(&copy, "DELETE FROM user_recovery"), 0);
+	assert_int_equal(sp_store_load(to.s, dir, &restore1), SP_OK);
+	assert_int_equal(sp_store_user_by_login(to.s, "u1", &u), SP_OK);
+	fx_close(&to);
+	fx_remove_tree(dir);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)
 static const struct CMUnitTest both[] = {
 	T(a_copy_has_every_row_and_answers_like_the_store),
@@ -154,6 +223,11 @@ static const struct CMUnitTest both[] = {
 static const struct CMUnitTest embedded[] = {
 	T(a_file_that_was_moved_away_or_replaced_is_noticed),
 	T(damage_is_found_by_reading_every_page),
+};
+
+static const struct CMUnitTest loads[] = {
+	T(a_copy_put_into_a_database_is_the_store_again),
+	T(what_does_not_fit_leaves_the_database_empty),
 };
 
 int
@@ -166,7 +240,9 @@ main(void)
 		fx_server_stop(&server);
 		return 1;
 	}
+	failed += cmocka_run_group_tests_name("copies of sqlite into postgresql", loads, NULL, NULL);
 	fx_with = &server;
+	failed += cmocka_run_group_tests_name("copies of postgresql into postgresql", loads, NULL, NULL);
 	failed += cmocka_run_group_tests_name("copies of postgresql", both, NULL, NULL);
 	fx_server_stop(&server);
 	return failed > 0;
