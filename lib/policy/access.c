@@ -414,11 +414,10 @@ merge(struct sp_policy_decision *d, int grant, const struct sp_policy_grant *g, 
 	limit_add(d, grant, &g->id, g->concurrent_max);
 	reason_merge(d, g);
 	d->best_effort &= g->best_effort != 0;
-	if (g->keep != 0) {
-		d->keep_max_mb = d->keep == 0 ? g->keep_max_mb : d->keep_max_mb == 0 || g->keep_max_mb == 0 ? 0 :
+	if (g->keep & SP_POLICY_FILE_BOTH)
+		d->keep_max_mb = !(d->keep & SP_POLICY_FILE_BOTH) ? g->keep_max_mb : d->keep_max_mb == 0 || g->keep_max_mb == 0 ? 0 :
 		    g->keep_max_mb > d->keep_max_mb ? g->keep_max_mb : d->keep_max_mb;
-		d->keep |= g->keep;
-	}
+	d->keep |= g->keep;
 	if (open & SP_POLICY_AGENT)
 		d->agent_kinds |= g->agent_kinds;
 	if (open & FILES) {

@@ -70,7 +70,7 @@ struct sp_policy_grant {
 	const char	*forwards;		/* see forward.h */
 	int		 best_effort;		/* recording: go on with an alarm if it fails */
 	const char	*file_paths;		/* see path.h; "": any path */
-	uint32_t	 keep;			/* beside the recording; bits that only the recorder knows */
+	uint32_t	 keep;			/* beside the recording; contents of files by SP_POLICY_FILE_*, other bits are the recorder's */
 	int64_t		 keep_max_mb;		/* of one file; 0: no limit */
 };
 

@@ -89,10 +89,10 @@ sp_store_command_put(struct sp_store *s, const struct sp_store_command *c)
 	enum sp_err r;
 
 	if (sp_uuid_is_null(&c->session_id) || c->text_len > SP_STORE_COMMAND_MAX ||
-	    c->certainty < 0 || c->certainty > SP_STORE_HIDDEN)
+	    c->certainty < 0 || c->certainty > SP_STORE_HIDDEN || c->risk < 0 || c->risk > SP_STORE_RISK_CRITICAL)
 		return SP_EINVAL;
 	sp_q_open(s, SP_STORE_EVIDENCE, "INSERT INTO commands (session_id, channel, number, at_us, ended_us, offset_us, how, certainty,"
-	    " place, user_id, asset_id, command) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT user_id FROM sessions WHERE id = ?),"
+	    " place, risk, user_id, asset_id, command) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT user_id FROM sessions WHERE id = ?),"
 	    " (SELECT asset_id FROM sessions WHERE id = ?), ?) ON CONFLICT (session_id, channel, number) DO NOTHING", &q);
 	sp_q_uuid(&q, &c->session_id);
 	sp_q_i64(&q, c->channel);
@@ -103,6 +103,7 @@ sp_store_command_put(struct sp_store *s, const struct sp_store_command *c)
 	sp_q_text(&q, c->how);
 	sp_q_i64(&q, c->certainty);
 	sp_q_text(&q, c->place);
+	sp_q_i64(&q, c->risk);
 	sp_q_uuid(&q, &c->session_id);
 	sp_q_uuid(&q, &c->session_id);
 	sp_q_text(&q, c->text != NULL ? c->text : "");
@@ -126,6 +127,48 @@ sp_store_command_ended(struct sp_store *s, const struct sp_uuid *session_id, int
 	sp_q_i64(&q, channel);
 	sp_q_i64(&q, number);
 	return sp_op_single(s, SP_STORE_EVIDENCE, &q, NULL);
+}
+
+enum sp_err
+sp_store_command_output_put(struct sp_store *s, const struct sp_uuid *session_id, int64_t channel, int64_t number, const char *text,
+    int64_t bytes, int cut)
+{
+	struct sp_q q;
+
+	if (sp_uuid_is_null(session_id) || strlen(text) > SP_STORE_COMMAND_MAX)
+		return SP_EINVAL;
+	sp_q_open(s, SP_STORE_EVIDENCE, "INSERT INTO command_outputs (session_id, channel, number, output, bytes, cut) VALUES (?, ?, ?, ?, ?, ?)"
+	    " ON CONFLICT (session_id, channel, number) DO NOTHING", &q);
+	sp_q_uuid(&q, session_id);
+	sp_q_i64(&q, channel);
+	sp_q_i64(&q, number);
+	sp_q_text(&q, text);
+	sp_q_i64(&q, bytes);
+	sp_q_i64(&q, cut != 0);
+	return sp_op_single(s, SP_STORE_EVIDENCE, &q, NULL);
+}
+
+enum sp_err
+sp_store_command_output(struct sp_store *s, const struct sp_uuid *session_id, int64_t channel, int64_t number, struct sp_buf *dst,
+    int64_t *ret_bytes, int *ret_cut)
+{
+	sp_auto_q q;
+	const void *p;
+	size_t n;
+	enum sp_err r;
+
+	sp_q_open(s, SP_STORE_EVIDENCE, "SELECT output, bytes, cut FROM command_outputs WHERE session_id = ? AND channel = ? AND number = ?", &q);
+	sp_q_uuid(&q, session_id);
+	sp_q_i64(&q, channel);
+	sp_q_i64(&q, number);
+	if ((r = sp_q_step(&q)) != SP_OK)
+		return r;
+	p = sp_q_get_bytes(&q, 0, &n);
+	if (n > 0 && (r = sp_buf_append(dst, p, n)) != SP_OK)
+		return r;
+	*ret_bytes = sp_q_get_i64(&q, 1);
+	*ret_cut = sp_q_get_i64(&q, 2) != 0;
+	return SP_OK;
 }
 
 /* ---- searching ---- */
@@ -154,6 +197,7 @@ command_read(struct sp_q *q, struct sp_store_command *c)
 	    (r = sp_q_get_uuid(q, 11, &c->asset_id)) != SP_OK)
 		return r;
 	c->text = sp_q_get_bytes(q, 12, &n);
+	c->risk = sp_q_get_i64(q, 13);
 	c->text_len = (uint32_t)n;
 	return n > SP_STORE_COMMAND_MAX ? SP_ECORRUPT : SP_OK;
 }
@@ -170,10 +214,10 @@ search_rows(struct search *k, int64_t first, int64_t last, int64_t *ret_low, uin
 	enum sp_err r;
 
 	sp_snprintf(sql, sizeof(sql), "SELECT id, session_id, channel, number, at_us, ended_us, offset_us, how, certainty, place, user_id,"
-	    " asset_id, command FROM commands WHERE id >= ? AND id <= ?%s%s%s%s%s ORDER BY id DESC LIMIT ?",
+	    " asset_id, command, risk FROM commands WHERE id >= ? AND id <= ?%s%s%s%s%s%s ORDER BY id DESC LIMIT ?",
 	    sp_uuid_is_null(&f->user_id) ? "" : " AND user_id = ?", sp_uuid_is_null(&f->asset_id) ? "" : " AND asset_id = ?",
 	    sp_uuid_is_null(&f->session_id) ? "" : " AND session_id = ?", f->since_us == 0 ? "" : " AND at_us >= ?",
-	    f->until_us == 0 ? "" : " AND at_us <= ?");
+	    f->until_us == 0 ? "" : " AND at_us <= ?", f->risk == 0 ? "" : " AND risk > 0 AND risk >= ?");
 	sp_q_open(k->s, SP_STORE_EVIDENCE, sql, &q);
 	sp_q_i64(&q, first);
 	sp_q_i64(&q, last);
@@ -187,6 +231,8 @@ search_rows(struct search *k, int64_t first, int64_t last, int64_t *ret_low, uin
 		sp_q_i64(&q, f->since_us);
 	if (f->until_us != 0)
 		sp_q_i64(&q, f->until_us);
+	if (f->risk != 0)
+		sp_q_i64(&q, f->risk);
 	sp_q_i64(&q, PAGE_ROWS);
 	*ret_n = 0;
 	while (!k->stop && (r = sp_q_step(&q)) == SP_OK) {

@@ -555,6 +555,7 @@ enum sp_err	 sp_store_file_search(struct sp_store *s, const struct sp_store_file
 /* ---- commands: lines that ran (command.c) ------------------------------------------------------------------------ */
 
 #define SP_STORE_COMMAND_MAX	(256u * 1024)	/* bytes of one line */
+enum sp_store_risk { SP_STORE_RISK_NONE, SP_STORE_RISK_LOW, SP_STORE_RISK_MEDIUM, SP_STORE_RISK_HIGH, SP_STORE_RISK_CRITICAL };
 enum { SP_STORE_UNCERTAIN, SP_STORE_CERTAIN, SP_STORE_HIDDEN };	/* hidden: typed without echo, there is no text */
 struct sp_store_command {
 	int64_t		id;				/* rises in the order of arrival; of rows read */
@@ -564,6 +565,7 @@ struct sp_store_command {
 	int64_t		offset_us;			/* into the recording */
 	char		how[16 + 1];			/* "screen", "exec" */
 	int64_t		certainty;			/* SP_STORE_UNCERTAIN... */
+	int64_t		risk;				/* enum sp_store_risk: what rules made of it */
 	char		place[255 + 1];			/* "login@host", as the prompt said; "": it said nothing */
 	struct sp_uuid	user_id, asset_id;		/* of the session; of rows read */
 	const char	*text;				/* borrowed; ends with a NUL when written, not when read */
@@ -573,12 +575,19 @@ struct sp_store_command_query {
 	const char	*text;				/* stands in the line, as it is; NULL or "": any */
 	struct sp_uuid	user_id, asset_id, session_id;	/* null: any */
 	int64_t		since_us, until_us;		/* 0: any */
+	int64_t		risk;				/* at least; 0: any */
 	uint32_t	limit;				/* 0: 50 */
 };
 typedef int (*sp_store_command_fn)(const struct sp_store_command *c, void *arg);
 /* The session's row gives user and asset, so it comes first. */
 enum sp_err	 sp_store_command_put(struct sp_store *s, const struct sp_store_command *c) SP_MUST_USE;
 enum sp_err	 sp_store_command_ended(struct sp_store *s, const struct sp_uuid *session_id, int64_t channel, int64_t number, int64_t ended_us) SP_MUST_USE;
+/* What a command printed, as text. A repeat changes nothing. SP_EINVAL (more than SP_STORE_COMMAND_MAX bytes). */
+enum sp_err	 sp_store_command_output_put(struct sp_store *s, const struct sp_uuid *session_id, int64_t channel, int64_t number,
+		    const char *text, int64_t bytes, int cut) SP_MUST_USE;
+/* Append it. SP_ENOENT: none is kept. */
+enum sp_err	 sp_store_command_output(struct sp_store *s, const struct sp_uuid *session_id, int64_t channel, int64_t number,
+		    struct sp_buf *dst, int64_t *ret_bytes, int *ret_cut) SP_MUST_USE;
 enum sp_err	 sp_store_command_search(struct sp_store *s, const struct sp_store_command_query *f, sp_store_command_fn fn, void *arg) SP_MUST_USE;	/* newest first */
 
 /* ---- outbox: written with the change that causes it, read by the courier's side of control ----------------------- */

@@ -32,7 +32,7 @@ static const struct sp_bulk_col grants[] = {
 	{ "sources", SP_BULK_LIST }, { "forward_to", SP_BULK_LIST }, { "mfa_interval_s", SP_BULK_INT }, { "idle_s", SP_BULK_INT },
 	{ "max_session_s", SP_BULK_INT }, { "concurrent_max", SP_BULK_INT }, { "reason", SP_BULK_TEXT },
 	{ "reason_pattern", SP_BULK_TEXT }, { "agent", SP_BULK_LIST }, { "file_direction", SP_BULK_INT },
-	{ "file_paths", SP_BULK_LIST }, { "keep_files", SP_BULK_TEXT }, { "keep_max_mb", SP_BULK_INT }, { "record_mode", SP_BULK_TEXT }, { "remark", SP_BULK_TEXT }
+	{ "file_paths", SP_BULK_LIST }, { "keep_files", SP_BULK_TEXT }, { "keep_max_mb", SP_BULK_INT }, { "keep_output", SP_BULK_INT }, { "record_mode", SP_BULK_TEXT }, { "remark", SP_BULK_TEXT }
 };
 /* Who is there, for a sweep. */
 static const struct sp_bulk_col people[] = {

@@ -6,6 +6,7 @@ enum {
 	SP_KEEP_UPLOADS		= 1,	/* contents of files, as SP_POLICY_FILE_* */
 	SP_KEEP_DOWNLOADS	= 2,
 	SP_KEEP_FILES		= 3,
+	SP_KEEP_OUTPUT		= 4,	/* the first 64 KiB of what each command printed, in clear in its record */
 };
 
 #endif

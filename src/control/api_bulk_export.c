@@ -1,6 +1,7 @@
 /* src/control/api_bulk_export.c - whole kinds of objects as JSON lines in a memory file, whose descriptor is the answer:
  * every column of src/common/bulkcols.c that control may show, so that importing it again changes nothing. No secrets.
  * Process: control, bulk lane. Only what the caller's department may see comes. */
+#include "common/keep.h"
 #include "control/api_bulk.h"
 
 #include <errno.h>
@@ -291,14 +292,15 @@ export_grant(const struct sp_store_grant *g, void *arg)
 		if (g->protocols & bit)
 			json_array_append_new(protocols, json_string(judge_protocol_word(bit)));
 	return write_row(x, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:s, s:s, s:o, "
-	    "s:I, s:o, s:s, s:I, s:s, s:s}", "id", sp_uuid_text(&g->id, id), "name", g->name, "effect", g->effect == SP_STORE_DENY ? "deny" : "allow", "user",
+	    "s:I, s:o, s:s, s:I, s:I, s:s, s:s}", "id", sp_uuid_text(&g->id, id), "name", g->name, "effect", g->effect == SP_STORE_DENY ? "deny" : "allow", "user",
 	    user ? who : "", "group", user ? "" : who, "asset", asset ? what : "", "asset_group", asset ? "" : what, "accounts",
 	    split(g->accounts), "protocols", protocols, "valid_from", time_text(g->valid_from_us), "valid_until", time_text(g->valid_until_us),
 	    "hours", g->hours, "sources", split(g->sources), "forward_to", split(g->forwards), "mfa_interval_s",
 	    (json_int_t)g->mfa_interval_s, "idle_s", (json_int_t)g->idle_s, "max_session_s", (json_int_t)g->max_session_s,
 	    "concurrent_max", (json_int_t)g->concurrent_max, "reason", grant_reason_word(g->reason_required), "reason_pattern",
 	    g->reason_pattern, "agent", grant_agent_words(g->agent_kinds), "file_direction", (json_int_t)g->file_direction, "file_paths",
-	    grant_paths_list(g->file_paths), "keep_files", grant_keep_word(g->keep), "keep_max_mb", (json_int_t)g->keep_max_mb, "record_mode",
+	    grant_paths_list(g->file_paths), "keep_files", grant_keep_word(g->keep), "keep_max_mb", (json_int_t)g->keep_max_mb, "keep_output",
+	    (json_int_t)((g->keep & SP_KEEP_OUTPUT) != 0), "record_mode",
 	    g->record_mode == SP_STORE_RECORD_BEST_EFFORT ? "best-effort" : "strict", "remark", g->remark));
 }
 

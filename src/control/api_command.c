@@ -11,8 +11,26 @@ struct searching {
 	struct sp_store		*s;
 	struct sp_store_session	 row;		/* of the last command shown: they come in runs */
 	struct sp_uuid		 scope_of;	/* the asset for which in_scope was found */
-	int			 in_scope;
+	int			 in_scope, output;
 };
+
+static const char *const risks[] = { "none", "low", "medium", "high", "critical" };
+
+/* What it printed, if that was kept. */
+static void
+command_output(struct searching *k, const struct sp_store_command *r, json_t *o)
+{
+	sp_auto(sp_buf_release) struct sp_buf b = { .max = SP_STORE_COMMAND_MAX + 1 };
+	int64_t bytes;
+	int cut;
+
+	if (sp_store_command_output(k->s, &r->session_id, r->channel, r->number, &b, &bytes, &cut) != SP_OK)
+		return;
+	json_object_set_new(o, "output", json_string(sp_buf_cstr(&b)));
+	json_object_set_new(o, "output_bytes", json_integer(bytes));
+	if (cut)
+		json_object_set_new(o, "output_cut", json_true());
+}
 
 static int
 command_in_scope(struct searching *k, const struct sp_store_command *r)
@@ -50,7 +68,10 @@ command_row(const struct sp_store_command *r, void *arg)
 	    k->row.source, "how", r->how, "certainty", certainty[r->certainty < 0 || r->certainty > 2 ? 0 : r->certainty], "place",
 	    r->place, "channel", (json_int_t)r->channel, "number", (json_int_t)r->number, "offset_us", (json_int_t)r->offset_us);
 	json_object_set_new(o, "command", json_stringn(r->text, r->text_len));
+	json_object_set_new(o, "risk", json_string(risks[r->risk < 0 || r->risk > SP_STORE_RISK_CRITICAL ? 0 : r->risk]));
 	json_object_set_new(o, "session", api_id(&r->session_id));
+	if (k->output)
+		command_output(k, r, o);
 	json_array_append_new(k->c->out, o);
 	return 0;
 }
@@ -61,6 +82,7 @@ command_search(struct api_call *c, struct sp_store *s)
 	struct searching k = { .c = c, .s = s };
 	struct sp_store_command_query q = { 0 };
 	char text[1024] = "", session[SP_UUID_SIZE] = "";
+	char risk[16] = "none";
 	int64_t limit = 50;
 	struct sp_store_user u;
 	struct sp_store_asset a;
@@ -71,6 +93,15 @@ command_search(struct api_call *c, struct sp_store *s)
 		return;
 	if (*session != '\0' && sp_uuid_parse(session, &q.session_id) != SP_OK) {
 		(void)api_fail(c, SP_EINVAL, "session is the id of a session");
+		return;
+	}
+	k.output = json_is_true(json_object_get(c->params, "output"));
+	if (api_str(c, "risk", 0, risk, sizeof(risk)) != SP_OK)
+		return;
+	while (q.risk <= SP_STORE_RISK_CRITICAL && strcmp(risks[q.risk], risk) != 0)
+		q.risk++;
+	if (q.risk > SP_STORE_RISK_CRITICAL) {
+		(void)api_fail(c, SP_EINVAL, "risk is none, low, medium, high or critical");
 		return;
 	}
 	if (json_object_get(c->params, "user") != NULL) {

@@ -187,6 +187,8 @@ grant_json(struct sp_store *s, const struct sp_store_grant *g)
 		json_object_set_new(o, "file_paths", grant_paths_list(g->file_paths));
 	if (g->keep & SP_KEEP_FILES)
 		json_object_set_new(o, "keep_files", json_string(grant_keep_word(g->keep)));
+	if (g->keep & SP_KEEP_OUTPUT)
+		json_object_set_new(o, "keep_output", json_true());
 	if (g->keep_max_mb)
 		json_object_set_new(o, "keep_max_mb", json_integer(g->keep_max_mb));
 	grant_sides(s, g, o);
@@ -395,6 +397,7 @@ static const struct { const char *word; int64_t bits; } keeps[] = {
 static enum sp_err
 grant_keep(struct api_call *c, struct sp_store_grant *g)
 {
+	const json_t *output = json_object_get(c->params, "keep_output");	/* of a file: 0 or 1 */
 	char word[16] = "none";
 	size_t i = 0;
 
@@ -404,10 +407,10 @@ grant_keep(struct api_call *c, struct sp_store_grant *g)
 		i++;
 	if (i == SP_NELEMS(keeps))
 		return api_fail(c, SP_EINVAL, "keep_files is none, uploads, downloads or both");
-	g->keep = keeps[i].bits;
+	g->keep = keeps[i].bits | (json_is_true(output) || json_integer_value(output) == 1 ? SP_KEEP_OUTPUT : 0);
 	if (g->keep != 0 && g->effect == SP_STORE_DENY)
-		return api_fail(c, SP_EINVAL, "keep_files is for grants that allow");
-	if (g->keep_max_mb != 0 && g->keep == 0)
+		return api_fail(c, SP_EINVAL, "keep_files and keep_output are for grants that allow");
+	if (g->keep_max_mb != 0 && (g->keep & SP_KEEP_FILES) == 0)
 		return api_fail(c, SP_EINVAL, "keep_max_mb is for grants that keep files: add keep_files");
 	return SP_OK;
 }

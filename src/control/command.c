@@ -14,14 +14,35 @@ text_of(const json_t *o, const char *key)
 	return s != NULL ? s : "";
 }
 
+/* What rules made of it; the recorder passes on what the session's judgement said. */
+static int64_t
+risk_of(const json_t *body)
+{
+	static const char *const words[] = { "none", "low", "medium", "high", "critical" };
+
+	for (size_t i = 0; i < SP_NELEMS(words); i++)
+		if (strcmp(text_of(body, "risk"), words[i]) == 0)
+			return (int64_t)i;
+	return SP_STORE_RISK_NONE;
+}
+
 static enum sp_err
 put(struct sp_store *s, struct sp_store_command *c, const json_t *body, const char *text)
 {
 	c->channel = json_integer_value(json_object_get(body, "channel"));
+	c->risk = risk_of(body);
 	c->offset_us = json_integer_value(json_object_get(body, "offset_us"));
 	c->text = text;
 	c->text_len = (uint32_t)strlen(text);
 	return c->text_len > SP_STORE_COMMAND_MAX ? SP_ESIZE : sp_store_command_put(s, c);
+}
+
+static enum sp_err
+on_output(struct sp_store *s, struct sp_store_command *c, const json_t *body)
+{
+	return sp_store_command_output_put(s, &c->session_id, json_integer_value(json_object_get(body, "channel")),
+	    json_integer_value(json_object_get(body, "number")), text_of(body, "text"), json_integer_value(json_object_get(body, "bytes")),
+	    json_is_true(json_object_get(body, "cut")));
 }
 
 static enum sp_err
@@ -58,7 +79,7 @@ static const struct {
 	const char	*kind;
 	enum sp_err	(*fn)(struct sp_store *, struct sp_store_command *, const json_t *);
 } kinds[] = {
-	{ "command", on_command }, { "command-end", on_end }, { "channel", on_channel }, { "channel-end", on_end },
+	{ "command", on_command }, { "command-end", on_end }, { "command-output", on_output }, { "channel", on_channel }, { "channel-end", on_end },
 };
 
 int

@@ -8,11 +8,13 @@ static const struct ctl_col command_cols[] = {
 	{ "asset", "ASSET" },
 	{ "command", "COMMAND" },
 	{ "certainty", "CERTAINTY" },
+	{ "risk", "RISK", .flags = CTL_COL_EXTRA },
 	{ "how", "HOW", .flags = CTL_COL_EXTRA },
 	{ "place", "PROMPT SAYS", .flags = CTL_COL_EXTRA },
 	{ "source", "FROM", .flags = CTL_COL_EXTRA },
 	{ "ended", "ENDED", CTL_FMT_TIME, CTL_COL_EXTRA },
 	{ "session", "SESSION", .flags = CTL_COL_EXTRA | CTL_COL_WHOLE },
+	{ "output", "OUTPUT", .flags = CTL_COL_EXTRA },
 	{ NULL }
 };
 static const struct ctl_opt command_search_args[] = {
@@ -25,6 +27,8 @@ static const struct ctl_opt command_search_opts[] = {
 	{ "session", CTL_STR, .value = "ID", .complete = "session", .help = "what ran in this session" },
 	{ "since", CTL_TIME, .value = "TIME", .help = "not older than this" },
 	{ "until", CTL_TIME, .value = "TIME", .help = "not younger than this" },
+	{ "risk", CTL_STR, .value = "RISK", .choices = "low|medium|high|critical", .help = "what rules found to be at least so risky" },
+	{ "output", CTL_FLAG, .help = "with what it printed, where the grant keeps that (--keep-output)" },
 	{ "limit", CTL_INT, .value = "N", .help = "at most so many, the newest (50)" },
 	CTL_END
 };

@@ -27,6 +27,7 @@ struct channel {
 	int		pty, ended;
 	struct sp_castchan cast;
 	struct sp_scribe_track *track;		/* with a terminal; NULL: no memory for it, or ended */
+	struct sp_outtext *out;			/* an exec request whose output is kept; no transfer */
 	struct sp_transfer *files;		/* NULL: it transfers none that we know of */
 	int		apart;			/* contents of its files are not in the hashes of its streams */
 	struct sp_bulk	*bulk;			/* without a terminal: SP_REC_STREAMS of them */
@@ -51,6 +52,7 @@ struct scribe {
 	char		path[SP_REC_PATH];
 	struct sp_recwriter rec;
 	struct sp_castlog log;
+	int		output;			/* keep what commands print, in clear */
 	struct sp_kept	kept;			/* contents of files, beside the recording */
 	int		kept_told;		/* ... that they are no longer kept */
 	struct sp_spool	spool;

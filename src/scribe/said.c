@@ -176,6 +176,7 @@ channel_free(struct channel *c)
 	if (c == NULL)
 		return;
 	sp_transfer_free(c->files);
+	sp_outtext_free(c->out);
 	sp_scribe_track_free(c->track);
 	free(c->bulk);
 	free(c);
@@ -288,10 +289,31 @@ track_answer(void *arg, const Sallyport__LineReply *reply)
 static void
 channel_track(struct scribe *s, struct channel *c, unsigned cols, unsigned rows)
 {
-	const struct sp_scribe_track_host h = { track_event, track_answer, s, s->rec.start_us };
+	const struct sp_scribe_track_host h = { track_event, track_answer, s, s->rec.start_us, s->output };
+	struct sp_jsonw j;
+	struct sp_buf b;
 
-	if (sp_scribe_track_new(s->loop, &h, c->id, cols, rows, &c->track) != SP_OK)
-		sp_error("no memory to follow the commands of a terminal");
+	if (sp_scribe_track_new(s->loop, &h, c->id, cols, rows, &c->track) == SP_OK)
+		return;
+	c->track = NULL;
+	sp_error("no memory to follow the commands of a terminal");
+	sp_buf_init(&b, 4096);
+	sp_jsonw_begin(&j, &b);
+	sp_jsonw_int(&j, "channel", c->id);
+	sp_jsonw_str(&j, "reason", "out of memory");
+	if (sp_jsonw_end(&j) == SP_OK)
+		scribe_event(s, "untracked", &b);
+	sp_buf_release(&b);
+}
+
+/* The output of an exec request: its record has number 0. */
+static void
+channel_output_end(struct scribe *s, struct channel *c)
+{
+	const struct sp_scribe_track_host h = { track_event, track_answer, s, s->rec.start_us, s->output };
+
+	if (c->out != NULL)
+		sp_scribe_output_told(&h, c->id, 0, sp_steal(&c->out), NULL);
 }
 
 static void
@@ -337,6 +359,9 @@ said_channel(struct scribe *s, const Sallyport__RecChannel *m)
 		scribe_fail(s, r);
 	else if (m->pty)
 		watchers_attach(s);
+	if (r == SP_OK && s->output && c->files == NULL && strcmp(m->type, "exec") == 0 &&
+	    sp_outtext_new(m->pty ? (m->cols > 0 ? m->cols : 80) : 0, m->rows > 0 ? m->rows : 24, &c->out) != SP_OK)
+		c->out = NULL;		/* the recording has it */
 	if (r == SP_OK && m->pty)
 		channel_track(s, c, m->cols > 0 ? m->cols : 80, m->rows > 0 ? m->rows : 24);
 }
@@ -421,7 +446,7 @@ bytes_own(const struct channel *c, unsigned stream, struct sp_view v, uint64_t n
 {
 	static uint8_t copy[SP_REC_CHUNK];
 
-	if (c->files == NULL && c->bulk != NULL && sp_bulk_counts_only(&c->bulk[stream], now))
+	if (c->files == NULL && c->out == NULL && c->bulk != NULL && sp_bulk_counts_only(&c->bulk[stream], now))
 		return v;
 	memcpy(copy, v.p, v.len);
 	return (struct sp_view){ copy, v.len };
@@ -447,6 +472,8 @@ said_bytes(struct scribe *s, const struct sp_recdata *d, struct sp_view v, int s
 		v = bytes_own(c, d->stream, v, now);
 	if (c->pty && c->files != NULL)
 		sp_transfer_data(c->files, (enum sp_rec_stream)d->stream, v, NULL);
+	if (c->out != NULL && d->stream != SP_REC_IN)
+		sp_outtext_feed(c->out, v);
 	if (c->pty) {
 		channel_write(s, c, d->stream, v, now);
 		s->settle |= d->stream == SP_REC_IN;
@@ -537,6 +564,7 @@ static void
 channel_settle_all(struct scribe *s, struct channel *c)
 {
 	sp_transfer_free(sp_steal(&c->files));		/* what it was at is told before its end */
+	channel_output_end(s, c);
 	for (int i = 0; c->bulk != NULL && i < SP_REC_STREAMS; i++)
 		if (c->bulk[i].gap.bytes > 0) {
 			channel_gap(s, c, i, &c->bulk[i].gap, &c->bulk[i].hash);

@@ -803,6 +803,7 @@ birth_files(struct scribe *s, const struct sp_scribe_birth *b)
 		return r;
 	s->rec.quota_bytes = b->quota_bytes;
 	s->rec.low_bytes = b->reserve_bytes * SP_PRESS_LOW;
+	s->output = (b->keep & SP_KEEP_OUTPUT) != 0;
 	if ((b->keep & SP_KEEP_FILES) != 0) {
 		int fd = -1;
 

@@ -18,6 +18,11 @@ struct sp_scribe_track {
 	struct sp_timer		*settle, *tick;
 	int			 tick_on, failed;
 	uint64_t		 ask, asked_us;		/* the question that waits; 0: none */
+	/* with host.output: the command that prints now */
+	unsigned		 cols, rows;
+	struct sp_outtext	*out;
+	uint64_t		 out_number;
+	char			 prompt[2][SP_TRACK_PROMPT_MAX + 1];	/* before it, and before the one before: without a line feed they differ */
 };
 
 /* ---- events */
@@ -43,6 +48,54 @@ put_text(struct sp_jsonw *j, const char *p, size_t n)
 	sp_jsonw_str(j, "text", text);
 	if (cut < n)
 		sp_jsonw_int(j, "text_bytes", (int64_t)n);
+}
+
+/* ---- output */
+
+void
+sp_scribe_output_told(const struct sp_scribe_track_host *h, uint32_t channel, uint64_t number, struct sp_outtext *o,
+    const char *const prompts[2])
+{
+	struct sp_jsonw j;
+	const char *text;
+	struct sp_buf b;
+	uint64_t bytes;
+	int cut;
+
+	sp_buf_init(&b, 4 * SP_OUTTEXT_MAX);
+	if (o != NULL && sp_outtext_end(o, prompts, &text, &bytes, &cut) == SP_OK && bytes > 0) {
+		sp_jsonw_begin(&j, &b);
+		sp_jsonw_int(&j, "channel", channel);
+		sp_jsonw_int(&j, "number", (int64_t)number);
+		sp_jsonw_str(&j, "text", text);
+		sp_jsonw_int(&j, "bytes", (int64_t)bytes);
+		if (cut)
+			sp_jsonw_bool(&j, "cut", 1);
+		if (sp_jsonw_end(&j) == SP_OK)
+			h->event(h->arg, "command-output", &b);
+	}
+	sp_buf_release(&b);
+	sp_outtext_free(o);
+}
+
+static void
+out_end(struct sp_scribe_track *t)
+{
+	const char *const prompts[2] = { t->prompt[0], t->prompt[1] };
+
+	sp_scribe_output_told(&t->host, t->channel, t->out_number, sp_steal(&t->out), prompts);
+}
+
+/* A command of that number begins to print. Without memory its output is not kept: the recording has it. */
+static void
+out_begin(struct sp_scribe_track *t, const struct sp_track_record *r)
+{
+	out_end(t);
+	t->out_number = r->number;
+	memcpy(t->prompt[1], t->prompt[0], sizeof(t->prompt[0]));
+	(void)sp_strlcpy(t->prompt[0], r->prompt, sizeof(t->prompt[0]));
+	if (sp_outtext_new(t->cols, t->rows, &t->out) != SP_OK)
+		t->out = NULL;
 }
 
 static void
@@ -91,6 +144,8 @@ on_record(const struct sp_track_record *r, void *arg)
 	if (sp_jsonw_end(&j) == SP_OK)
 		t->host.event(t->host.arg, "command", &b);
 	sp_buf_release(&b);
+	if (t->host.output)
+		out_begin(t, r);
 }
 
 static void
@@ -98,6 +153,8 @@ on_end(uint64_t number, uint64_t end_us, void *arg)
 {
 	struct sp_scribe_track *t = arg;
 
+	if (t->out != NULL && t->out_number == number)
+		out_end(t);
 	event_end(&t->host, t->channel, number, end_us);
 }
 
@@ -163,6 +220,22 @@ on_tick(struct sp_timer *timer, void *arg)
 	tick_arm(t);
 }
 
+/* Where output is kept, a line at a time: the one that tells of a command is the echo of its Enter, what follows is its output. */
+static void
+track_lines(struct sp_scribe_track *t, struct sp_view v, uint64_t at_us)
+{
+	while (v.len > 0) {
+		const uint8_t *lf = memchr(v.p, '\n', v.len);
+		size_t n = lf != NULL ? (size_t)(lf - v.p) + 1 : v.len;
+
+		if (t->out != NULL)
+			sp_outtext_feed(t->out, (struct sp_view){ v.p, n });
+		sp_track_output(t->line, v.p, n, at_us);
+		v.p += n;
+		v.len -= n;
+	}
+}
+
 /* ---- what the recorder calls */
 
 void
@@ -182,6 +255,8 @@ sp_scribe_track_data(struct sp_scribe_track *t, enum sp_rec_stream stream, struc
 		return;
 	if (stream == SP_REC_IN)
 		sp_track_input(t->line, v.p, v.len, at_us);
+	else if (t->host.output)
+		track_lines(t, v, at_us);
 	else
 		sp_track_output(t->line, v.p, v.len, at_us);
 	settle(t);
@@ -194,6 +269,8 @@ sp_scribe_track_resize(struct sp_scribe_track *t, unsigned cols, unsigned rows)
 	struct sp_jsonw j;
 	struct sp_buf b;
 
+	t->cols = cols;
+	t->rows = rows;
 	if (t->failed || sp_track_resize(t->line, cols, rows) == SP_OK)
 		return;
 	t->failed = 1;
@@ -213,6 +290,7 @@ sp_scribe_track_end(struct sp_scribe_track *t)
 	if (t->ask != 0)
 		answer(t, NULL);
 	sp_track_finish(t->line, sp_now_us());
+	out_end(t);
 }
 
 enum sp_err
@@ -226,6 +304,8 @@ sp_scribe_track_new(struct sp_loop *loop, const struct sp_scribe_track_host *hos
 		return SP_ENOMEM;
 	t->host = *host;
 	t->channel = channel;
+	t->cols = cols;
+	t->rows = rows;
 	if ((r = sp_track_new(cols, rows, on_record, on_end, t, &t->line)) != SP_OK ||
 	    (r = sp_timer_new(loop, on_settle, t, &t->settle)) != SP_OK ||
 	    (r = sp_timer_new(loop, on_tick, t, &t->tick)) != SP_OK) {
@@ -244,5 +324,6 @@ sp_scribe_track_free(struct sp_scribe_track *t)
 	sp_timer_free(t->settle);
 	sp_timer_free(t->tick);
 	sp_track_free(t->line);
+	sp_outtext_free(t->out);
 	free(t);
 }

@@ -3,6 +3,7 @@
  *
  * Events "command" {channel, number, how, text, certain, hidden, no_enter, offset_us, prompt, prompt_user, prompt_host}: a line ran.
  * "command-end" {channel, number, offset_us}: the prompt is back, or the next line is typed, or the channel ended.
+ * "command-output" {channel, number, text, bytes, cut}: before its end, where output is kept: what it printed, as text (outtext.h).
  * Invariants: (1) a question is answered at the latest SP_TRACK_WAIT_US (and a tick) after it came. (2) A tracker that cannot
  * go on says so once, in an event "untracked", and answers every question at once: the session goes on. */
 #ifndef SP_SCRIBE_TRACK_H
@@ -11,6 +12,7 @@
 #include "base/loop.h"
 #include "ipc/recdata.h"
 #include "sallyport.pb-c.h"
+#include "scribe/outtext.h"
 #include "term/track.h"
 
 #define SP_TRACK_EVENT_TEXT	80000u		/* bytes of a command that an event holds; the recording holds all */
@@ -21,9 +23,13 @@ struct sp_scribe_track_host {
 	void	(*answer)(void *arg, const Sallyport__LineReply *reply);
 	void	*arg;
 	uint64_t start_us;			/* boottime of the beginning of the recording */
+	int	 output;			/* keep what commands print */
 };
 struct sp_scribe_track;
 
+/* The event "command-output" of a command, and o is freed. number 0: an exec request. */
+void		sp_scribe_output_told(const struct sp_scribe_track_host *h, uint32_t channel, uint64_t number, struct sp_outtext *o,
+		    const char *const prompts[2]);
 /* SP_ENOMEM. */
 enum sp_err	sp_scribe_track_new(struct sp_loop *loop, const struct sp_scribe_track_host *host, uint32_t channel,
 		    unsigned cols, unsigned rows, struct sp_scribe_track **ret) SP_MUST_USE;
