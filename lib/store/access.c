@@ -446,22 +446,38 @@ sp_store_assets_of_group(struct sp_store *s, const struct sp_uuid *group_id, sp_
 
 /* ---- tags ---- */
 
+static enum sp_err
+tag_get(struct sp_store *s, const struct sp_uuid *asset_id, const char *key, char ret[SP_STORE_NAME_MAX + 1])
+{
+	sp_auto_q q;
+	enum sp_err r;
+
+	sp_q_open(s, SP_STORE_MAIN, "SELECT value FROM asset_tags WHERE asset_id = ? AND key = ?", &q);
+	sp_q_uuid(&q, asset_id);
+	sp_q_text(&q, key);
+	return (r = sp_q_step(&q)) == SP_OK ? sp_q_get_text(&q, 0, ret, SP_STORE_NAME_MAX + 1) : r;
+}
+
 enum sp_err
 sp_store_tag_set(struct sp_store *s, const struct sp_uuid *asset_id, const char *key, const char *value)
 {
+	char was[SP_STORE_NAME_MAX + 1], id[SP_UUID_SIZE];
 	struct sp_q q;
+	int had;
 	enum sp_err r;
 
 	if (!sp_name_is_ok(key, SP_STORE_NAME_MAX) ||
 	    (value != NULL && (strlen(value) > SP_STORE_NAME_MAX || !sp_text_is_plain(value, strlen(value)))))
 		return SP_EINVAL;
+	had = s->on_change != NULL && tag_get(s, asset_id, key, was) == SP_OK;
 	sp_q_open(s, SP_STORE_MAIN, value == NULL ? "DELETE FROM asset_tags WHERE asset_id = ? AND key = ?" :
 	    "INSERT INTO asset_tags (asset_id, key, value) VALUES (?, ?, ?) ON CONFLICT (asset_id, key) DO UPDATE SET value = excluded.value", &q);
 	sp_q_uuid(&q, asset_id);
 	sp_q_text(&q, key);
 	if (value != NULL)
 		sp_q_text(&q, value);
-	r = sp_op_single(s, SP_STORE_MAIN, &q, NULL);
+	if ((r = sp_op_single(s, SP_STORE_MAIN, &q, NULL)) == SP_OK && (had || value != NULL))
+		sp_change_value(s, "asset_tags", sp_uuid_text(asset_id, id), key, had ? was : NULL, value);
 	return r == SP_ESTATE && !s->tx_bad[SP_STORE_MAIN] ? SP_ENOENT : r;
 }
 

@@ -81,6 +81,8 @@ struct sp_store {
 	char				*sql_grants_for;	/* built once: it is the hot path */
 	char				*sql_quick[3];		/* as well */
 	struct sp_groups		*groups;		/* groups.c; NULL: nothing kept */
+	sp_store_change_fn		*on_change;		/* NULL: nobody observes */
+	void				*on_change_arg;
 	char				 detail[512];
 	enum sp_err			 trouble;	/* see sp_store_trouble() */
 };
@@ -137,6 +139,7 @@ enum {
 	SP_FF_APART	= 1 << 3,	/* written by add and by its own operation only */
 	SP_FF_FREE	= 1 << 4,	/* text may hold line breaks and tabs */
 	SP_FF_LOOSE	= 1 << 5,	/* not in the canonical form */
+	SP_FF_SECRET	= 1 << 7,	/* not told to who observes changes */
 	SP_FF_LATER	= 1 << 6	/* came after rows had MACs: behind all others, and in the canonical form by name and only when set */
 };
 struct sp_field {
@@ -203,6 +206,10 @@ enum sp_err	 sp_mac_edge_make(struct sp_store *s, const char *table, const struc
 enum sp_err	 sp_mac_edge_check(struct sp_store *s, const char *table, const struct sp_store_member *m) SP_MUST_USE;
 enum sp_err	 sp_mac_setting_make(struct sp_store *s, const char *key, const char *value, struct sp_store_mac *ret) SP_MUST_USE;
 enum sp_err	 sp_mac_setting_check(struct sp_store *s, const char *key, const char *value, const struct sp_store_mac *mac) SP_MUST_USE;
+
+/* ---- changes told (change.c); without an observer they do nothing ---- */
+void		 sp_change_row(struct sp_store *s, const struct sp_rowtype *t, const void *before, const void *after);	/* NULL: there is none */
+void		 sp_change_value(struct sp_store *s, const char *table, const char *id, const char *column, const char *before, const char *after);
 
 /* ---- ways over good edges (path.c) ---- */
 enum sp_path_graph { SP_PATH_USERS, SP_PATH_ASSETS };

@@ -140,6 +140,15 @@ cut_out(struct sp_store *s, const struct graph *g, const struct sp_uuid *id)
 	return run_ids(s, g->regrow, id, NULL, NULL);
 }
 
+static void
+edge_changed(struct sp_store *s, const struct graph *g, const struct sp_uuid *parent, const struct sp_uuid *child, int is_there)
+{
+	char id[SP_STORE_ROW_ID_SIZE];
+
+	sp_mac_pair_text(parent, child, id);
+	sp_change_value(s, g->table, id, "member", is_there ? NULL : "yes", is_there ? "yes" : NULL);
+}
+
 static enum sp_err
 member_add(struct sp_store *s, const struct graph *g, struct sp_store_member *m)
 {
@@ -151,8 +160,10 @@ member_add(struct sp_store *s, const struct graph *g, struct sp_store_member *m)
 		return SP_EINVAL;
 	if ((r = sp_op_begin(s, SP_STORE_MAIN)) != SP_OK)
 		return r;
-	if ((r = sp_op_end(s, SP_STORE_MAIN, link_body(s, g, &copy))) == SP_OK)
+	if ((r = sp_op_end(s, SP_STORE_MAIN, link_body(s, g, &copy))) == SP_OK) {
 		*m = copy;
+		edge_changed(s, g, &m->group_id, &m->member_id, 1);
+	}
 	return r;
 }
 
@@ -161,7 +172,9 @@ member_delete(struct sp_store *s, const struct graph *g, const struct sp_uuid *p
 {
 	enum sp_err r = sp_op_begin(s, SP_STORE_MAIN);
 
-	return r != SP_OK ? r : sp_op_end(s, SP_STORE_MAIN, unlink_body(s, g, parent, child));
+	if (r == SP_OK && (r = sp_op_end(s, SP_STORE_MAIN, unlink_body(s, g, parent, child))) == SP_OK)
+		edge_changed(s, g, parent, child, 0);
+	return r;
 }
 
 enum sp_err
@@ -250,7 +263,9 @@ sp_store_asset_member_delete(struct sp_store *s, const struct sp_uuid *group_id,
 {
 	enum sp_err r = sp_op_begin(s, SP_STORE_MAIN);
 
-	return r != SP_OK ? r : sp_op_end(s, SP_STORE_MAIN, asset_member_delete_body(s, group_id, asset_id));
+	if (r == SP_OK && (r = sp_op_end(s, SP_STORE_MAIN, asset_member_delete_body(s, group_id, asset_id))) == SP_OK)
+		edge_changed(s, &assets, group_id, asset_id, 0);
+	return r;
 }
 
 enum sp_err

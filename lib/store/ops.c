@@ -7,6 +7,7 @@
 #include "store/db.h"
 
 #define HEAD_N	SP_ROW_HEAD_N
+#define GONE_MAX	((size_t)16 << 20)	/* bytes of grants that go with a row and are told of */
 
 static void
 row_freep(void *p)
@@ -121,8 +122,10 @@ row_add(struct sp_store *s, const struct sp_rowtype *t, void *row)
 	head_fill(copy, sp_store_now(s));
 	if ((r = sp_row_check(t, copy)) != SP_OK || (r = sp_mac_row_make(s, t, copy)) != SP_OK || (r = sp_op_begin(s, SP_STORE_MAIN)) != SP_OK)
 		return r;
-	if ((r = sp_op_end(s, SP_STORE_MAIN, add_body(s, t, copy))) == SP_OK)
+	if ((r = sp_op_end(s, SP_STORE_MAIN, add_body(s, t, copy))) == SP_OK) {
 		memcpy(row, copy, t->size);
+		sp_change_row(s, t, NULL, copy);
+	}
 	return r;
 }
 
@@ -225,6 +228,23 @@ keep_apart(struct sp_store *s, const struct sp_rowtype *t, void *row)
 	return r;
 }
 
+/* For who observes: the row as it is now. *ret: owned; NULL without observer. */
+static enum sp_err
+row_before(struct sp_store *s, const struct sp_rowtype *t, const struct sp_uuid *id, void **ret)
+{
+	enum sp_err r;
+
+	*ret = NULL;
+	if (s->on_change == NULL)
+		return SP_OK;
+	if ((*ret = malloc(t->size)) == NULL)
+		return SP_ENOMEM;
+	/* One that was changed behind our back is refused by its MAC, but may be removed: nothing of it is to be told. */
+	if ((r = row_get(s, t, id, *ret)) != SP_OK)
+		sp_freep(ret);
+	return r == SP_ENOENT || r == SP_ETAMPERED || r == SP_ESEALED ? SP_OK : r;
+}
+
 static enum sp_err
 update_checked(struct sp_store *s, const struct sp_rowtype *t, void *row, int64_t version)
 {
@@ -238,7 +258,7 @@ update_checked(struct sp_store *s, const struct sp_rowtype *t, void *row, int64_
 static enum sp_err
 row_update(struct sp_store *s, const struct sp_rowtype *t, void *row)
 {
-	sp_auto(row_freep) void *copy = malloc(t->size);
+	sp_auto(row_freep) void *copy = malloc(t->size), *before = NULL;
 	struct sp_row_head *h = copy;
 	int64_t version;
 	enum sp_err r;
@@ -250,10 +270,13 @@ row_update(struct sp_store *s, const struct sp_rowtype *t, void *row)
 		return r;
 	version = h->version++;
 	h->updated_us = sp_store_now(s);
-	if ((r = sp_op_begin(s, SP_STORE_MAIN)) != SP_OK)
+	if ((r = row_before(s, t, &h->id, &before)) != SP_OK || (r = sp_op_begin(s, SP_STORE_MAIN)) != SP_OK)
 		return r;
-	if ((r = sp_op_end(s, SP_STORE_MAIN, update_checked(s, t, copy, version))) == SP_OK)
+	if ((r = sp_op_end(s, SP_STORE_MAIN, update_checked(s, t, copy, version))) == SP_OK) {
 		memcpy(row, copy, t->size);
+		if (before != NULL)
+			sp_change_row(s, t, before, copy);
+	}
 	return r;
 }
 
@@ -286,12 +309,50 @@ delete_body(struct sp_store *s, const struct sp_rowtype *t, const struct sp_uuid
 	return t->register_in != NULL ? delete_by_id(s, t->register_in, id, SP_STORE_ANY_VERSION, &gone) : SP_OK;
 }
 
+static int
+grant_going(const void *row, void *arg)
+{
+	return sp_buf_append(arg, row, sizeof(struct sp_store_grant)) != SP_OK;	/* beyond GONE_MAX: not told */
+}
+
+/* For who observes: the grants that are deleted with a row. */
+static enum sp_err
+grants_going(struct sp_store *s, const struct sp_rowtype *t, const struct sp_uuid *id, struct sp_buf *ret)
+{
+	struct sp_q q;
+	enum sp_err r;
+
+	if (s->on_change == NULL || t->register_in == NULL)
+		return SP_OK;
+	if ((r = row_by(s, &sp_rt_grant, "subject_id = ? OR object_id = ?", &q)) != SP_OK)
+		return r;
+	sp_q_uuid(&q, id);
+	sp_q_uuid(&q, id);
+	r = sp_row_each(&q, &sp_rt_grant, grant_going, ret);
+	return r == SP_ETAMPERED || r == SP_ESEALED ? SP_OK : r;
+}
+
 enum sp_err
 sp_row_delete(struct sp_store *s, const struct sp_rowtype *t, const struct sp_uuid *id, int64_t version)
 {
-	enum sp_err r = sp_op_begin(s, SP_STORE_MAIN);
+	sp_auto(row_freep) void *before = NULL;
+	sp_auto(sp_buf_release) struct sp_buf gone = { .max = GONE_MAX };
+	enum sp_err r;
 
-	return r != SP_OK ? r : sp_op_end(s, SP_STORE_MAIN, delete_body(s, t, id, version));
+	if ((r = row_before(s, t, id, &before)) != SP_OK || (r = grants_going(s, t, id, &gone)) != SP_OK ||
+	    (r = sp_op_begin(s, SP_STORE_MAIN)) != SP_OK)
+		return r;
+	if ((r = sp_op_end(s, SP_STORE_MAIN, delete_body(s, t, id, version))) != SP_OK)
+		return r;
+	if (before != NULL)
+		sp_change_row(s, t, before, NULL);
+	for (size_t at = 0; at + sizeof(struct sp_store_grant) <= gone.len; at += sizeof(struct sp_store_grant)) {
+		struct sp_store_grant g;
+
+		memcpy(&g, gone.p + at, sizeof(g));
+		sp_change_row(s, &sp_rt_grant, &g, NULL);
+	}
+	return SP_OK;
 }
 
 /* ---- lists ---- */
@@ -695,6 +756,8 @@ sp_store_grant_add_many(struct sp_store *s, struct sp_store_grant *rows, size_t 
 	if ((r = sp_op_begin(s, SP_STORE_MAIN)) != SP_OK)
 		return r;
 	r = sp_op_end(s, SP_STORE_MAIN, grants_insert(s, rows, n));
+	for (i = 0; i < n && r == SP_OK; i++)
+		sp_change_row(s, &sp_rt_grant, NULL, &rows[i]);
 	if (bad != NULL && (r == SP_EEXIST || r == SP_ENOENT || r == SP_EINVAL))
 		*bad = grants_culprit(s, rows, n);
 	return r;

@@ -29,7 +29,7 @@ static const struct sp_field user_fields[] = {
 	HEAD(U), TEXT(U, login, SP_FF_NAME | SP_FF_NOLIST), TEXT(U, full_name, 0), TEXT(U, email, 0), UUID(U, department_id, 0),
 	NUM(U, role, SP_STORE_ROLE_USER, SP_STORE_ROLE_ADMIN), UUID(U, role_department_id, 0),
 	NUM(U, state, SP_STORE_ACTIVE, SP_STORE_EXPIRED), TIME(U, valid_from_us), TIME(U, valid_until_us),
-	NUM(U, epoch, 0, INT64_MAX), TEXT(U, password_hash, 0), NUM(U, must_change_password, 0, 1),
+	NUM(U, epoch, 0, INT64_MAX), TEXT(U, password_hash, SP_FF_SECRET), NUM(U, must_change_password, 0, 1),
 	{ .col = "os_uid", .type = SP_F_OPT, .off = offsetof(U, os_uid), .min = -1, .max = UINT32_MAX },
 	{ .col = "last_login_us", .type = SP_F_I64, .flags = SP_FF_APART | SP_FF_LOOSE, .off = offsetof(U, last_login_us), .min = 0, .max = INT64_MAX }
 };
@@ -49,7 +49,7 @@ static const struct sp_field totp_fields[] = {
 #undef T
 #define R struct sp_store_recovery
 static const struct sp_field recovery_fields[] = {
-	HEAD(R), UUID(R, user_id, SP_FF_NEEDED), TEXT(R, hash, SP_FF_NEEDED), TIME(R, used_us)
+	HEAD(R), UUID(R, user_id, SP_FF_NEEDED), TEXT(R, hash, SP_FF_NEEDED | SP_FF_SECRET), TIME(R, used_us)
 };
 #undef R
 #define G struct sp_store_group
@@ -91,13 +91,13 @@ static const struct sp_field account_fields[] = {
 #undef C
 #define CL struct sp_store_asset_claim
 static const struct sp_field asset_claim_fields[] = {
-	HEAD(CL), UUID(CL, user_id, SP_FF_NEEDED), UUID(CL, group_id, 0), TEXT(CL, token_hash, SP_FF_NEEDED), TIME(CL, expires_us)
+	HEAD(CL), UUID(CL, user_id, SP_FF_NEEDED), UUID(CL, group_id, 0), TEXT(CL, token_hash, SP_FF_NEEDED | SP_FF_SECRET), TIME(CL, expires_us)
 };
 #undef CL
 #define S struct sp_store_secret
 static const struct sp_field secret_fields[] = {
 	HEAD(S), TEXT(S, name, 0), NUM(S, kind, SP_STORE_SECRET_PASSWORD, SP_STORE_SECRET_TOTP), NUM(S, secret_version, 0, INT64_MAX),
-	NUM(S, term, 0, INT64_MAX), BLOB(S, ciphertext, 0), BLOB(S, public_blob, 0), TEXT(S, info, SP_FF_FREE), TIME(S, rotated_us)
+	NUM(S, term, 0, INT64_MAX), BLOB(S, ciphertext, SP_FF_SECRET), BLOB(S, public_blob, 0), TEXT(S, info, SP_FF_FREE), TIME(S, rotated_us)
 };
 #undef S
 #define P struct sp_store_grant

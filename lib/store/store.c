@@ -228,22 +228,39 @@ sp_store_setting_get(struct sp_store *s, const char *key, char *dst, size_t size
 	return sp_strlcpy(dst, value, size) == 0 ? SP_OK : SP_ESIZE;
 }
 
+/* As it stands there: it is about to be replaced, whoever wrote it. */
+static enum sp_err
+setting_raw(struct sp_store *s, const char *key, char ret[SP_STORE_VALUE_MAX + 1])
+{
+	sp_auto_q q;
+	enum sp_err r;
+
+	sp_q_open(s, SP_STORE_MAIN, "SELECT value FROM settings WHERE key = ?", &q);
+	sp_q_text(&q, key);
+	return (r = sp_q_step(&q)) == SP_OK ? sp_q_get_text(&q, 0, ret, SP_STORE_VALUE_MAX + 1) : r;
+}
+
 enum sp_err
 sp_store_setting_set(struct sp_store *s, const char *key, const char *value)
 {
 	struct sp_store_mac mac;
 	struct sp_q q;
 	size_t n = strlen(value);
+	char was[SP_STORE_VALUE_MAX + 1];
+	int had;
 	enum sp_err r;
 
 	if (!sp_name_is_safe(key, SP_STORE_NAME_MAX) || n > SP_STORE_VALUE_MAX || !sp_utf8_valid(value, n))
 		return SP_EINVAL;
 	if ((r = sp_mac_setting_make(s, key, value, &mac)) != SP_OK)
 		return r;
+	had = s->on_change != NULL && setting_raw(s, key, was) == SP_OK;
 	sp_q_open(s, SP_STORE_MAIN, "INSERT INTO settings (key, value, mac) VALUES (?, ?, ?)"
 	    " ON CONFLICT (key) DO UPDATE SET value = excluded.value, mac = excluded.mac", &q);
 	sp_q_text(&q, key);
 	sp_q_text(&q, value);
 	sp_q_blob(&q, mac.len > 0 ? mac.b : NULL, mac.len);
-	return sp_op_single(s, SP_STORE_MAIN, &q, NULL);
+	if ((r = sp_op_single(s, SP_STORE_MAIN, &q, NULL)) == SP_OK)
+		sp_change_value(s, "settings", key, "value", had ? was : NULL, value);
+	return r;
 }

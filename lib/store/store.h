@@ -590,6 +590,18 @@ enum sp_err	 sp_store_command_output(struct sp_store *s, const struct sp_uuid *s
 		    struct sp_buf *dst, int64_t *ret_bytes, int *ret_cut) SP_MUST_USE;
 enum sp_err	 sp_store_command_search(struct sp_store *s, const struct sp_store_command_query *f, sp_store_command_fn fn, void *arg) SP_MUST_USE;	/* newest first */
 
+/* ---- changes: what the calls of a transaction do to rows of the main part (change.c) ------------------------------ */
+
+struct sp_store_change {
+	const char	*table, *id;			/* an id, PARENT/CHILD of an edge, a key */
+	const char	*column;
+	const char	*before, *after;		/* as text, "": not set; NULL: no such row, before or after */
+};
+typedef void sp_store_change_fn(const struct sp_store_change *c, void *arg);
+/* From now on fn is told of each column that changes, as soon as the operation succeeded: the transaction may still be rolled back.
+ * NULL: of nothing any more. Rows that go with another one by reference are told too, if they are grants. */
+void		 sp_store_observe(struct sp_store *s, sp_store_change_fn *fn, void *arg);
+
 /* ---- outbox: written with the change that causes it, read by the courier's side of control ----------------------- */
 
 struct sp_store_outbox {

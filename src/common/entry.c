@@ -18,7 +18,7 @@ static const char *const personal[] = {
 	"actor", "source", "text", "actor_login", "login", "user", "user_login", "full_name", "email", "name", "by", "from", "person",
 	"reason", "purpose", "ticket", "command", "input", "line", "path", "target", "names", "who", "before", "after", "changes",
 	"remark", "description", "key", "fingerprint", "arg", "args", "env", "value", "old", "new", "message", "host", "refused",
-	"report", "keys", "what", "principals", "label", "detail", "title", "subject", "query", "file", "from_path", "to_path",
+	"report", "keys", "what", "principals", "label", "detail", "title", "subject", "query", "file", "from_path", "to_path", "settings",
 };
 
 int

@@ -78,6 +78,7 @@ call_free(struct api_call *c)
 	json_decref(c->params);
 	json_decref(c->out);
 	json_decref(c->audit_more);
+	changes_drop(&c->changes);
 	if (c->reply != NULL)
 		protobuf_c_message_free_unpacked(c->reply, NULL);
 	if (c->ask != NULL)
@@ -341,6 +342,19 @@ call_contained(struct api_call *c)
 	return no == NULL || c->m->audit == NULL || loghead_allows(c->m->name) ? SP_OK : api_fail(c, SP_ESTATE, "%s", no);
 }
 
+/* Before and after, as the transaction has it. */
+static void
+call_changes(struct api_call *c)
+{
+	uint64_t left_out;
+	json_t *rows = changes_take(&c->changes, &left_out);
+
+	if (rows != NULL)
+		api_more(c, "changes", rows);
+	if (left_out > 0)
+		api_more(c, "changes_left_out", json_integer((json_int_t)left_out));
+}
+
 static void
 call_run(struct api_call *c, struct sp_store *s, api_fn *fn, enum ctl_lane lane)
 {
@@ -364,8 +378,11 @@ call_run(struct api_call *c, struct sp_store *s, api_fn *fn, enum ctl_lane lane)
 		(void)api_store(c, r, "the store");
 		return;
 	}
+	changes_begin(&c->changes, s);
 	fn(c, s);
+	changes_end(s);
 	if (c->err == SP_OK && c->ask_id == 0 && c->m->audit != NULL) {
+		call_changes(c);
 		call_entry(c, &e);
 		if ((r = audit_append_wait(c->ctl->audit, &e)) != SP_OK)
 			(void)api_fail(c, r, "the audit log does not take the entry");

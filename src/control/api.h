@@ -6,6 +6,7 @@
 #ifndef SP_CONTROL_API_H
 #define SP_CONTROL_API_H
 
+#include "control/changes.h"
 #include "control/ctl.h"
 #include "policy/access.h"
 
@@ -63,6 +64,7 @@ struct api_call {
 	struct sp_uuid		 user, asset, account, object, session;
 	char			 what[SP_STORE_NAME_MAX + 1];
 	json_t			*audit_more;	/* owned, or NULL */
+	struct changes		 changes;	/* of rows, by the transaction that runs */
 	/* what it does to live sessions */
 	struct sp_uuid		 epoch_user;
 	int64_t			 epoch;		/* 0: nothing */

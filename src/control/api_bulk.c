@@ -484,6 +484,7 @@ run_free(void *p)
 	sp_htab_release(&b->seen);
 	json_decref(b->refused);
 	json_decref(b->report);
+	changes_drop(&b->changes);
 	for (int i = 0; i < BULK_DID_N; i++)
 		json_decref(b->names[i]);
 	import_free(b->im);
@@ -660,6 +661,24 @@ run_totp(struct bulk_run *b)
 	return r == SP_OK ? r : api_store(b->c, r, "a second factor");
 }
 
+/* A page of before and after. The entry that ends the act is behind it, and is waited for. */
+static void
+run_changes(void *arg)
+{
+	struct bulk_run *b = arg;
+	json_t *rows = changes_take(&b->changes, NULL), *more;
+	char kind[64];
+	struct audit_entry e = { .kind = kind, .actor = api_actor(b->c), .source = b->c->source, .result = "ok", .text = b->o.kind->name };
+
+	if (rows == NULL)
+		return;
+	more = json_pack("{s:s, s:o}", "of", b->o.kind->name, "changes", rows);
+	e.more = more;
+	sp_snprintf(kind, sizeof(kind), "%s.changes", b->c->m->audit);
+	(void)audit_append(b->c->ctl->audit, &e, NULL, NULL);
+	json_decref(more);
+}
+
 static enum sp_err
 run_write(struct bulk_run *b)
 {
@@ -669,6 +688,8 @@ run_write(struct bulk_run *b)
 
 	if ((r = sp_store_begin(b->s, SP_STORE_MAIN)) != SP_OK)
 		return api_store(b->c, r, "the store");
+	b->changes = (struct changes){ .full = run_changes, .arg = b };
+	changes_begin(&b->changes, b->s);
 	if ((r = run_caller_is_same(b)) == SP_OK && (r = run_totp(b)) == SP_OK && ((r = sp_store_plan_apply(b->s, b->plan, &line)) != SP_OK ||
 	    (r = sp_store_plan_apply(b->s, b->later, &line)) != SP_OK)) {
 		if (r == SP_EINVAL)
@@ -679,7 +700,9 @@ run_write(struct bulk_run *b)
 		else
 			(void)api_fail(b->c, r, "line %u: %s: nothing was done", line, sp_err_text(r));
 	}
+	changes_end(b->s);
 	if (r == SP_OK) {
+		run_changes(b);
 		more = run_summary(b);
 		r = audit_put(b, "", "ok", b->o.kind->name, more);
 		json_decref(more);

@@ -41,6 +41,7 @@ struct bulk_run {			/* one commit, being worked out */
 	uint64_t		 did[BULK_DID_N];
 	json_t			*names[BULK_DID_N];
 	json_t			*report;	/* a sweep's rows */
+	struct changes		 changes;	/* before and after, a page of them */
 	struct bulk_epoch	*epochs;
 	size_t			 epochs_n, epochs_cap;
 	void			*grants;	/* index of those that exist */

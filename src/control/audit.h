@@ -44,7 +44,8 @@ int		 audit_dirfd(const struct audit *a);
 /* Entries of audit_append() that `want` picks (any thread) are given to `seen` in the loop once they are durable. */
 void		 audit_watch(struct audit *a, int (*want)(const struct audit_entry *), audit_scan_fn *seen, void *arg);
 void		 audit_close(struct audit *a);		/* writes and syncs what is queued, then delivers; NULL is fine */
-/* Append; returns the entry's seq. durable may be NULL. Loop thread only. */
+/* Append; returns the entry's seq. durable may be NULL. Loop thread only; with durable NULL any thread, which then appends another one and
+ * waits for that. */
 uint64_t	 audit_append(struct audit *a, const struct audit_entry *e, audit_fn *durable, void *arg);
 /* Append and wait until it is durable: for worker threads, inside a transaction that is committed only afterwards. */
 enum sp_err	 audit_append_wait(struct audit *a, const struct audit_entry *e) SP_MUST_USE;

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/alarm.h"
+#include "control/confdiff.h"
 #include "control/copy.h"
 #include "control/deliver.h"
 #include "control/loghead.h"
@@ -170,10 +171,14 @@ on_reload(struct sp_child *child)
 {
 	struct ctl *c = child->arg;
 	struct audit_entry e = { .kind = "config.reloaded", .actor = "system", .result = "ok" };
+	json_t *changes = confdiff(&shared_conf, &child->conf);		/* only this thread writes it */
 
+	if (changes != NULL)
+		e.more = json_pack("{s:o}", "changes", changes);
 	share_conf(c);
 	audit_set_reserve(c->audit, (uint64_t)child->conf.reserve_mb << 20);
 	audit_append(c->audit, &e, NULL, NULL);
+	json_decref(e.more);
 	volume_set(&c->volume, (double)child->conf.audit_rate, (double)child->conf.audit_burst);
 	target_rejudge(c);
 }
@@ -390,7 +395,10 @@ start(struct ctl *c)
 	c->started_us = sp_now_us();
 	loghead_start(c);
 	quarantine_note(c);	/* first: nothing may stand between it and what the backup has */
+	/* What a reload changes is told with it; this is where a chain of such changes begins. */
+	e.more = json_pack("{s:o*}", "settings", confdiff_defaults(&c->child.conf));
 	audit_append(c->audit, &e, NULL, NULL);
+	json_decref(e.more);
 }
 
 /* Worker threads first: what they still deliver finds everything in its place. */
