@@ -462,3 +462,23 @@ channel_ask(struct conn *cn, uint32_t corr, const Sallyport__ChannelAsk *q)
 	o->job.done = opening_done;
 	ctl_job_run(cn->ctl, CTL_READ, &o->job);
 }
+
+void
+channel_refused(struct conn *cn, uint32_t corr, const Sallyport__ChannelRefused *q)
+{
+	Sallyport__ChannelReply r = SALLYPORT__CHANNEL_REPLY__INIT;
+	char type[64], text[160];
+	json_t *more;
+	struct audit_entry e = { .kind = "channel.open", .actor = cn->login, .result = "refused", .source = cn->source_text,
+	    .conn = &cn->id, .user = &cn->user_id, .text = text };
+
+	sp_escape(q->type, strlen(q->type), type, sizeof(type));
+	sp_escape(q->text, strlen(q->text), text, sizeof(text));
+	if (conn_may_log(cn, VOLUME_CHANNEL, 0)) {
+		e.more = more = json_pack("{s:s}", "type", type);
+		audit_append(cn->ctl->audit, &e, NULL, NULL);
+		json_decref(more);
+	}
+	r.err = SP_EDENIED;
+	conn_send(cn, SP_MSG_CHANNEL_REPLY, corr, &r);
+}

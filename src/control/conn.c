@@ -376,6 +376,9 @@ conn_dispatch(struct conn *cn, struct sp_msg *m)
 	case SP_MSG_CHANNEL_ASK:
 		channel_ask(cn, m->corr, (Sallyport__ChannelAsk *)m->body);
 		break;
+	case SP_MSG_CHANNEL_REFUSED:
+		channel_refused(cn, m->corr, (Sallyport__ChannelRefused *)m->body);
+		break;
 	case SP_MSG_INNER_ASK:
 		inner_ask(cn, m);
 		break;

@@ -298,6 +298,7 @@ enum sp_err	 owner_keep_key(struct target *t, const struct sp_store_host_key *k)
 void		 owner_ask(struct conn *cn, uint32_t corr, const Sallyport__OwnerAsk *q);
 void		 owner_tick(struct ctl *c, uint64_t now_us);
 void		 channel_ask(struct conn *cn, uint32_t corr, const Sallyport__ChannelAsk *q);
+void		 channel_refused(struct conn *cn, uint32_t corr, const Sallyport__ChannelRefused *q);	/* CHANNEL_REFUSED: log it */
 
 enum sp_err	 inner_new(struct ctl *c, int state_dir) SP_MUST_USE;
 void		 inner_free(struct ctl *c);

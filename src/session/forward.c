@@ -282,7 +282,10 @@ forward_global(struct session *s, const char *name, int want_reply, struct sp_vi
 		global_forward(s, want_reply, data);
 	else if (strcmp(name, "cancel-tcpip-forward") == 0)
 		global_cancel(s, want_reply, data);
-	else {
+	else if (strcmp(name, "no-more-sessions@openssh.com") == 0 && data.len == 0) {
+		s->no_more = 1;		/* login_on_open() */
+		answer_set(s, answer_new(s, want_reply), 1);
+	} else {
 		/* A keep-alive is content with a refusal; anything else is not for us. */
 		struct answer *a = answer_new(s, want_reply);
 

@@ -452,6 +452,36 @@ login_send(void *arg, const void *head, size_t head_len, const void *data, size_
 	sp_leg_send(s->leg, head, head_len, data, len);
 }
 
+static void	login_late_tell(struct session *s);
+
+/* At a stock server this ends the connection: somebody may have taken over the client's side of it. */
+static int
+login_late_logged(struct session *s, struct sp_msg *m, void *arg)
+{
+	(void)m;
+	(void)arg;
+	s->late_asked = 0;
+	if (s->late_n > 0)
+		login_late_tell(s);
+	return 0;
+}
+
+static void
+login_late_tell(struct session *s)
+{
+	Sallyport__ChannelRefused q = SALLYPORT__CHANNEL_REFUSED__INIT;
+	char type[] = "session", text[96];
+
+	if (s->late_asked)
+		return;
+	sp_snprintf(text, sizeof(text), "%u session channel%s after no-more-sessions@openssh.com", s->late_n, s->late_n > 1 ? "s" : "");
+	q.type = type;
+	q.text = text;
+	s->late_n = 0;
+	s->late_asked = 1;
+	session_ask(s, SP_PROC_CONTROL, SP_MSG_CHANNEL_REFUSED, &q, -1, s->conf->control_wait, login_late_logged, s);
+}
+
 static void
 login_on_open(void *arg, struct sp_channel *ch, const char *type, struct sp_view extra)
 {
@@ -461,7 +491,11 @@ login_on_open(void *arg, struct sp_channel *ch, const char *type, struct sp_view
 		sp_channel_refuse(ch, SP_OPEN_PROHIBITED, "this connection is ending");
 	else if (s->n_relays >= SESSION_RELAYS)
 		sp_channel_refuse(ch, SP_OPEN_RESOURCES, "too many channels on this connection");
-	else if (strcmp(type, "session") == 0)
+	else if (strcmp(type, "session") == 0 && s->no_more) {
+		sp_channel_refuse(ch, SP_OPEN_PROHIBITED, "you have said that you want no more sessions on this connection");
+		s->late_n++;
+		login_late_tell(s);
+	} else if (strcmp(type, "session") == 0)
 		relay_open(s, ch);
 	else if (strcmp(type, "direct-tcpip") == 0)
 		forward_open(s, ch, extra);

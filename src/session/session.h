@@ -99,6 +99,9 @@ struct session {
 	int			 done;			/* the loop stops */
 	struct sp_timer		*grace, *alive, *bye, *linger, *sweep;
 	int			 unheard;		/* keep-alives without an answer */
+	int			 no_more;		/* the client wants no more session channels */
+	unsigned		 late_n;		/* it opened some all the same, and control was not told of them yet */
+	int			 late_asked;
 	struct login		 login;
 	/* a connection inside another one */
 	int			 welcomed, inner;

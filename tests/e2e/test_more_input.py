@@ -144,6 +144,38 @@ def test_a_malformed_packet_ends_at_most_its_own_connection(lab, me, state):
     assert "killed by signal" not in log and "Sanitizer" not in log and "\x1b" not in log, log[-3000:]
 
 
+def test_a_client_that_wants_no_more_sessions_gets_none(lab, me):
+    """OpenSSH says so on a connection that it does not share; somebody who has its socket then opens nothing more on it."""
+    def entries():
+        return [e for e in lab.ctl("audit", "list", "--kind", "channel.open", "--limit", 1000) if "no-more-sessions" in (e.get("text") or "")]
+    before = len(entries())
+    t = reach(lab, "after login", "127.2.9.1")
+    try:
+        first = t.open_session(timeout=15)
+        assert t.global_request("no-more-sessions@openssh.com", wait=True) is not None      # accepted
+        for _ in range(3):
+            with pytest.raises(paramiko.ChannelException) as e:
+                t.open_session(timeout=15)
+            assert e.value.code == 1                                                        # administratively prohibited
+        first.exec_command("echo still here")
+        assert first.makefile().read() == b"still here\n"
+        L.wait_for("all three in the log", lambda: sum(int(e["text"].split()[0]) for e in entries()[:len(entries()) - before]) == 3)
+        assert {(e["actor"], e["result"], e["more"]["type"]) for e in entries()[:len(entries()) - before]} == {("alice", "refused", "session")}
+    finally:
+        t.close()
+    t = reach(lab, "after login", "127.2.9.2")          # another connection is another matter; with a body it is another request
+    try:
+        m = paramiko.Message()
+        m.add_byte(b"P")
+        m.add_string("no-more-sessions@openssh.com")
+        m.add_boolean(False)
+        m.add_bytes(b"more")
+        t._send_message(m)
+        t.open_session(timeout=15).close()
+    finally:
+        t.close()
+
+
 def test_nothing_of_it_left_a_session_behind(lab, me):
     L.wait_for("no live session", lambda: not me.live(), 20)
 
