@@ -4,7 +4,7 @@
 #include "sallyport.pb-c.h"
 
 #define P(x)		(1u << SP_PROC_##x)
-#define P_CHILDREN	(P(VAULT) | P(CONTROL) | P(GATE) | P(ZYGOTE) | P(SCRIBE) | P(DIALER) | P(COURIER))
+#define P_CHILDREN	(P(VAULT) | P(CONTROL) | P(GATE) | P(ZYGOTE) | P(SCRIBE) | P(DIALER) | P(COURIER) | P(SIEM))
 #define ST_ANY		(SP_ST_PREAUTH | SP_ST_AUTHED)
 #define ST_PREAUTH	SP_ST_PREAUTH
 #define ST_AUTHED	SP_ST_AUTHED
@@ -34,7 +34,7 @@ const char *
 sp_proc_name(enum sp_proc p)
 {
 	static const char *const lower[SP_PROC_N] = { "monitor", "vault", "control", "gate", "zygote", "session", "scribe",
-	    "dialer", "courier", "ctl", "shell" };
+	    "dialer", "courier", "ctl", "shell", "siem" };
 
 	return (unsigned)p < SP_PROC_N ? lower[p] : "unknown";
 }

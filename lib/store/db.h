@@ -165,7 +165,8 @@ struct sp_rowtype {
 	enum sp_err		(*before_delete)(struct sp_store *s, const struct sp_uuid *id);
 };
 extern const struct sp_rowtype sp_rt_department, sp_rt_user, sp_rt_user_key, sp_rt_totp, sp_rt_recovery, sp_rt_group,
-    sp_rt_zone, sp_rt_asset, sp_rt_host_key, sp_rt_asset_group, sp_rt_asset_claim, sp_rt_account, sp_rt_secret, sp_rt_grant, sp_rt_session;
+    sp_rt_zone, sp_rt_asset, sp_rt_host_key, sp_rt_asset_group, sp_rt_asset_claim, sp_rt_account, sp_rt_secret, sp_rt_grant, sp_rt_session,
+    sp_rt_detection, sp_rt_offense, sp_rt_offense_note, sp_rt_alert, sp_rt_response;
 /* Every kind but sessions: what can be looked through and accepted by the name of its table (scan.c). */
 extern const struct sp_rowtype *const sp_rowtypes[];
 extern const size_t sp_rowtypes_n;
@@ -245,6 +246,9 @@ void		 sp_groups_keep(struct sp_store *s, struct sp_group_pair *pair, const stru
 enum sp_err	 sp_groups_changed(struct sp_store *s) SP_MUST_USE;
 enum sp_err	 sp_grant_after_write(struct sp_store *s, const void *row, int adding);
 enum sp_err	 sp_grant_before_delete(struct sp_store *s, const struct sp_uuid *id);
+
+/* A row by a condition (ops.c): bind its parameters, then sp_row_first(). */
+enum sp_err	 sp_row_by(struct sp_store *s, const struct sp_rowtype *t, const char *where, struct sp_q *ret) SP_MUST_USE;
 
 /* ---- closures (member.c) ---- */
 enum sp_err	 sp_member_read(struct sp_q *q, struct sp_store_member *ret) SP_MUST_USE;	/* parent, child, kind, created, mac */

@@ -131,8 +131,8 @@ row_add(struct sp_store *s, const struct sp_rowtype *t, void *row)
 
 /* ---- get, update, delete ---- */
 
-static enum sp_err
-row_by(struct sp_store *s, const struct sp_rowtype *t, const char *where, struct sp_q *ret)
+enum sp_err
+sp_row_by(struct sp_store *s, const struct sp_rowtype *t, const char *where, struct sp_q *ret)
 {
 	sp_auto(sp_buf_release) struct sp_buf sql = { .max = SP_STORE_SQL_MAX };
 	enum sp_err r;
@@ -150,7 +150,7 @@ row_get(struct sp_store *s, const struct sp_rowtype *t, const struct sp_uuid *id
 	struct sp_q q;
 	enum sp_err r;
 
-	if ((r = row_by(s, t, "id = ?", &q)) != SP_OK)
+	if ((r = sp_row_by(s, t, "id = ?", &q)) != SP_OK)
 		return r;
 	sp_q_uuid(&q, id);
 	return sp_row_first(&q, t, ret);
@@ -324,7 +324,7 @@ grants_going(struct sp_store *s, const struct sp_rowtype *t, const struct sp_uui
 
 	if (s->on_change == NULL || t->register_in == NULL)
 		return SP_OK;
-	if ((r = row_by(s, &sp_rt_grant, "subject_id = ? OR object_id = ?", &q)) != SP_OK)
+	if ((r = sp_row_by(s, &sp_rt_grant, "subject_id = ? OR object_id = ?", &q)) != SP_OK)
 		return r;
 	sp_q_uuid(&q, id);
 	sp_q_uuid(&q, id);
@@ -503,12 +503,13 @@ row_list(struct sp_store *s, const struct sp_rowtype *t, const struct sp_store_q
 
 ROW(department) ROW(user) ROW(user_key) ROW(totp) ROW(recovery) ROW(group) ROW(zone) ROW(asset) ROW(host_key)
 ROW(asset_group) ROW(asset_claim) ROW(account) ROW(secret) ROW(grant)
+ROW(detection) ROW(offense) ROW(offense_note) ROW(alert) ROW(response)
 
 #define BY_TEXT(name, what, where)											\
 	enum sp_err sp_store_##name##_by_##what(struct sp_store *s, const char *what, struct sp_store_##name *ret)	\
 	{														\
 		struct sp_q q;												\
-		enum sp_err r = row_by(s, &sp_rt_##name, where, &q);							\
+		enum sp_err r = sp_row_by(s, &sp_rt_##name, where, &q);							\
 															\
 		if (r != SP_OK)												\
 			return r;											\
@@ -522,12 +523,13 @@ BY_TEXT(group, name, "name = ?")
 BY_TEXT(zone, name, "name = ?")
 BY_TEXT(asset, name, "name = ?")
 BY_TEXT(asset_group, name, "name = ?")
+BY_TEXT(detection, name, "name = ?")
 
 enum sp_err
 sp_store_user_by_os_uid(struct sp_store *s, int64_t os_uid, struct sp_store_user *ret)
 {
 	struct sp_q q;
-	enum sp_err r = row_by(s, &sp_rt_user, "os_uid = ?", &q);
+	enum sp_err r = sp_row_by(s, &sp_rt_user, "os_uid = ?", &q);
 
 	if (r != SP_OK)
 		return r;
@@ -539,7 +541,7 @@ enum sp_err
 sp_store_user_key_by_blob(struct sp_store *s, const void *blob, size_t n, struct sp_store_user_key *ret)
 {
 	struct sp_q q;
-	enum sp_err r = row_by(s, &sp_rt_user_key, "blob = ?", &q);
+	enum sp_err r = sp_row_by(s, &sp_rt_user_key, "blob = ?", &q);
 
 	if (r != SP_OK)
 		return r;
@@ -551,7 +553,7 @@ enum sp_err
 sp_store_host_keys_by_blob(struct sp_store *s, const void *blob, size_t n, sp_store_host_key_fn fn, void *arg)
 {
 	struct sp_q q;
-	enum sp_err r = row_by(s, &sp_rt_host_key, "blob = ? ORDER BY created_us, id", &q);
+	enum sp_err r = sp_row_by(s, &sp_rt_host_key, "blob = ? ORDER BY created_us, id", &q);
 
 	if (r != SP_OK)
 		return r;
@@ -563,7 +565,7 @@ enum sp_err
 sp_store_account_by_name(struct sp_store *s, const struct sp_uuid *asset_id, const char *name, struct sp_store_account *ret)
 {
 	struct sp_q q;
-	enum sp_err r = row_by(s, &sp_rt_account, "asset_id = ? AND name = ?", &q);
+	enum sp_err r = sp_row_by(s, &sp_rt_account, "asset_id = ? AND name = ?", &q);
 
 	if (r != SP_OK)
 		return r;
@@ -576,7 +578,7 @@ enum sp_err
 sp_store_secret_by_name(struct sp_store *s, int64_t kind, const char *name, struct sp_store_secret *ret)
 {
 	struct sp_q q;
-	enum sp_err r = row_by(s, &sp_rt_secret, "kind = ? AND name = ? ORDER BY id LIMIT 1", &q);
+	enum sp_err r = sp_row_by(s, &sp_rt_secret, "kind = ? AND name = ? ORDER BY id LIMIT 1", &q);
 
 	if (r != SP_OK)
 		return r;
@@ -589,7 +591,7 @@ enum sp_err
 sp_store_secrets_of_kind(struct sp_store *s, int64_t kind, sp_store_secret_fn fn, void *arg)
 {
 	struct sp_q q;
-	enum sp_err r = row_by(s, &sp_rt_secret, "kind = ? ORDER BY name, id", &q);
+	enum sp_err r = sp_row_by(s, &sp_rt_secret, "kind = ? ORDER BY name, id", &q);
 
 	if (r != SP_OK)
 		return r;
@@ -636,7 +638,7 @@ sp_store_asset_by_address(struct sp_store *s, const char *address, int64_t port,
 	struct sp_q q;
 	enum sp_err r;
 
-	if ((r = row_by(s, &sp_rt_asset, port != 0 ? "lower(address) = lower(?) AND port = ? LIMIT 2" :
+	if ((r = sp_row_by(s, &sp_rt_asset, port != 0 ? "lower(address) = lower(?) AND port = ? LIMIT 2" :
 	    "lower(address) = lower(?) LIMIT 2", &q)) != SP_OK)
 		return r;
 	sp_q_text(&q, address);

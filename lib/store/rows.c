@@ -114,6 +114,38 @@ static const struct sp_field grant_fields[] = {
 	LATER(P, keep, 0, INT32_MAX), LATER(P, keep_max_mb, 0, INT32_MAX)
 };
 #undef P
+#define DT struct sp_store_detection
+static const struct sp_field detection_fields[] = {
+	HEAD(DT), TEXT(DT, name, SP_FF_NAME), NUM(DT, state, SP_STORE_ACTIVE, SP_STORE_DISABLED), TEXT(DT, text, SP_FF_NEEDED | SP_FF_FREE)
+};
+#undef DT
+#define O struct sp_store_offense
+static const struct sp_field offense_fields[] = {
+	HEAD(O), TEXT(O, property, SP_FF_NEEDED), TEXT(O, value, SP_FF_NEEDED), TEXT(O, about, 0), TEXT(O, title, SP_FF_NEEDED),
+	TEXT(O, category, 0), NUM(O, severity, 1, 5), NUM(O, state, SP_STORE_OFFENSE_OPEN, SP_STORE_OFFENSE_CLOSED),
+	{ .col = "protected", .type = SP_F_I64, .off = offsetof(O, is_protected), .max = 1 }, TEXT(O, owner, 0),
+	NUM(O, alerts, 0, INT64_MAX), UUID(O, department_id, 0), TIME(O, opened_us), TIME(O, last_us), TIME(O, closed_us),
+	TEXT(O, closed_by, 0), TEXT(O, reason, 0)
+};
+#undef O
+#define N struct sp_store_offense_note
+static const struct sp_field offense_note_fields[] = {
+	HEAD(N), UUID(N, offense_id, SP_FF_NEEDED), TEXT(N, author, 0), TEXT(N, text, SP_FF_NEEDED | SP_FF_FREE)
+};
+#undef N
+#define AL struct sp_store_alert
+static const struct sp_field alert_fields[] = {
+	HEAD(AL), UUID(AL, offense_id, SP_FF_NEEDED), TEXT(AL, rule, SP_FF_NEEDED), NUM(AL, entry, 1, INT64_MAX),
+	TEXT(AL, property, SP_FF_NEEDED), TEXT(AL, value, SP_FF_NEEDED), TEXT(AL, title, SP_FF_NEEDED), TEXT(AL, category, 0),
+	NUM(AL, severity, 1, 5), TIME(AL, at_us), TEXT(AL, events, 0)
+};
+#undef AL
+#define RS struct sp_store_response
+static const struct sp_field response_fields[] = {
+	HEAD(RS), UUID(RS, alert_id, SP_FF_NEEDED), UUID(RS, offense_id, SP_FF_NEEDED), TEXT(RS, action, SP_FF_NEEDED),
+	TEXT(RS, target, 0), NUM(RS, state, SP_STORE_RESPONSE_DONE, SP_STORE_RESPONSE_KEPT), TIME(RS, done_us), TEXT(RS, text, SP_FF_FREE)
+};
+#undef RS
 #define E struct sp_store_session
 static const struct sp_field session_fields[] = {
 	UUID(E, id, SP_FF_NEEDED), UUID(E, conn_id, 0), NUM(E, state, SP_STORE_LIVE, SP_STORE_ENDED), UUID(E, user_id, 0),
@@ -179,10 +211,21 @@ const struct sp_rowtype sp_rt_secret = { .table = "secrets", FIELDS(secret_field
 const struct sp_rowtype sp_rt_grant = { .table = "grants", FIELDS(grant_fields, struct sp_store_grant),
 	.order = "id", .search = "lower(name || ' ' || remark)", .of = { "subject_id", "object_id" }, .check = grant_check,
 	.after_write = sp_grant_after_write, .before_delete = sp_grant_before_delete };
+const struct sp_rowtype sp_rt_detection = { .table = "detections", FIELDS(detection_fields, struct sp_store_detection),
+	.order = "name, id", .search = "lower(name)" };
+#define NEWEST		.order = "created_us DESC, id DESC"
+const struct sp_rowtype sp_rt_offense = { .table = "offenses", FIELDS(offense_fields, struct sp_store_offense), NEWEST,
+	.search = "lower(about || ' ' || title)" };
+const struct sp_rowtype sp_rt_offense_note = { .table = "offense_notes", FIELDS(offense_note_fields, struct sp_store_offense_note), NEWEST,
+	.of = { "offense_id" } };
+const struct sp_rowtype sp_rt_alert = { .table = "alerts", FIELDS(alert_fields, struct sp_store_alert), NEWEST,
+	.search = "lower(rule || ' ' || title)", .of = { "offense_id" } };
+const struct sp_rowtype sp_rt_response = { .table = "responses", FIELDS(response_fields, struct sp_store_response), NEWEST,
+	.of = { "offense_id", "alert_id" } };
 const struct sp_rowtype sp_rt_session = { .table = "sessions", FIELDS(session_fields, struct sp_store_session) };
 const struct sp_rowtype *const sp_rowtypes[] = { &sp_rt_department, &sp_rt_user, &sp_rt_user_key, &sp_rt_totp, &sp_rt_recovery,
 	&sp_rt_group, &sp_rt_zone, &sp_rt_asset, &sp_rt_host_key, &sp_rt_asset_group, &sp_rt_account, &sp_rt_secret, &sp_rt_grant,
-	&sp_rt_asset_claim };
+	&sp_rt_asset_claim, &sp_rt_detection, &sp_rt_offense, &sp_rt_offense_note, &sp_rt_alert, &sp_rt_response };
 const size_t sp_rowtypes_n = SP_NELEMS(sp_rowtypes);
 
 /* ---- one row: check, bind, read ---- */

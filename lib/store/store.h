@@ -42,6 +42,7 @@
 #define SP_STORE_SECRET_MAX	16384	/* a ciphertext */
 #define SP_STORE_MAC_MAX	64
 #define SP_STORE_VALUE_MAX	4095	/* a setting's value */
+#define SP_STORE_RULE_MAX	16383	/* text of a detection */
 #define SP_STORE_PAYLOAD_MAX	65536	/* an outbox or event payload */
 #define SP_STORE_PAGE_MAX	1000	/* rows of one page; more is cut to it */
 #define SP_STORE_DEPTH_MAX	32	/* levels of a group in groups, of an asset group tree */
@@ -71,6 +72,9 @@ enum sp_store_subject { SP_STORE_SUBJECT_USER = 1, SP_STORE_SUBJECT_GROUP };
 enum sp_store_object { SP_STORE_OBJECT_ASSET = 1, SP_STORE_OBJECT_ASSET_GROUP };
 enum sp_store_effect { SP_STORE_ALLOW = 1, SP_STORE_DENY };
 enum sp_store_record { SP_STORE_RECORD_STRICT = 1, SP_STORE_RECORD_BEST_EFFORT };
+enum sp_store_offense_state { SP_STORE_OFFENSE_OPEN = 1, SP_STORE_OFFENSE_DORMANT, SP_STORE_OFFENSE_CLOSED };
+/* ASKS: somebody must decide. KEPT: not carried out, and why is in its text (a protected user, the last administrator). */
+enum sp_store_response_state { SP_STORE_RESPONSE_DONE = 1, SP_STORE_RESPONSE_FAILED, SP_STORE_RESPONSE_ASKS, SP_STORE_RESPONSE_KEPT };
 enum sp_store_session_state { SP_STORE_LIVE = 1, SP_STORE_ENDED };
 
 /* What a grant may open. rsync, git and ansible are exec. lib/policy uses the same bits. */
@@ -236,6 +240,50 @@ struct sp_store_grant {
 	int64_t		keep, keep_max_mb;			/* beside the recording: common/keep.h; 0: files of any size */
 };
 
+struct sp_store_detection {					/* a rule over events, and what follows when it fires */
+	SP_STORE_HEAD;
+	char		name[SP_STORE_NAME_MAX + 1];		/* unique */
+	int64_t		state;					/* active, disabled */
+	char		text[SP_STORE_RULE_MAX + 1];		/* YAML: docs/rules.md */
+};
+struct sp_store_offense {					/* alerts about one thing */
+	SP_STORE_HEAD;
+	char		property[64 + 1], value[SP_STORE_NAME_MAX + 1];	/* "user_id", an id */
+	char		about[SP_STORE_NAME_MAX + 1];		/* the value for people: a login */
+	char		title[SP_STORE_NAME_MAX + 1];		/* of its first alert */
+	char		category[64 + 1];			/* common/category.h */
+	int64_t		severity;				/* 1 informational ... 5 critical: the highest of its alerts */
+	int64_t		state;					/* enum sp_store_offense_state */
+	int64_t		is_protected;				/* never closed by time */
+	char		owner[SP_STORE_LOGIN_MAX + 1];
+	int64_t		alerts;					/* how many */
+	struct sp_uuid	department_id;				/* of what it is about; null: of nobody in particular */
+	int64_t		opened_us, last_us, closed_us;
+	char		closed_by[SP_STORE_NAME_MAX + 1], reason[64 + 1];
+};
+struct sp_store_offense_note {
+	SP_STORE_HEAD;
+	struct sp_uuid	offense_id;
+	char		author[SP_STORE_NAME_MAX + 1], text[SP_STORE_TEXT_MAX + 1];
+};
+struct sp_store_alert {						/* a rule fired; (rule, entry, value) is unique */
+	SP_STORE_HEAD;
+	struct sp_uuid	offense_id;
+	char		rule[SP_STORE_NAME_MAX + 1];
+	int64_t		entry;					/* number of the audit entry that made it fire */
+	char		property[64 + 1], value[SP_STORE_NAME_MAX + 1], title[SP_STORE_NAME_MAX + 1], category[64 + 1];
+	int64_t		severity, at_us;			/* of the entry */
+	char		events[SP_STORE_VALUE_MAX + 1];		/* numbers of the entries that it counted, separated by ',' */
+};
+struct sp_store_response {					/* goes with its alert */
+	SP_STORE_HEAD;
+	struct sp_uuid	alert_id, offense_id;
+	char		action[64 + 1], target[SP_STORE_NAME_MAX + 1];
+	int64_t		state;					/* enum sp_store_response_state */
+	int64_t		done_us;
+	char		text[SP_STORE_TEXT_MAX + 1];
+};
+
 /* ---- handle ----------------------------------------------------------------------------------------------------- */
 
 struct sp_store;
@@ -350,7 +398,8 @@ struct sp_store_query {
 	const char	*text;		/* every word is a substring of name, login, address or remark; ASCII case ignored */
 	struct sp_uuid	 department_id;	/* rows of this department and of those below it */
 	struct sp_uuid	 of;		/* rows of this parent: user (keys, recovery), asset (host keys, accounts),
-					 * parent group (asset groups), user (claims), subject or object (grants) */
+					 * parent group (asset groups), user (claims), subject or object (grants), offense (notes,
+					 * alerts, responses), alert (responses) */
 	uint32_t	 limit;		/* 0: SP_STORE_PAGE_MAX */
 	uint32_t	 offset;
 	int		 checked;	/* a row whose MAC is wrong ends the list with SP_ETAMPERED: for decisions. Recovery
@@ -380,11 +429,17 @@ SP_STORE_ROW(asset_group)	/* deleting takes memberships and grants along; with g
 SP_STORE_ROW(account)
 SP_STORE_ROW(asset_claim)	/* goes with the asset, and with the user */
 SP_STORE_ROW(secret)		/* one in use: SP_ESTATE */
+SP_STORE_ROW(detection)
+SP_STORE_ROW(offense)		/* newest first, as are notes, alerts and responses; deleting takes these along */
+SP_STORE_ROW(offense_note)
+SP_STORE_ROW(alert)
+SP_STORE_ROW(response)
 SP_STORE_ROW(grant)		/* subject and object must exist (SP_ENOENT) */
 
 /* Lookups by what people and protocols say. SP_ENOENT. */
 enum sp_err	 sp_store_department_by_name(struct sp_store *s, const char *name, struct sp_store_department *ret) SP_MUST_USE;
 enum sp_err	 sp_store_user_by_login(struct sp_store *s, const char *login, struct sp_store_user *ret) SP_MUST_USE;
+enum sp_err	 sp_store_users_of_role(struct sp_store *s, int64_t role, sp_store_user_fn fn, void *arg) SP_MUST_USE;	/* unpaged, as they stand */
 enum sp_err	 sp_store_user_by_os_uid(struct sp_store *s, int64_t os_uid, struct sp_store_user *ret) SP_MUST_USE;
 enum sp_err	 sp_store_user_key_by_blob(struct sp_store *s, const void *blob, size_t n, struct sp_store_user_key *ret) SP_MUST_USE;
 /* Everybody who is known by that host key. */
@@ -396,6 +451,15 @@ enum sp_err	 sp_store_asset_by_name(struct sp_store *s, const char *name, struct
 enum sp_err	 sp_store_asset_by_address(struct sp_store *s, const char *address, int64_t port, struct sp_store_asset *ret) SP_MUST_USE;
 enum sp_err	 sp_store_asset_group_by_name(struct sp_store *s, const char *name, struct sp_store_asset_group *ret) SP_MUST_USE;
 enum sp_err	 sp_store_account_by_name(struct sp_store *s, const struct sp_uuid *asset_id, const char *name, struct sp_store_account *ret) SP_MUST_USE;
+
+enum sp_err	 sp_store_detection_by_name(struct sp_store *s, const char *name, struct sp_store_detection *ret) SP_MUST_USE;
+/* The one about this that is not closed: there is at most one, because alerts are written one after the other. */
+enum sp_err	 sp_store_offense_about(struct sp_store *s, const char *property, const char *value, struct sp_store_offense *ret) SP_MUST_USE;
+/* In this state, unprotected, and without an alert since before_us; oldest first. */
+enum sp_err	 sp_store_offenses_idle(struct sp_store *s, int64_t state, int64_t before_us, uint32_t limit, sp_store_offense_fn fn, void *arg) SP_MUST_USE;
+enum sp_err	 sp_store_alert_of(struct sp_store *s, const char *rule, int64_t entry, const char *value, struct sp_store_alert *ret) SP_MUST_USE;
+/* How many responses of this kind were carried out since then. */
+enum sp_err	 sp_store_responses_since(struct sp_store *s, const char *action, int64_t since_us, int64_t *ret) SP_MUST_USE;
 
 /* Names of secrets are not unique: the oldest of that kind and name. */
 enum sp_err	 sp_store_secret_by_name(struct sp_store *s, int64_t kind, const char *name, struct sp_store_secret *ret) SP_MUST_USE;

@@ -61,6 +61,7 @@ static const struct {
 	{ "copy.late", NULL, NULL, "copy-late", "A collector does not take the copy of the audit log" },
 	{ "copy.caught_up", NULL, NULL, "copy-caught-up", "A collector has the whole audit log again" },
 	{ "recording.retention", NULL, NULL, "retention-refused", "Recordings that their policy deletes are kept: the clock, or too many at once", "refused" },
+	{ "alert.raised", NULL, NULL, "offense", "A rule fired", "notify" },
 	{ "audit.reserve", NULL, NULL, "disk-full", "The disk is full: the reserve is in use, new sessions are refused" },
 	{ "audit.reserve_back", NULL, NULL, "disk-free", "There is room on the disk again" },
 };

@@ -16,6 +16,7 @@
 #include "control/snapshot.h"
 #include "control/wall.h"
 #include "control/zone.h"
+#include "control/siem.h"
 #include "wire/sshkey.h"
 
 struct sys_state {
@@ -66,6 +67,7 @@ sys_status_loop(struct api_call *c)
 	}
 	json_object_set_new(c->out, "snapshot", snapshot_json(c->ctl));
 	json_object_set_new(c->out, "copies", copy_json(c->ctl));
+	json_object_set_new(c->out, "siem", siem_json(c->ctl));
 	if (loghead_contained(c->ctl) != NULL)
 		json_object_set_new(c->out, "contained", json_string(loghead_contained(c->ctl)));
 	if (quarantine_is(c->ctl))
@@ -136,6 +138,8 @@ sys_doctor_loop(struct api_call *c)
 	check(c->out, "wall clock", agrees, text);
 	for (size_t i = 0; copy_doctor(c->ctl, i, &ok, name, sizeof(name), text, sizeof(text)); i++)
 		check(c->out, name, ok, text);
+	siem_doctor(c->ctl, &ok, text, sizeof(text));
+	check(c->out, "siem", ok, text);
 	rowkey_each(check_row, c->out);
 	if (zones != NULL)
 		json_array_extend(c->out, zones);

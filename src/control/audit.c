@@ -78,6 +78,8 @@ struct audit {
 	int			(*want)(const struct audit_entry *);
 	audit_scan_fn		*seen;
 	void			*seen_arg;
+	void			(*on_durable)(void *);
+	void			*durable_arg;
 };
 
 static void
@@ -474,6 +476,13 @@ audit_watch(struct audit *a, int (*want)(const struct audit_entry *), audit_scan
 	pthread_mutex_unlock(&a->mu);
 }
 
+void
+audit_on_durable(struct audit *a, void (*fn)(void *), void *arg)
+{
+	a->on_durable = fn;
+	a->durable_arg = arg;
+}
+
 static void
 audit_show(struct audit *a, const struct item *it)
 {
@@ -513,6 +522,8 @@ audit_deliver(struct audit *a)
 	}
 	if (rotated && !a->closing)
 		a->on_rotated(a->arg);
+	if (a->on_durable != NULL && !a->closing)
+		a->on_durable(a->durable_arg);
 }
 
 static void

@@ -43,6 +43,7 @@ struct tree	*audit_tree(struct audit *a);		/* NULL: damaged */
 int		 audit_dirfd(const struct audit *a);
 /* Entries of audit_append() that `want` picks (any thread) are given to `seen` in the loop once they are durable. */
 void		 audit_watch(struct audit *a, int (*want)(const struct audit_entry *), audit_scan_fn *seen, void *arg);
+void		 audit_on_durable(struct audit *a, void (*fn)(void *), void *arg);	/* in the loop, after entries became durable */
 void		 audit_close(struct audit *a);		/* writes and syncs what is queued, then delivers; NULL is fine */
 /* Append; returns the entry's seq. durable may be NULL. Loop thread only; with durable NULL any thread, which then appends another one and
  * waits for that. */

@@ -49,6 +49,8 @@ struct copies;
 struct loghead;
 struct witnesses;
 struct deliver;
+struct siem;
+struct offenses;
 struct retain;
 
 struct vault_view {			/* what the vault said last */
@@ -86,6 +88,8 @@ struct ctl {
 	struct alarms		*alarms;
 	struct copies		*copies;
 	struct deliver		*deliver;
+	struct siem		*siem;
+	struct offenses		*offenses;
 	struct retain		*retain;
 	struct bulk		*bulk;
 	struct snapshot		*snapshot;

@@ -17,10 +17,12 @@
 #include "control/copy.h"
 #include "control/deliver.h"
 #include "control/loghead.h"
+#include "control/offense.h"
 #include "control/quarantine.h"
 #include "control/retain.h"
 #include "control/rowkey.h"
 #include "control/servers.h"
+#include "control/siem.h"
 #include "control/snapshot.h"
 #include "control/wall.h"
 #include "crypto/secret.h"
@@ -137,6 +139,9 @@ on_peer(struct sp_child *child, const Sallyport__Peer *p, int fd)
 		copy_peer(c);
 		deliver_peer(c);
 		break;
+	case SP_PROC_SIEM:
+		siem_peer(c, fd);
+		break;
 	case SP_PROC_SCRIBE:
 		leftover_peer(c, fd);
 		break;
@@ -234,6 +239,12 @@ on_shutdown(struct sp_child *child, uint64_t grace_us)
 static const struct sp_child_ops ops = { .peer = on_peer, .reload = on_reload, .shutdown = on_shutdown,
 	.message = on_message };
 
+static void
+on_durable(void *arg)
+{
+	siem_grown(arg);
+}
+
 /* ---- time ---- */
 
 /* Entries that one user's connections made too many of, in one. */
@@ -263,6 +274,8 @@ on_tick(struct sp_timer *t, void *arg)
 	failures_tick(c, now);
 	volume_tick(&c->volume, now, on_more, c);
 	mfa_tick(c, now);
+	siem_tick(c, now);
+	offense_tick(c, now);
 	lease_tick(c, now);
 	inner_tick(c, now);
 	target_tick(c, now);
@@ -311,6 +324,7 @@ open_audit(struct ctl *c)
 	if (fd == -1)
 		sp_die(78, "the monitor passed no audit directory");
 	must(copy_new(c, fd), "start");
+	must(siem_new(c, fd), "start");
 	r = audit_open(c->child.loop, fd, c->child.boot_id, (uint64_t)c->child.conf.reserve_mb << 20, boot_scan, on_rotated,
 	    loghead_grown, c, &c->audit);
 	if (r != SP_OK)
@@ -374,6 +388,8 @@ start(struct ctl *c)
 	must(loghead_new(c), "start");
 	open_audit(c);
 	audit_watch(c->audit, alarm_is_one, on_alarm, c);
+	audit_on_durable(c->audit, on_durable, c);
+	must(offense_new(c), "start");
 	load_hostkeys(c);
 	must(inner_new(c, state_dir), "the seed of the inner host keys");
 	sp_closep(&state_dir);
@@ -430,6 +446,8 @@ finish(struct ctl *c)
 	snapshot_free(c);
 	alarm_free(c);
 	copy_free(c);
+	siem_free(c);
+	offense_free(c);
 	loghead_free(c);
 	deliver_free(c);
 	retain_free(c);

@@ -26,6 +26,7 @@ static const struct {
 	[MON_OUTBOX]     = { "outbox", SP_PROC_COURIER, 0700, 0 },
 	[MON_KEYS]       = { "hostkeys", SP_PROC_MONITOR, 0700, 0 },
 	[MON_SNAPSHOT]   = { "snapshot", SP_PROC_CONTROL, 0700, 0 },
+	[MON_SIEM]       = { "siem", SP_PROC_SIEM, 0700, 0 },
 };
 
 /* The ids of a process's user; -1 (leave) when not root or when there is no such user. */
@@ -201,4 +202,6 @@ mon_boot_fds(struct mon *m, enum sp_proc what, struct mon_fds *ret)
 		fds_give_dup(ret, m->dir_fd[MON_SPOOL], "spool");
 	} else if (what == SP_PROC_COURIER)
 		fds_give_dup(ret, m->dir_fd[MON_OUTBOX], "outbox");
+	else if (what == SP_PROC_SIEM)
+		fds_give_dup(ret, m->dir_fd[MON_SIEM], "siem");
 }

@@ -45,7 +45,7 @@ struct mon_upgrade {	/* SIGUSR2: upgrade.c */
 	int		 begun;		/* the order of this step is given */
 	uint64_t	 deadline_us;	/* of this step */
 };
-enum mon_dir { MON_STORE, MON_VAULT, MON_AUDIT, MON_RECORDINGS, MON_SPOOL, MON_OUTBOX, MON_KEYS, MON_SNAPSHOT, MON_DIRS };
+enum mon_dir { MON_STORE, MON_VAULT, MON_AUDIT, MON_RECORDINGS, MON_SPOOL, MON_OUTBOX, MON_KEYS, MON_SNAPSHOT, MON_SIEM, MON_DIRS };
 struct mon {
 	struct sp_loop		*loop;
 	struct sp_config	 conf;

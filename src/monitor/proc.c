@@ -28,12 +28,13 @@
 #define PROC_DRAIN	64			/* reads of a dead child's last words */
 
 /* Who is started, in this order: a process is up before those that ask it. */
-static const enum sp_proc procs[] = { SP_PROC_VAULT, SP_PROC_CONTROL, SP_PROC_DIALER, SP_PROC_COURIER, SP_PROC_SCRIBE,
+static const enum sp_proc procs[] = { SP_PROC_VAULT, SP_PROC_CONTROL, SP_PROC_DIALER, SP_PROC_COURIER, SP_PROC_SIEM, SP_PROC_SCRIBE,
 	SP_PROC_ZYGOTE, SP_PROC_GATE };
 /* Who has a socketpair with whom for life. Sessions and scribes get theirs in conns.c. */
 static const enum sp_proc edges[][2] = {
 	{ SP_PROC_CONTROL, SP_PROC_VAULT }, { SP_PROC_CONTROL, SP_PROC_GATE }, { SP_PROC_CONTROL, SP_PROC_DIALER },
-	{ SP_PROC_CONTROL, SP_PROC_COURIER }, { SP_PROC_CONTROL, SP_PROC_SCRIBE }, { SP_PROC_GATE, SP_PROC_ZYGOTE },
+	{ SP_PROC_CONTROL, SP_PROC_COURIER }, { SP_PROC_CONTROL, SP_PROC_SCRIBE }, { SP_PROC_CONTROL, SP_PROC_SIEM },
+	{ SP_PROC_GATE, SP_PROC_ZYGOTE },
 };
 
 static void	proc_start(struct mon_proc *p);

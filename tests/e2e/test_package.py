@@ -16,7 +16,7 @@ import conftest as C
 import lab as L
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="installing a package wants root")
-PROGRAMS = ["control", "courier", "dialer", "gate", "monitor", "scribe", "vault", "zygote"]
+PROGRAMS = ["control", "courier", "dialer", "gate", "monitor", "scribe", "siem", "vault", "zygote"]
 LOG = "/var/log/sallyport-test.log"
 
 SYSTEMCTL = """

@@ -15,7 +15,7 @@ import conftest as C
 import lab as L
 
 LIVE = 20
-CHILDREN = ("vault", "control", "dialer", "courier", "scribe", "zygote", "gate")
+CHILDREN = ("vault", "control", "dialer", "courier", "siem", "scribe", "zygote", "gate")
 
 
 def install(build, to):

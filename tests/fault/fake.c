@@ -1,4 +1,4 @@
-/* tests/fault/fake.c - stands in for vault, control, zygote, session, scribe, dialer and courier, so that the real monitor
+/* tests/fault/fake.c - stands in for vault, control, zygote, session, scribe, dialer, courier and siem, so that the real monitor
  * and the real gate can be watched while these die. Its role is its name. What happens to it goes, a line each, to
  * state_dir/trace; control takes orders on its admin socket, one packet each:
  *   spawn CONN SESSION | label CONN SESSION USER (none: ended) | kill CONN SESSION|- REASON | inner CONN | lie | penalty IP

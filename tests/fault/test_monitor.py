@@ -16,7 +16,7 @@ import pytest
 BUILD = Path(os.environ["SALLYPORT_BUILD"])
 DEADLINE = 15.0
 CALL_ASK, CALL_REPLY = 0x0034, 0x0035
-FAKES = ("vault", "control", "zygote", "scribe", "dialer", "courier")
+FAKES = ("vault", "control", "zygote", "scribe", "dialer", "courier", "siem")
 
 
 def wait_for(what, seconds=DEADLINE):

@@ -26,7 +26,7 @@ def upgrade(house, wait=True):
 def test_everybody_is_replaced_and_connections_are_attached_again(house):
     conns = [house.connect() for _ in range(20)]
     sid = house.record(conns[0][0])
-    pids = {name: house.pid(name) for name in ("vault", "control", "zygote", "scribe", "dialer", "courier")}
+    pids = {name: house.pid(name) for name in ("vault", "control", "zygote", "scribe", "dialer", "courier", "siem")}
     upgrade(house)
     for name, pid in pids.items():
         assert house.pid(name) != pid and not alive(pid), name

@@ -21,7 +21,7 @@ import time
 
 ROOT = os.geteuid() == 0
 LAB_USERS = (("deploy", 20001), ("app", 20002), ("alice", 20003), ("bob", 20004))
-OWN_USERS = ("sallyport", "sallyport-vault", "sallyport-net", "sallyport-rec", "sallyport-out", "sallyport-shell")
+OWN_USERS = ("sallyport", "sallyport-vault", "sallyport-net", "sallyport-rec", "sallyport-out", "sallyport-shell", "sallyport-siem")
 PREFIX = "sallyport-lab-"                   # of a folder in /tmp, where an installation's own folder will not do
 PASSWORD = "correct horse 7 battery"        # of the account "app" on the password server
 

@@ -1,0 +1,280 @@
+/* src/control/detect.c - see detect.h. Process: control, worker threads; a finished set belongs to the loop.
+ * Rules are compiled here to be checked and to be asked what should follow; the judging is siem's. */
+#include "control/detect.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/category.h"
+#include "crypto/hash.h"
+
+#define LEVELS		5
+
+const char *const detect_actions[] = { "kill", "disable", "notify", NULL };
+
+struct row {
+	char	name[SP_STORE_NAME_MAX + 1];
+	char	*text;
+};
+struct detect_set {
+	struct sp_rules_builder	*builder;
+	struct sp_rules		*rules;
+	struct row		*row;
+	size_t			 n, cap;
+	uint64_t		 generation;
+};
+struct loading {
+	struct detect_set		*d;
+	const struct sp_store_detection	*add;
+	enum sp_err			 err;
+};
+
+static enum sp_err
+row_add(struct detect_set *d, const struct sp_store_detection *t)
+{
+	if (t->state != SP_STORE_ACTIVE)
+		return SP_OK;
+	if (d->n == DETECT_MAX)
+		return SP_EFULL;
+	if (d->n == d->cap) {
+		size_t cap = d->cap > 0 ? 2 * d->cap : 16;
+		struct row *p = reallocarray(d->row, cap, sizeof(*p));
+
+		if (p == NULL)
+			return SP_ENOMEM;
+		d->row = p;
+		d->cap = cap;
+	}
+	(void)sp_strlcpy(d->row[d->n].name, t->name, sizeof(d->row[d->n].name));
+	if ((d->row[d->n].text = strdup(t->text)) == NULL)
+		return SP_ENOMEM;
+	d->n++;
+	return SP_OK;
+}
+
+static int
+on_row(const struct sp_store_detection *t, void *arg)
+{
+	struct loading *l = arg;
+
+	if (l->add == NULL || !sp_uuid_equal(&t->id, &l->add->id))
+		l->err = row_add(l->d, t);
+	return l->err != SP_OK;
+}
+
+static enum sp_err
+rows_read(struct sp_store *s, struct detect_set *d, const struct sp_store_detection *add)
+{
+	struct sp_store_query q = { .limit = SP_STORE_PAGE_MAX };
+	struct loading l = { .d = d, .add = add };
+	enum sp_err r = SP_OK;
+
+	for (size_t before = 1; r == SP_OK && l.err == SP_OK && before > 0; q.offset += SP_STORE_PAGE_MAX) {
+		before = d->n;
+		r = sp_store_detection_list(s, &q, on_row, &l);
+		before = d->n - before;
+	}
+	if (r == SP_OK)
+		r = l.err;
+	return r == SP_OK && add != NULL ? row_add(d, add) : r;
+}
+
+/* Rows are listed as they stand; each is read once more with its MAC. */
+static enum sp_err
+rows_check(struct sp_store *s, struct detect_set *d, const struct sp_store_detection *add)
+{
+	sp_auto(sp_freep) struct sp_store_detection *t = malloc(sizeof(*t));
+	size_t kept = 0;
+
+	if (t == NULL)
+		return SP_ENOMEM;
+	for (size_t i = 0; i < d->n; i++) {
+		enum sp_err r = add != NULL && strcmp(add->name, d->row[i].name) == 0 ? SP_OK :
+		    sp_store_detection_by_name(s, d->row[i].name, t);
+
+		if (r == SP_ETAMPERED) {
+			free(d->row[i].text);
+			continue;
+		}
+		if (r != SP_OK)
+			return r;
+		d->row[kept++] = d->row[i];
+	}
+	d->n = kept;
+	return SP_OK;
+}
+
+static void
+generation_make(struct detect_set *d)
+{
+	uint8_t sum[SP_SHA256_LEN];
+	struct sp_sha256 h;
+
+	sp_sha256_begin(&h);
+	for (size_t i = 0; i < d->n; i++) {
+		sp_sha256_add(&h, d->row[i].name, strlen(d->row[i].name) + 1);
+		sp_sha256_add(&h, d->row[i].text, strlen(d->row[i].text) + 1);
+	}
+	sp_sha256_now(&h, sum);
+	memcpy(&d->generation, sum, sizeof(d->generation));
+	d->generation |= 1;
+}
+
+/* ---- what a rule says should follow ---- */
+
+static int
+is_action(const char *word)
+{
+	for (size_t i = 0; detect_actions[i] != NULL; i++)
+		if (strcmp(detect_actions[i], word) == 0)
+			return 1;
+	return 0;
+}
+
+static int64_t
+severity_of(const char *level)
+{
+	static const char *const levels[LEVELS] = { "informational", "low", "medium", "high", "critical" };
+
+	for (int i = 0; i < LEVELS; i++)
+		if (strcmp(levels[i], level) == 0)
+			return i + 1;
+	return 3;
+}
+
+static enum sp_err
+word_wrong(const struct sp_rules_info *in, const char *word, const char *what, char *why, size_t n)
+{
+	sp_snprintf(why, n, "%s:%u: \"%.64s\" is no %s", in->file, in->line, word, what);
+	return SP_EFORMAT;
+}
+
+static enum sp_err
+rule_of(const struct detect_set *d, size_t i, struct detect_rule *ret, char *why, size_t n)
+{
+	static const char *const repeats[] = { [DETECT_AGAIN] = "again", [DETECT_MERGE] = "merge", [DETECT_ESCALATE] = "escalate" };
+	const struct sp_rules_info *in = sp_rules_info(d->rules, i);
+	const char *v = sp_rules_attr(d->rules, i, "sallyport.category");
+	struct detect_rule t = { .severity = severity_of(in->level) };
+	size_t k;
+
+	(void)sp_strlcpy(t.title, in->title, sizeof(t.title));
+	(void)sp_strlcpy(t.category, v != NULL ? v : SP_CATEGORY_OTHER, sizeof(t.category));
+	if (sp_category_find(v != NULL ? v : SP_CATEGORY_OTHER) == NULL)
+		return word_wrong(in, v, "category ('sallyport offense categories' lists them)", why, n);
+	if ((v = sp_rules_attr(d->rules, i, "sallyport.property")) != NULL && sp_strlcpy(t.property, v, sizeof(t.property)) != 0)
+		return word_wrong(in, v, "property: it is too long", why, n);
+	if ((v = sp_rules_attr(d->rules, i, "sallyport.repeat")) != NULL) {
+		for (k = 0; k < SP_NELEMS(repeats) && strcmp(repeats[k], v) != 0; k++)
+			;
+		if (k == SP_NELEMS(repeats))
+			return word_wrong(in, v, "way to take a repeat: again, merge or escalate", why, n);
+		t.repeat = (enum detect_repeat)k;
+	}
+	t.actions = sp_rules_attr_n(d->rules, i, "sallyport.respond");
+	if (t.actions > DETECT_ACTIONS)
+		return word_wrong(in, "respond", "list of at most 8 responses", why, n);
+	for (k = 0; k < t.actions; k++) {
+		char path[64];
+
+		sp_snprintf(path, sizeof(path), "sallyport.respond.%zu", k);
+		v = sp_rules_attr(d->rules, i, path);
+		if (v == NULL || !is_action(v))
+			return word_wrong(in, v != NULL ? v : "", "response: kill, disable or notify", why, n);
+		(void)sp_strlcpy(t.action[k], v, sizeof(t.action[k]));
+	}
+	*ret = t;
+	return SP_OK;
+}
+
+/* ---- a set ---- */
+
+static enum sp_err
+set_compile(struct detect_set *d, char *why, size_t n)
+{
+	struct sp_rules_error e = { 0 };
+	struct detect_rule t;
+	enum sp_err r;
+
+	if ((r = sp_rules_builder_new(NULL, &d->builder)) != SP_OK)
+		return r;
+	for (size_t i = 0; i < d->n && r == SP_OK; i++)
+		r = sp_rules_builder_add(d->builder, d->row[i].name, d->row[i].text, strlen(d->row[i].text), &e);
+	if (r == SP_OK)
+		r = sp_rules_compile(d->builder, &e, &d->rules);
+	if (r != SP_OK) {
+		sp_snprintf(why, n, "%s:%u: %s", e.file, e.line, e.why);
+		return r;
+	}
+	for (size_t i = 0; i < sp_rules_n(d->rules) && r == SP_OK; i++)
+		r = rule_of(d, i, &t, why, n);
+	return r;
+}
+
+enum sp_err
+detect_load(struct sp_store *s, const struct sp_store_detection *add, struct detect_set **ret, char *why, size_t n)
+{
+	struct detect_set *d = calloc(1, sizeof(*d));
+	enum sp_err r;
+
+	if (d == NULL)
+		return SP_ENOMEM;
+	if ((r = rows_read(s, d, add)) == SP_OK && (r = rows_check(s, d, add)) == SP_OK && (r = set_compile(d, why, n)) == SP_OK) {
+		generation_make(d);
+		*ret = d;
+		return SP_OK;
+	}
+	detect_free(d);
+	return r;
+}
+
+void
+detect_free(struct detect_set *d)
+{
+	if (d == NULL)
+		return;
+	for (size_t i = 0; i < d->n; i++)
+		free(d->row[i].text);
+	free(d->row);
+	sp_rules_free(d->rules);
+	sp_rules_builder_free(d->builder);
+	free(d);
+}
+
+uint64_t
+detect_generation(const struct detect_set *d)
+{
+	return d->generation;
+}
+
+size_t
+detect_n(const struct detect_set *d)
+{
+	return d->n;
+}
+
+const char *
+detect_name(const struct detect_set *d, size_t i)
+{
+	return d->row[i].name;
+}
+
+const char *
+detect_text(const struct detect_set *d, size_t i)
+{
+	return d->row[i].text;
+}
+
+enum sp_err
+detect_rule(const struct detect_set *d, const char *name, unsigned line, struct detect_rule *ret)
+{
+	char why[256];
+
+	for (size_t i = 0; i < sp_rules_n(d->rules); i++) {
+		const struct sp_rules_info *in = sp_rules_info(d->rules, i);
+
+		if (in->line == line && strcmp(in->file, name) == 0)
+			return rule_of(d, i, ret, why, sizeof(why));
+	}
+	return SP_ENOENT;
+}
