@@ -13,6 +13,9 @@ import sys
 import tempfile
 import time
 
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent / "parts")]
+import recording  # noqa: E402
+
 ROWS = {}
 
 
@@ -73,6 +76,10 @@ def commands(build, scratch):
                  figure("%s: commands written, last tenth" % r["store"], r["last_per_s"], "/s", ">= 0.5 of it",
                         2 * r["last_per_s"] >= r["first_per_s"])]
     return rows
+
+
+for name in ("throughput", "echo", "yes", "size", "memory"):
+    row(name)(lambda build, scratch, fn=getattr(recording, name): fn(figure, build, scratch))
 
 
 def main():
