@@ -55,6 +55,8 @@ verify_show(struct ctl *c, const struct evlog *l, const json_t *o)
 	if (session != NULL)
 		ctl_note(c, "Session %s: %lld entries are in the signed tree, none of the recorder's is missing: %s.", session,
 		    (long long)json_integer_value(json_object_get(o, "session_entries")), json_string_value(json_object_get(o, "integrity")));
+	if (ctl_local_flag(c, "full") && json_integer_value(json_object_get(o, "compared")) == 0)
+		ctl_note(c, "There are no segments here: only the leaves were looked at, not what they show in clear.");
 	if (json_integer_value(json_object_get(o, "erased_values")) > 0)
 		ctl_note(c, "%lld values have no opening any more: they were erased.", (long long)json_integer_value(json_object_get(o, "erased_values")));
 	ctl_note(c, "%s: %llu entries, %s.", l->head.origin, (unsigned long long)l->head.size, ctl_local_flag(c, "full") ?

@@ -316,6 +316,22 @@ all_run(struct all *a)
 	    ctl_fail(a->c, SP_EAUTH, "the entries do not come to the root that was signed");
 }
 
+/* A copy may be without segments, but not without the first of them. */
+static enum sp_err
+segments_open(struct all *a)
+{
+	uint64_t *first = NULL;
+	size_t n = 0;
+	enum sp_err r = logdir_segments(a->l->fd, &first, &n);
+
+	free(first);
+	a->read.fd = -1;
+	if (r == SP_OK && n > 0 && (r = logread_open(&a->read, a->l->fd, 1)) == SP_ENOENT)
+		return ctl_fail(a->c, SP_ECORRUPT, "the segment of the first entry is missing");
+	a->has_segments = n > 0;
+	return r == SP_OK ? SP_OK : ctl_fail(a->c, r, "the log's segments cannot be read: %s", sp_err_text(r));
+}
+
 enum sp_err
 evlog_check_all(struct ctl *c, const struct evlog *l, struct evlog_all *ret)
 {
@@ -326,8 +342,9 @@ evlog_check_all(struct ctl *c, const struct evlog *l, struct evlog_all *ret)
 		sp_buf_init(&a.row[i], SP_TLOG_TILE_BYTES + 1);
 	sp_buf_init(&a.have, SP_TLOG_TILE_BYTES + 1);
 	sp_buf_init(&a.bundle, LOGDIR_BUNDLE_MAX + 1);
-	a.has_segments = logread_open(&a.read, l->fd, 1) == SP_OK && a.read.fd != -1;
-	r = all_run(&a);
+	r = segments_open(&a);
+	if (r == SP_OK)
+		r = all_run(&a);
 	for (size_t i = 0; i < LEVELS; i++)
 		sp_buf_release(&a.row[i]);
 	sp_buf_release(&a.have);

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import shutil
+import sqlite3
 import subprocess
 
 import pytest
@@ -126,6 +127,17 @@ def flip(at):
     return fn
 
 
+def narrow(d, level):
+    """The widest of the partial tiles at the right edge."""
+    return max((d / "tile" / str(level)).glob("*.p/*"), key=lambda p: (p.parent.name, int(p.name)))
+
+
+def twice(b):
+    n = int.from_bytes(b[:2], "big") + 2
+    m = int.from_bytes(b[n:n + 2], "big") + 2
+    return b[:n] + b[:n] + b[n + m:]
+
+
 def swap_entries(b):
     n = int.from_bytes(b[:2], "big") + 2
     m = int.from_bytes(b[n:n + 2], "big") + 2
@@ -151,13 +163,26 @@ ATTACKS = {
     "an opening is taken from another entry": lambda d: spoil_segment(d, lambda ls: ls.__setitem__(11, ls[11].split(b"\t")[0] + b"\t" + other(ls, 11))),
     "entries change places in the segment": lambda d: spoil_segment(d, lambda ls: ls.__setitem__(slice(3, 5), [ls[4], ls[3]])),
     "an entry is cut out of the segment": lambda d: spoil_segment(d, lambda ls: ls.pop(9)),
+    "an entry is replaced by another one in its segment": lambda d: spoil_segment(d, lambda ls: ls.__setitem__(6, ls[5])),
+    "an entry is put into the segment": lambda d: spoil_segment(d, lambda ls: ls.insert(4, ls[3])),
+    "the segment ends early": lambda d: spoil_segment(d, lambda ls: ls.__delitem__(slice(len(ls) // 2, len(ls) - 1))),
+    "the segment is gone": lambda d: sorted(d.glob("audit-*.log"))[0].rename(d / "audit-0000000000000002.log"),
+    "an entry is replaced by another one in its bundle": lambda d: spoil_bytes(d / "tile" / "entries" / "000", twice),
+    "the last bundle is edited": lambda d: spoil_bytes(narrow(d, "entries"), flip(-3)),
+    "a bundle is replaced by the one of another place": lambda d: narrow(d, "entries").write_bytes((d / "tile" / "entries" / "000").read_bytes()),
     "an entry is edited in its bundle": lambda d: spoil_bytes(d / "tile" / "entries" / "000", flip(400)),
     "entries change places in the bundle": lambda d: spoil_bytes(d / "tile" / "entries" / "000", swap_entries),
     "a bundle is cut": lambda d: spoil_bytes(d / "tile" / "entries" / "000", lambda b: b[:-30]),
     "a tile is edited": lambda d: spoil_bytes(d / "tile" / "0" / "000", flip(4000)),
+    "hashes of a tile change places": lambda d: spoil_bytes(d / "tile" / "0" / "000", lambda b: b[32:64] + b[:32] + b[64:]),
+    "a tile is replaced by the one of another place": lambda d: narrow(d, 0).write_bytes((d / "tile" / "0" / "000").read_bytes()[:narrow(d, 0).stat().st_size]),
+    "a tile of a higher level is edited": lambda d: spoil_bytes(next((d / "tile" / "1").rglob("1")), flip(7)),
+    "the last tile is edited": lambda d: spoil_bytes(narrow(d, 0), flip(-1)),
     "a tile is cut": lambda d: spoil_bytes(d / "tile" / "0" / "000", lambda b: b[:-32]),
     "a tile is replaced": lambda d: spoil_bytes(next((d / "tile" / "1").rglob("1")), lambda b: bytes(32)),
     "a tile is gone": lambda d: (d / "tile" / "0" / "000").unlink(),
+    "a bundle is gone": lambda d: (d / "tile" / "entries" / "000").unlink(),
+    "the head is of no signature": lambda d: spoil_bytes(d / "checkpoint", lambda b: b[:b.index(b"\n\n") + 2]),
     "the head is edited": lambda d: spoil_bytes(d / "checkpoint", flip(60)),
     "the head is of another size": lambda d: spoil_bytes(d / "checkpoint", lambda b: b.replace(b"\n3", b"\n2", 1).replace(b"\n4", b"\n3", 1)),
 }
@@ -168,6 +193,52 @@ def test_changed_history_is_seen_by_verify(lab, kept, many, tmp_path, what):
     d = copy(lab, tmp_path, "log")
     ATTACKS[what](d)
     assert verify(lab, "--dir", d, "--key", kept / "key", "--full", ok=False)
+
+
+def test_a_head_of_yesterday_proves_less_and_a_witness_sees_it(lab, kept, many, tmp_path):
+    """Harmless for who has the log in front of him, detected by who kept a later head."""
+    d = copy(lab, tmp_path, "log")
+    shutil.copy(kept / "head", d / "checkpoint")
+    old = verify(lab, "--dir", d, "--key", kept / "key", "--full")
+    assert old["size"] < verify(lab, "--dir", audit_dir(lab), "--key", kept / "key")["size"]
+    for f in d.glob("audit-*.log"):     # a copy may be without segments: the leaves are the same, and it says that it compared none
+        f.unlink()
+    assert verify(lab, "--dir", d, "--key", kept / "key", "--full")["compared"] == 0
+
+
+def test_rows_of_the_index_are_no_evidence_and_changing_them_changes_none(lab, kept, many, tmp_path):
+    """Harmless: sessions, commands and events in the database are an index. What is verified, exported and searched as evidence is the log."""
+    s = next(s for s in lab.ctl("session", "list") if s["protocol"] == "exec")
+    db = sqlite3.connect(lab.data / "state" / "store" / "evidence.db", timeout=30)
+    sid = bytes.fromhex(s["id"].replace("-", ""))
+    saved = {t: db.execute("SELECT * FROM %s WHERE %s = ?" % (t, k), (sid,)).fetchall() for t, k in
+             (("sessions", "id"), ("commands", "session_id"), ("session_events", "session_id"))}
+    assert all(saved.values())
+    try:
+        with db:
+            db.execute("UPDATE sessions SET user_login = 'mallory' WHERE id = ?", (sid,))
+            db.execute("UPDATE commands SET command = 'ls' WHERE session_id = ?", (sid,))
+            db.execute("DELETE FROM session_events WHERE session_id = ?", (sid,))
+        assert [c["command"] for c in lab.ctl("command", "search", "--session", s["id"])] == ["ls"]
+        out = verify(lab, "--dir", audit_dir(lab), "--key", kept / "key", "--session", s["id"])
+        assert out["integrity"] == "signed"
+        argv = [str(lab.exe("sallyport")), "--json", "evidence", "export", s["id"], "--output", str(tmp_path / "out"), "--config", str(lab.conf)]
+        subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60)
+        entries = json.loads((tmp_path / "out" / "entries.json").read_text())
+        assert {e["actor"] for e in entries if e["kind"] == "session.request"} == {"alice"} and "echo once" in json.dumps(entries)
+        assert lab.ctl("audit", "search", "echo once", "--kind", "channel.open")[0]["actor"] == "alice"
+        with db:
+            db.execute("DELETE FROM sessions WHERE id = ?", (sid,))
+        assert verify(lab, "--dir", audit_dir(lab), "--key", kept / "key", "--session", s["id"])["session_entries"] == out["session_entries"]
+        assert lab.ctl("audit", "search", "echo once", "--kind", "channel.open")[0]["session"] == s["id"]
+    finally:
+        with db:
+            for t, rows in saved.items():
+                db.execute("DELETE FROM %s WHERE %s = ?" % (t, "id" if t == "sessions" else "session_id"), (sid,))
+                for r in rows:
+                    db.execute("INSERT INTO %s VALUES (%s)" % (t, ",".join("?" * len(r))), r)
+        db.close()
+    assert s["id"] in [x["id"] for x in lab.ctl("session", "list")]
 
 
 def test_what_is_shown_in_clear_must_fit_its_commitment(lab, kept, many, tmp_path):
