@@ -96,7 +96,7 @@ static const struct sp_field asset_claim_fields[] = {
 #undef CL
 #define S struct sp_store_secret
 static const struct sp_field secret_fields[] = {
-	HEAD(S), TEXT(S, name, 0), NUM(S, kind, SP_STORE_SECRET_PASSWORD, SP_STORE_SECRET_TOTP), NUM(S, secret_version, 0, INT64_MAX),
+	HEAD(S), TEXT(S, name, 0), NUM(S, kind, SP_STORE_SECRET_PASSWORD, SP_STORE_SECRET_RECORDING), NUM(S, secret_version, 0, INT64_MAX),
 	NUM(S, term, 0, INT64_MAX), BLOB(S, ciphertext, SP_FF_SECRET), BLOB(S, public_blob, 0), TEXT(S, info, SP_FF_FREE), TIME(S, rotated_us)
 };
 #undef S

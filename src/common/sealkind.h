@@ -10,6 +10,7 @@
 #define SP_SEAL_TOTP		"user.totp"		/* vault to client: the shared secret and the recovery codes, a line each */
 #define SP_SEAL_ACCOUNT		"account."		/* followed by the secret's kind: account.password, account.ssh-key */
 #define SP_SEAL_SHARES		"vault.shares"		/* vault to client: one share per line */
+#define SP_SEAL_RECORDING	"recording.key"		/* vault to client: the file key of a recording */
 #define SP_SEAL_REVEAL		"reveal"		/* vault to client: a secret */
 
 #endif

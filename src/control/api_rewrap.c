@@ -47,23 +47,6 @@ rewrap_release(struct rewrap *k)
 	sp_buf_release(&k->old);
 }
 
-static enum sp_err
-header_read(int fd, struct sp_buf *b)
-{
-	size_t len;
-	ssize_t n;
-	enum sp_err r;
-
-	if ((r = sp_buf_reserve(b, SP_AGE_HEADER_MAX)) != SP_OK)
-		return r;
-	if ((n = pread(fd, b->p, SP_AGE_HEADER_MAX, 0)) == -1)
-		return SP_EIO;
-	if ((r = sp_age_header_len((struct sp_view){ b->p, (size_t)n }, &len)) != SP_OK)
-		return r;
-	b->len = len;
-	return SP_OK;
-}
-
 /* The recording that is asked about, opened. */
 static enum sp_err
 rewrap_find(struct api_call *c, struct sp_store *s, struct rewrap *k)
@@ -90,7 +73,7 @@ rewrap_find(struct api_call *c, struct sp_store *s, struct rewrap *k)
 	sp_rec_segment_path(&k->row.id, (unsigned)k->segment, SP_REC_AGE, path);
 	(void)sp_strlcpy(k->name, path + SP_REC_DAY, sizeof(k->name));
 	(void)sp_snprintf(k->rest, sizeof(k->rest), "%s.%04u.", sp_uuid_text(&k->row.id, id), (unsigned)k->segment);
-	if (r == SP_OK && (fstat(k->fd, &k->st) == -1 || (r = header_read(k->fd, &k->old)) != SP_OK))
+	if (r == SP_OK && (fstat(k->fd, &k->st) == -1 || (r = recfiles_header(k->fd, &k->old)) != SP_OK))
 		r = r != SP_OK ? r : SP_EIO;
 	return r == SP_OK ? SP_OK : api_fail(c, r, r == SP_ENOENT ? "there is no such recording here" : "the recording cannot be read: %s", sp_err_text(r));
 }

@@ -15,7 +15,7 @@ api_fn		detection_add, detection_delete, detection_disable, detection_enable, de
 		backup_begin, backup_end, breakglass_create, breakglass_list, breakglass_seal, quarantine_release, quarantine_status,
 		group_create, group_delete, group_list, group_member_add, group_member_remove, group_show,
 		hostkey_list, hostkey_remove, hostkey_set, import_abort, import_begin,
-		import_commit, import_rows, import_secret, recording_delete, recording_hold, recording_header, recording_list, recording_open, recording_policy_list, recording_policy_remove, recording_policy_set, recording_release, recording_retention, recording_rewrap, rows_accept, rows_check, rows_remove, secret_reveal, session_find, session_kill,
+		import_commit, import_rows, import_secret, recording_delete, recording_hold, recording_header, recording_list, recording_open, recording_policy_list, recording_policy_remove, recording_policy_set, recording_release, recording_retention, recording_rewrap, recording_unwrap, recording_vault_list, recording_vault_remove, recording_vault_set, rows_accept, rows_check, rows_remove, secret_reveal, session_find, session_kill,
 		command_search, session_list, session_lock, session_show, sys_audit_list, sys_doctor, sys_known_hosts,
 		sys_outbox_list, sys_settings_get, sys_settings_set, sys_status, user_create, user_delete,
 		user_disable, user_enable, user_key_add, user_key_list, user_key_remove, user_list, user_password,

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "common/recpath.h"
+#include "crypto/age.h"
 
 #define DAY_MAX		1000000u	/* recordings of one day */
 #define NAMES_MAX	10000u		/* years, months or days in one directory */
@@ -356,4 +357,21 @@ recfiles_held(int recordings, const struct sp_uuid *id)
 		return 0;
 	(void)sp_snprintf(name, sizeof(name), "%s.hold", sp_uuid_text(id, text));
 	return fstatat(day, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+enum sp_err
+recfiles_header(int fd, struct sp_buf *b)
+{
+	size_t len;
+	ssize_t n;
+	enum sp_err r;
+
+	if ((r = sp_buf_reserve(b, SP_AGE_HEADER_MAX)) != SP_OK)
+		return r;
+	if ((n = pread(fd, b->p, SP_AGE_HEADER_MAX, 0)) == -1)
+		return SP_EIO;
+	if ((r = sp_age_header_len((struct sp_view){ b->p, (size_t)n }, &len)) != SP_OK)
+		return r;
+	b->len = len;
+	return SP_OK;
 }

@@ -4,6 +4,7 @@
 #ifndef SP_CONTROL_RECFILES_H
 #define SP_CONTROL_RECFILES_H
 
+#include "base/buf.h"
 #include "base/str.h"
 
 struct recfiles {
@@ -31,6 +32,8 @@ enum sp_err	recfiles_delete(int recordings, const struct sp_uuid *id, int *ret_n
 /* Put the mark of a hold beside a recording, or take it away; durable. SP_ENOENT: that day has no recordings. */
 enum sp_err	recfiles_hold(int recordings, const struct sp_uuid *id, int hold) SP_MUST_USE;
 int		recfiles_held(int recordings, const struct sp_uuid *id);	/* whether that mark is there */
+/* Append the age header of an open recording; b->max: SP_AGE_HEADER_MAX. Reads from its beginning, moves no offset. */
+enum sp_err	recfiles_header(int fd, struct sp_buf *b) SP_MUST_USE;
 /* The directory of recordings. */
 enum sp_err	recfiles_dir(const char *state_dir, int *ret) SP_MUST_USE;
 

@@ -17,6 +17,7 @@
 #include "control/claim.h"
 #include "control/judge.h"
 #include "control/mfa.h"
+#include "control/recvault.h"
 #include "control/policy_msg.h"
 #include "control/reason.h"
 #include "control/zone.h"
@@ -109,6 +110,8 @@ asking_work(struct ctl_job *cj, struct sp_store *s)
 	(void)sp_store_server(s, &a->database);
 	if (a->j.err == SP_OK && cj->err == SP_OK)
 		cj->err = auditors_get(s, &a->auditors);
+	if (a->j.err == SP_OK && cj->err == SP_OK)
+		cj->err = recvault_add(s, &a->j.facts.asset_id, &a->auditors);
 	if (a->j.err == SP_OK)
 		a->j.err = zone_path_load(s, &a->j.facts.zone_id, &a->path, a->j.text, sizeof(a->j.text));
 }

@@ -16,7 +16,7 @@
 #define HEX_SIZE	(2 * SP_SHA256_LEN + 1)
 
 struct hashes {
-	char	header[HEX_SIZE], payload[HEX_SIZE];
+	char	header[HEX_SIZE], payload[HEX_SIZE], tail[2][HEX_SIZE];
 };
 
 static const char *
@@ -48,6 +48,10 @@ log_says(const struct evsession *s, unsigned segment, struct hashes *ret, int *r
 		/* That of a chunk is of what there was then. */
 		if (o == body && *member(o, "payload_sha256") != '\0' && strcmp(member(more, "kind"), "chunk") != 0)
 			(void)sp_strlcpy(ret->payload, member(o, "payload_sha256"), sizeof(ret->payload));
+		if (o == body && *member(o, "tail0_sha256") != '\0')
+			(void)sp_strlcpy(ret->tail[0], member(o, "tail0_sha256"), sizeof(ret->tail[0]));
+		if (o == body && *member(o, "tail1_sha256") != '\0')
+			(void)sp_strlcpy(ret->tail[1], member(o, "tail1_sha256"), sizeof(ret->tail[1]));
 	}
 }
 
@@ -92,28 +96,35 @@ rec_copy(struct ctl *c, const struct evlog *l, const char *path, int dir, struct
 	return SP_OK;
 }
 
-/* Beside an age file: its tails, and the header that it had first. */
-static enum sp_err
-rec_copy_rest(struct ctl *c, const struct evlog *l, const char *path, int dir)
-{
-	static const char *const ends[] = { "tail0", "tail1", "header" };
-	char beside[SP_REC_PATH + 8];
-
-	for (size_t i = 0; i < SP_NELEMS(ends); i++) {
-		enum sp_err r;
-
-		(void)sp_snprintf(beside, sizeof(beside), "%.*s%s", (int)strlen(path) - 3, path, ends[i]);
-		if ((r = rec_copy(c, l, beside, dir, NULL)) != SP_OK && r != SP_ENOENT)
-			return r;
-	}
-	return SP_OK;
-}
-
 static void
 rec_say(struct ctl *c, const char *name, const char *what)
 {
 	c->failed = 1;
 	ctl_note(c, "%s is not the one of the log: %s. It was changed, cut, or replaced after it was recorded.", name, what);
+}
+
+/* Beside an age file: its tails, which a torn recording needs, and the header that it had first. *ret_agrees: 0 when one is not that of
+ * the log. */
+static enum sp_err
+rec_copy_rest(struct ctl *c, const struct evlog *l, const char *path, int dir, const struct hashes *want, int *ret_agrees)
+{
+	static const char *const ends[] = { "tail0", "tail1", "header" };
+	char beside[SP_REC_PATH + 8];
+
+	for (size_t i = 0; i < SP_NELEMS(ends); i++) {
+		const char *log = i < SP_NELEMS(want->tail) ? want->tail[i] : "";
+		struct hashes have = { .header = "" };
+		enum sp_err r;
+
+		(void)sp_snprintf(beside, sizeof(beside), "%.*s%s", (int)strlen(path) - 3, path, ends[i]);
+		if ((r = rec_copy(c, l, beside, dir, *log != '\0' ? &have : NULL)) != SP_OK && r != SP_ENOENT)
+			return r;
+		if (*log == '\0' || strcmp(log, have.payload) == 0)
+			continue;
+		*ret_agrees = 0;
+		rec_say(c, beside + SP_REC_DAY, r == SP_ENOENT ? "it is not there" : ends[i][4] == '0' ? "tail0 has another hash" : "tail1 has another hash");
+	}
+	return SP_OK;
 }
 
 enum sp_err
@@ -130,7 +141,7 @@ export_recording(struct ctl *c, const struct evlog *l, const struct evsession *s
 		struct hashes want, have = { .header = "" };
 		char path[SP_REC_PATH];
 		const char *name;
-		int agrees;
+		int agrees = 1;
 		enum sp_err r;
 
 		log_says(s, n, &want, &deleted);
@@ -145,11 +156,13 @@ export_recording(struct ctl *c, const struct evlog *l, const struct evsession *s
 				ctl_note(c, "%s was deleted; the log says when, by whom and why.", name);
 			break;
 		}
-		if (r != SP_OK || (r = rec_copy_rest(c, l, path, dir)) != SP_OK)
+		if (r != SP_OK || (r = rec_copy_rest(c, l, path, dir, &want, &agrees)) != SP_OK)
 			return r;
-		agrees = (*want.payload == '\0' || strcmp(want.payload, have.payload) == 0) && (*want.header == '\0' || strcmp(want.header, have.header) == 0);
-		if (!agrees)
-			rec_say(c, name, strcmp(want.header, have.header) != 0 && *want.header != '\0' ? "its header has another hash" : "its payload has another hash");
+		agrees &= (*want.payload == '\0' || strcmp(want.payload, have.payload) == 0) && (*want.header == '\0' || strcmp(want.header, have.header) == 0);
+		if (*want.header != '\0' && strcmp(want.header, have.header) != 0)
+			rec_say(c, name, "its header has another hash");
+		else if (*want.payload != '\0' && strcmp(want.payload, have.payload) != 0)
+			rec_say(c, name, "its payload has another hash");
 		else if (*want.payload == '\0')
 			ctl_note(c, "The log has no hash of the whole of %s: its recorder had no time to say it.", name);
 		json_array_append_new(files, json_pack("{s:s, s:i, s:s, s:s, s:o}", "file", name, "segment", (int)n, "header_sha256", have.header,

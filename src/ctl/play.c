@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "common/sealkind.h"
 #include "crypto/age.h"
 #include "ctl/call.h"
 #include "ctl/castplay.h"
@@ -43,7 +44,7 @@ const struct ctl_opt ctl_play_args[] = {
 	CTL_END
 };
 #define KEY_OPT \
-	{ "key", CTL_STR, .value = "FILE", .complete = "file", .flags = CTL_LOCAL, .help = "private key of an auditor (an age identity file)" }
+	{ "key", CTL_STR, .value = "FILE", .complete = "file", .flags = CTL_LOCAL, .help = "private key of an auditor (an age identity file); without it the vault is asked, where 'recording vault set' allows that" }
 const struct ctl_opt ctl_play_opts[] = {
 	KEY_OPT,
 	{ "speed", CTL_STR, .value = "N", .flags = CTL_LOCAL, .help = "so many times as fast (1)" },
@@ -385,6 +386,29 @@ play_key(struct play *p, struct sp_secret *ret)
 	return SP_OK;
 }
 
+/* Without a key of one's own: the vault's, where that is allowed. The file key comes sealed to this process. */
+static enum sp_err
+play_unwrap(struct play *p, struct sp_secret *ret)
+{
+	ctl_auto_json *params = json_object(), *body = NULL;
+	struct ctl_reply_key k = { 0 };
+	enum sp_err r;
+
+	CTL_TRY(ctl_reply_key_make(p->c, &k));
+	json_object_set(params, "id", json_object_get(p->c->params, "id"));
+	json_object_set(params, "client_key", json_object_get(p->c->params, "client_key"));
+	if ((r = ctl_call(p->c, "recording.unwrap", params, &body)) == SP_OK)
+		r = ctl_open(p->c, &k, SP_SEAL_RECORDING, json_object_get(body, "sealed"), ret);
+	ctl_reply_key_release(&k);
+	return r;
+}
+
+static enum sp_err
+play_open(struct play *p, const struct sp_secret *key)
+{
+	return p->key_path != NULL ? sp_recreader_new(p->fd, p->tail, key, &p->reader) : sp_recreader_new_unwrapped(p->fd, p->tail, key, &p->reader);
+}
+
 static int
 play_child(struct play *p)
 {
@@ -397,12 +421,12 @@ play_child(struct play *p)
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	sigaction(SIGWINCH, &sa, NULL);
-	if (play_key(p, &identity) != SP_OK)
+	if ((p->key_path != NULL ? play_key(p, &identity) : play_unwrap(p, &identity)) != SP_OK)
 		return PLAY_KEY;
 	if (sp_sandbox_enter(&box, in_force, sizeof(in_force)) != SP_OK)
 		return PLAY_SANDBOX;
 	sp_buf_init(&p->text, PLAY_OUT_MAX);
-	if ((r = sp_recreader_new(p->fd, p->tail, &identity, &p->reader)) != SP_OK || (r = sp_term_new(80, 24, &p->term)) != SP_OK ||
+	if ((r = play_open(p, &identity)) != SP_OK || (r = sp_term_new(80, 24, &p->term)) != SP_OK ||
 	    (p->kind == PLAY_SCREEN && (r = ctl_screen_new(80, 24, &p->screen)) != SP_OK))
 		return PLAY_ERR + (int)r;
 	sp_secret_release(&identity);
@@ -545,14 +569,21 @@ play_local(struct ctl *c, const char *path, struct play *p)
 	return SP_OK;
 }
 
-static enum sp_err
-play_files(struct ctl *c, struct play *p)
+/* Not an id: a file of one's own. */
+static int
+play_is_file(const struct ctl *c)
 {
 	const char *id = json_string_value(json_object_get(c->params, "id"));
 	size_t n = strlen(id);
 
-	if (n > 4 && strcmp(id + n - 4, ".age") == 0)
-		return play_local(c, id, p);
+	return n > 4 && strcmp(id + n - 4, ".age") == 0;
+}
+
+static enum sp_err
+play_files(struct ctl *c, struct play *p)
+{
+	if (play_is_file(c))
+		return play_local(c, json_string_value(json_object_get(c->params, "id")), p);
 	CTL_TRY(play_ask(c, "age", &p->fd));
 	CTL_TRY(play_ask(c, "tail0", &p->tail[0]));
 	return play_ask(c, "tail1", &p->tail[1]);
@@ -564,8 +595,8 @@ play_check_key(struct ctl *c, struct play *p)
 	if (c->place != NULL)
 		return ctl_fail(c, SP_EUSAGE, "a private key stays where its owner is: fetch the file with 'session export ID --format age' and play "
 		    "that on your own machine");
-	if ((p->key_path = ctl_local_str(c, "key")) == NULL)
-		return ctl_fail(c, SP_EUSAGE, "name your private key: --key FILE (the recording is encrypted to auditors; nothing here opens it)");
+	if ((p->key_path = ctl_local_str(c, "key")) == NULL && play_is_file(c))
+		return ctl_fail(c, SP_EUSAGE, "name your private key: --key FILE (the recording is encrypted to auditors)");
 	return SP_OK;
 }
 

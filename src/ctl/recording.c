@@ -71,6 +71,12 @@ static const struct ctl_opt retention_opts[] = {
 	CTL_END
 };
 #define SEGMENT_OPT	{ "segment", CTL_INT, .value = "N", .help = "which segment (1)" }
+static const struct ctl_col vault_cols[] = {
+	{ "department", "DEPARTMENT" },
+	{ "recipient", "PUBLIC KEY", .flags = CTL_COL_WHOLE },
+	{ "since", "AGE", CTL_FMT_AGE, CTL_COL_EXTRA },
+	{ NULL }
+};
 static const struct ctl_opt header_opts[] = {
 	SEGMENT_OPT,
 	CTL_END
@@ -107,6 +113,14 @@ static const struct ctl_cmd recording_cmds[] = {
 	  .show = CTL_OBJECT },
 	{ "put-header", "hand in a new header: what 'recording rewrap' does", .args = put_header_args, .opts = header_opts, .method = "recording.rewrap",
 	  .done = "The recording of session {id} has a new header." },
+	{ "vault set", "let the vault open recordings from now on, so that who is permitted replays without a key", .opts = policy_remove_opts,
+	  .method = "recording.vault.set", .done = "The vault is a recipient of recordings that begin from now on ({recipient}).",
+	  .more = "This gives up that nobody here can open them: who owns the bastion and its vault, unsealed, can. Who may replay is said by root: 'settings set "
+	    "may_replay.LOGIN yes', for auditors and administrators. Each replay is an entry before (recording.unwrap) and after it." },
+	{ "vault list", "list the departments whose recordings the vault opens", .method = "recording.vault.list", .show = CTL_ROWS, .cols = vault_cols,
+	  .empty = "The vault opens no recordings." },
+	{ "vault remove", "let the vault open no recordings, those of before neither", .opts = policy_remove_opts, .method = "recording.vault.remove",
+	  .done = "The vault opens none of them any more." },
 	{ "hold", "keep a recording until it is released, whatever else is said", .args = recording_reason_args, .method = "recording.hold",
 	  .done = "The recording of session {id} is held." },
 	{ "release", "end a hold", .args = recording_id_arg, .method = "recording.release", .done = "The recording of session {id} is not held any more." },

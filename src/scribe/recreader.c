@@ -231,7 +231,7 @@ tails_choose(struct sp_recreader *r, const int fd[2])
 /* ---- open ---- */
 
 static enum sp_err
-reader_header(struct sp_recreader *r, const struct sp_secret *identity)
+reader_header(struct sp_recreader *r, const struct sp_secret *identity, const struct sp_secret *given)
 {
 	sp_auto(sp_buf_release) struct sp_buf b = { .max = SP_AGE_HEADER_MAX + SP_AGE_NONCE };
 	sp_auto_secret file_key = { 0 };
@@ -260,9 +260,10 @@ reader_header(struct sp_recreader *r, const struct sp_secret *identity)
 		if ((e = reader_pread(r, r->fd, b.p + len, SP_AGE_NONCE, len)) != SP_OK)
 			return e;
 	}
-	if ((e = sp_age_header_open((struct sp_view){ b.p, len }, identity, &file_key)) != SP_OK ||
-	    (e = sp_age_payload_key(&file_key, b.p + len, &r->key)) != SP_OK ||
-	    (e = sp_tail_key(&file_key, b.p + len, &r->tail_key)) != SP_OK)
+	if (given == NULL && (e = sp_age_header_open((struct sp_view){ b.p, len }, identity, &file_key)) != SP_OK)
+		return e;
+	given = given != NULL ? given : &file_key;
+	if ((e = sp_age_payload_key(given, b.p + len, &r->key)) != SP_OK || (e = sp_tail_key(given, b.p + len, &r->tail_key)) != SP_OK)
 		return e;
 	r->payload_off = len + SP_AGE_NONCE;
 	r->size = (uint64_t)st.st_size - r->payload_off;
@@ -292,8 +293,8 @@ index_load(struct sp_recreader *r)
 	return SP_OK;
 }
 
-enum sp_err
-sp_recreader_new(int fd, const int tail_fd[2], const struct sp_secret *identity, struct sp_recreader **ret)
+static enum sp_err
+reader_new(int fd, const int tail_fd[2], const struct sp_secret *identity, const struct sp_secret *file_key, struct sp_recreader **ret)
 {
 	struct sp_recreader *r = calloc(1, sizeof(*r));
 	enum sp_err e;
@@ -307,7 +308,7 @@ sp_recreader_new(int fd, const int tail_fd[2], const struct sp_secret *identity,
 	r->zstd = ZSTD_createDCtx();
 	if (r->zstd == NULL || ZSTD_isError(ZSTD_DCtx_setParameter(r->zstd, ZSTD_d_windowLogMax, WINDOW_LOG_MAX)))
 		e = SP_ENOMEM;
-	else if ((e = reader_header(r, identity)) == SP_OK && (e = chunks_measure(r)) == SP_OK)
+	else if ((e = reader_header(r, identity, file_key)) == SP_OK && (e = chunks_measure(r)) == SP_OK)
 		e = r->torn ? tails_choose(r, tail_fd) : index_load(r);
 	if (e != SP_OK) {
 		sp_recreader_free(r);
@@ -315,6 +316,18 @@ sp_recreader_new(int fd, const int tail_fd[2], const struct sp_secret *identity,
 	}
 	*ret = r;
 	return SP_OK;
+}
+
+enum sp_err
+sp_recreader_new(int fd, const int tail_fd[2], const struct sp_secret *identity, struct sp_recreader **ret)
+{
+	return reader_new(fd, tail_fd, identity, NULL, ret);
+}
+
+enum sp_err
+sp_recreader_new_unwrapped(int fd, const int tail_fd[2], const struct sp_secret *file_key, struct sp_recreader **ret)
+{
+	return file_key->len == SP_AGE_FILE_KEY ? reader_new(fd, tail_fd, NULL, file_key, ret) : SP_EINVAL;
 }
 
 void

@@ -12,6 +12,8 @@ struct sp_recreader;
 /* fd: the age file; tail_fd: its tail files, -1 where there is none. Borrowed. SP_EFORMAT, SP_EDENIED (not encrypted to this
  * identity), SP_EAUTH (changed), SP_ESHORT, SP_EIO, SP_ENOMEM. */
 enum sp_err	sp_recreader_new(int fd, const int tail_fd[2], const struct sp_secret *identity, struct sp_recreader **ret) SP_MUST_USE;
+/* The same with the file key that somebody else took out of the header: the header is not looked into. */
+enum sp_err	sp_recreader_new_unwrapped(int fd, const int tail_fd[2], const struct sp_secret *file_key, struct sp_recreader **ret) SP_MUST_USE;
 void		sp_recreader_free(struct sp_recreader *r);		/* NULL is fine */
 /* The next line without its newline, borrowed until the next call. SP_ENOENT: the recording ends here. SP_EAUTH, SP_ECORRUPT
  * (no zstd frame, or a hole in front of the tail), SP_ESIZE (a line beyond SP_REC_LINE_MAX), SP_EIO, SP_ENOMEM. */

@@ -159,6 +159,8 @@ static const struct {
 	{ SP_MSG_SECRET_REVEAL,	secrets_on_reveal },
 	{ SP_MSG_SECRET_REWRAP,	secrets_on_rewrap },
 	{ SP_MSG_HASH_PASSWORD,	pwcheck_on_hash },
+	{ SP_MSG_RECORD_KEY,	record_on_key },
+	{ SP_MSG_RECORD_UNWRAP,	record_on_unwrap },
 	{ SP_MSG_TOTP_NEW,	totp_on_new },
 	{ SP_MSG_CODE_PUT,	totp_on_put },
 	{ SP_MSG_CHECKPOINT_SIGN, checkpoint_on_sign },

@@ -60,7 +60,7 @@ struct putting {		/* one SECRET_PUT on its way */
 	const char		*why;
 };
 
-static void
+void
 secrets_reply(struct vault *v, uint32_t corr, enum sp_err err, const char *why, Sallyport__SecretReply *m)
 {
 	Sallyport__SecretReply empty = SALLYPORT__SECRET_REPLY__INIT;

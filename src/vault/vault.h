@@ -119,8 +119,15 @@ const char	*slot_kind_name(enum sp_slot_kind k);
 void		secrets_on_put(struct vault *v, struct sp_msg *m);
 void		secrets_on_reveal(struct vault *v, struct sp_msg *m);
 void		secrets_on_rewrap(struct vault *v, struct sp_msg *m);
+/* SECRET_REPLY; why NULL: the text of err. m NULL or err: nothing but that. */
+void		secrets_reply(struct vault *v, uint32_t corr, enum sp_err err, const char *why, Sallyport__SecretReply *m);
 
-enum secret_kind { SECRET_PASSWORD = 1, SECRET_SSH_KEY, SECRET_SSH_CA, SECRET_TOTP };	/* TOTP: totp.c only, no messages for it here */
+/* record.c */
+void		record_on_key(struct vault *v, struct sp_msg *m);
+void		record_on_unwrap(struct vault *v, struct sp_msg *m);
+
+enum secret_kind { SECRET_PASSWORD = 1, SECRET_SSH_KEY, SECRET_SSH_CA, SECRET_TOTP,	/* TOTP: totp.c only, no messages for it here */
+	SECRET_RECORDING };	/* record.c only */
 enum secret_origin { SECRET_GIVEN = 1, SECRET_GENERATED };
 struct secret_ref {
 	struct sp_uuid	id;

@@ -251,6 +251,45 @@ def test_a_new_auditor_gets_headers_of_old_recordings_and_every_proof_stays(lab,
         lab.ctl("auditor", "key", "remove", "newcomer")
 
 
+def test_the_vault_opens_nothing_unless_it_was_made_a_reader(lab, me):
+    _, before = run(lab, me, "echo from before")
+    r = lab.ctl_run("session", "play", before)
+    assert r.returncode != 0 and "nobody here can open it" in r.stderr and "--key" in r.stderr, r
+    lab.ctl("department", "create", "open")
+    lab.ctl("asset", "update", "web1", "--department", "open")
+    lab.ctl("user", "create", "olga", "--role", "auditor")
+    try:
+        recipient = lab.ctl("recording", "vault", "set", "--department", "open")["recipient"]
+        assert [v["department"] for v in lab.ctl("recording", "vault", "list")] == ["open"]
+        _, sid = run(lab, me, "echo shown without a key")
+        assert recipient in events(lab, sid, "start")[0]["recipients"]
+        assert "shown without a key" in str(lab.lines(sid, "auditor2"))         # auditors read it as ever
+        lab.ctl("settings", "set", "may_replay.admin", "yes")       # by root: whom the local administrator acts as
+        r = lab.ctl_run("session", "play", sid)
+        assert r.returncode == 0 and "shown without a key" in r.stdout, r
+        kinds = [(e["kind"], e["result"]) for e in lab.ctl("audit", "list", "--session", sid, "--kind", "recording.")]
+        assert kinds[:2] == [("recording.unwrapped", "ok"), ("recording.unwrap", "ok")]     # newest first
+        # It is no reader of what was recorded before, and an auditor's role is not enough.
+        r = lab.ctl_run("session", "play", before)
+        assert r.returncode != 0 and "not encrypted to the vault" in r.stderr, r
+        r = lab.ctl_run("--as", "olga", "session", "export", sid)
+        assert r.returncode != 0 and "permission to replay" in r.stderr and not r.stdout, r
+        lab.ctl("settings", "set", "may_replay.olga", "yes")
+        assert lab.ctl_run("--as", "olga", "session", "export", sid).stdout == lab.ctl_run("session", "export", sid, "--key", lab.auditor()[0]).stdout
+        # Nor does a sealed vault open anything; the attempt is on record.
+        lab.ctl("vault", "seal")
+        r = lab.ctl_run("session", "play", sid)
+        assert r.returncode != 0 and "sealed" in r.stderr, r
+        lab.ctl("vault", "unseal", "--slot", "keyfile", "--keyfile", lab.data / "unseal.key")
+        lab.ctl("recording", "vault", "remove", "--department", "open")
+        r = lab.ctl_run("session", "play", sid)
+        assert r.returncode != 0 and "nobody here can open it" in r.stderr, r
+    finally:
+        lab.ctl("asset", "update", "web1", "--department", "")
+        if lab.ctl("status")["vault"] != "unsealed":
+            lab.ctl_run("vault", "unseal", "--slot", "keyfile", "--keyfile", lab.data / "unseal.key")
+
+
 def ssh_options(lab, key):
     """For --ssh-option, what the lab's ssh is given."""
     given = lab.ssh_options(key)

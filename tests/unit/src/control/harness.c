@@ -127,7 +127,7 @@ vault_play(struct rig *r)
 			a.term = r->vault_term;
 			assert_int_equal(sp_chan_send(v->chan, SP_MSG_SECRET_REPLY, corr, &a, NULL, 0), SP_OK);
 			r->rewrapped++;
-		} else if (id == SP_MSG_SECRET_REVEAL) {
+		} else if (id == SP_MSG_SECRET_REVEAL || id == SP_MSG_RECORD_KEY || id == SP_MSG_RECORD_UNWRAP) {
 			Sallyport__SecretReply a = SALLYPORT__SECRET_REPLY__INIT;
 
 			a.err = SP_EFORMAT;
