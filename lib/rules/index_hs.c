@@ -78,6 +78,8 @@ hs_index_scan(void *db, void *scratch, const uint8_t *p, size_t n, void (*found)
 {
 	struct scan_arg a = { found, arg };
 
+	if (n == 0)		/* no field that a rule reads: p may be NULL, which Vectorscan refuses */
+		return SP_OK;
 	return hs_scan(db, (const char *)p, (unsigned)n, 0, scratch, on_match, &a) == HS_SUCCESS ? SP_OK : SP_EINTERNAL;
 }
 

@@ -1,4 +1,5 @@
-/* src/siem/memory.c - see memory.h. Process: siem. One file, "counts": a line with form, entry, length and SHA-256, then the bytes.
+/* src/siem/memory.c - see memory.h. Process: siem. One file, "counts": a line with form, entry, length, and
+ * SHA-256 over these and the bytes; then the bytes.
  * Invariant: it is replaced as a whole, and the new one is on disk before it has the name. */
 #include "siem/memory.h"
 
@@ -21,11 +22,16 @@ static void
 head_make(uint64_t upto, const struct sp_buf *b, char dst[HEAD_SIZE])
 {
 	uint8_t sum[SP_SHA256_LEN];
-	char hex[2 * SP_SHA256_LEN + 1];
+	char hex[2 * SP_SHA256_LEN + 1], front[64];
+	struct sp_sha256 h;
 
-	sp_sha256(b->p, b->len, sum);
+	sp_snprintf(front, sizeof(front), "sallyport-siem 1 %" PRIu64 " %zu", upto, b->len);
+	sp_sha256_begin(&h);
+	sp_sha256_add(&h, front, strlen(front));
+	sp_sha256_add(&h, b->p, b->len);
+	sp_sha256_now(&h, sum);
 	sp_hex(sum, sizeof(sum), hex);
-	sp_snprintf(dst, HEAD_SIZE, "sallyport-siem 1 %" PRIu64 " %zu %s\n", upto, b->len, hex);
+	sp_snprintf(dst, HEAD_SIZE, "%s %s\n", front, hex);
 }
 
 static enum sp_err
