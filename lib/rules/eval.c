@@ -391,7 +391,7 @@ judge_candidates(struct sp_rules_scratch *s)
 	enum sp_err r;
 
 	s->n_cand = 0;
-	if ((r = s->set->ops->scan(s->set->db, s->index, s->stream.p, s->stream.n, on_literal, s)) != SP_OK)
+	if (s->stream.n > 0 && (r = s->set->ops->scan(s->set->db, s->index, s->stream.p, s->stream.n, on_literal, s)) != SP_OK)
 		return r;
 	if (s->n_cand > 1)
 		qsort(s->cand, s->n_cand, sizeof(*s->cand), by_number);

@@ -86,7 +86,7 @@ store(struct sp_rules_scratch *s, uint16_t field, const struct value *text, unsi
 	v->fold_at = s->stream.n + STREAM_MARK;
 	v->fold_len = (uint32_t)sp_fold(value_text(s, v), v->len, s->stream.p + v->fold_at);
 	s->stream.n = v->fold_at + v->fold_len;
-	s->stream.p[s->stream.n++] = 0;
+	s->stream.p[s->stream.n++] = STREAM_END;
 	if (field != FIELD_NONE) {
 		struct slot *t = slot_make(s, field);
 

@@ -29,7 +29,7 @@ hs_index_build(const struct sp_view *literal, size_t n, void **ret)
 			ids[i] = (unsigned)i;
 			flags[i] = HS_FLAG_SINGLEMATCH;
 		}
-		r = hs_compile_lit_multi(text, flags, ids, lens, (unsigned)n, HS_MODE_BLOCK, NULL, &db, &err) == HS_SUCCESS ? SP_OK : SP_EUNAVAIL;
+		r = hs_compile_lit_multi(text, flags, ids, lens, (unsigned)n, HS_MODE_BLOCK, NULL, &db, &err) == HS_SUCCESS ? SP_OK : SP_EINTERNAL;
 		hs_free_compile_error(err);
 	}
 	free(text);

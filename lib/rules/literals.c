@@ -2,8 +2,8 @@
  * event contains at least one; all of them go into one index, and an event is scanned once.
  *
  * What is scanned is not the event but a stream made of its values: for each value that a routed rule reads
- *	0, the field's number in two bytes, the folded value, 0
- * so a literal can be tied to a field and to the value's borders: "\0FFcreate\0" is `verb: create`, "/wget\0" is
+ *	1, the field's number in two bytes, the folded value, 2
+ * so a literal can be tied to a field and to the value's borders: "\1FFcreate\2" is `verb: create`, "/wget\2" is
  * `Image|endswith: '/wget'`. A tie is used where the value says it (it costs nothing and is rarely found by chance).
  *
  * Soundness: lits_of() gives "every event for which this is true contains one of these"; for NOT, null, exists, numbers it knows
@@ -28,7 +28,7 @@ struct lits {
 void
 stream_mark(uint16_t field, uint8_t dst[STREAM_MARK])
 {
-	dst[0] = 0;
+	dst[0] = STREAM_BEGIN;
 	dst[1] = (uint8_t)(1 + field % 255);
 	dst[2] = (uint8_t)(1 + field / 255 % 255);	/* FIELDS_MAX is below 255 * 255 */
 }
@@ -94,6 +94,10 @@ tied(struct arena *a, uint16_t field, struct sp_view v, int front, int back, str
 		back = 0;
 	}
 	front = front && field != FIELD_NONE;
+	while (!front && v.len > 0 && *v.p == '\0') {	/* Vectorscan takes a literal that begins with 0 for an empty one */
+		v.p++;
+		v.len--;
+	}
 	if (v.len + 2u * (unsigned)front + (unsigned)back < 2)
 		return SP_OK;
 	if ((p = arena_alloc(a, v.len + STREAM_MARK + 1)) == NULL)
@@ -105,7 +109,7 @@ tied(struct arena *a, uint16_t field, struct sp_view v, int front, int back, str
 	memcpy(p + n, v.p, v.len);
 	n += v.len;
 	if (back)
-		p[n++] = 0;
+		p[n++] = STREAM_END;
 	return lits_add(ret, (struct sp_view){ p, n }) ? SP_OK : SP_ENOMEM;
 }
 
@@ -298,4 +302,10 @@ literals_build(struct sp_rules *s)
 		return r;
 	r = s->ops->build(c.v, s->n_literals, &s->db);
 	return r == SP_EUNAVAIL ? SP_OK : r;	/* db stays NULL: every routed rule is evaluated */
+}
+
+int
+sp_rules_has_index(const struct sp_rules *s)
+{
+	return s->db != NULL;
 }

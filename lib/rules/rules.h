@@ -75,6 +75,8 @@ const struct sp_rules_info *sp_rules_info(const struct sp_rules *r, size_t i);	/
 const char	*sp_rules_attr(const struct sp_rules *r, size_t i, const char *path);
 /* Number of members of a list at this path, 0 if there is none. */
 size_t		 sp_rules_attr_n(const struct sp_rules *r, size_t i, const char *path);
+/* An index was asked for, and there is one: not without literals, nor on a machine that Vectorscan does not run on. */
+int		 sp_rules_has_index(const struct sp_rules *r);
 int		 sp_rules_reads(const struct sp_rules *r, size_t i, const char *field);	/* its detection looks at this field */
 
 /* ---- events ---- */
@@ -113,6 +115,10 @@ void		 sp_rules_scratch_free(struct sp_rules_scratch *s);
 /* Judge one event. Everything of ev is borrowed until the next eval with this scratch (hits refer to it).
  * SP_EFORMAT: not one JSON object; SP_ESIZE: too large, too deep or too many values; SP_ENOMEM. Never a partial answer. */
 enum sp_err	 sp_rules_eval(struct sp_rules_scratch *s, const struct sp_rules_event *ev, struct sp_rules_hits *ret) SP_MUST_USE;
+/* One detection rule in words: its condition as a tree, the verdict of each part, what the event has. Appends lines to ret (plain
+ * text); *ret_match: the verdict, log source included. SP_EINVAL for a correlation; otherwise as sp_rules_eval. */
+enum sp_err	 sp_rules_explain(struct sp_rules_scratch *s, size_t rule, const struct sp_rules_event *ev, struct sp_buf *ret,
+    int *ret_match) SP_MUST_USE;
 /* The i-th value of a field of the last event, borrowed until the next eval; 0 if there is none. Fields that no rule reads are
  * not kept: name those that you want with sp_rules_builder_want. */
 int		 sp_rules_value(const struct sp_rules_scratch *s, const char *field, size_t i, struct sp_view *ret);

@@ -204,7 +204,9 @@ enum sp_err	 set_link(struct load *l) SP_MUST_USE;
 
 /* literals.c */
 enum sp_err	 literals_build(struct sp_rules *s) SP_MUST_USE;
-#define STREAM_MARK	3	/* bytes in front of a value in the stream that the index scans: 0, and the field in two */
+#define STREAM_MARK	3	/* bytes in front of a value in the stream that the index scans: STREAM_BEGIN, and the field in two */
+#define STREAM_BEGIN	1
+#define STREAM_END	2
 void		 stream_mark(uint16_t field, uint8_t dst[STREAM_MARK]);
 
 /* corrload.c */

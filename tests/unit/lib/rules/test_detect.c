@@ -554,6 +554,46 @@ what_a_rule_says_can_be_asked(void **state)
 	fx_close(&f);
 }
 
+static void
+explain_says_why(void **state)
+{
+	static const struct {
+		const char	*product, *json;
+		int		 match;
+		const char	*text;
+	} rows[] = {
+		{ "test", "{\"a\":\"xfoo\",\"b\":[1,2]}", 1,
+		  "yes     log source product=test\nyes     all of\n  yes     s (line 5)\n    yes     all of\n"
+		  "      yes     line 6: a|contains wants \"foo\" or \"bar\"; the event has \"xfoo\"\n"
+		  "      yes     line 9: b wants \"2\"; the event has \"1\", \"2\"\n"
+		  "  yes     not\n    no      f (line 10)\n      no      line 11: c wants \"x\"; the event has no such field\n" },
+		{ "other", "{\"a\":\"q\",\"b\":null,\"c\":\"X\"}", 0,
+		  "no      log source product=test\nno      all of\n  no      s (line 5)\n    no      all of\n"
+		  "      no      line 6: a|contains wants \"foo\" or \"bar\"; the event has \"q\"\n"
+		  "      no      line 9: b wants \"2\"; the event has null\n"
+		  "  no      not\n    yes     f (line 10)\n      yes     line 11: c wants \"x\"; the event has \"X\"\n" },
+	};
+	char yaml[1024];
+	struct fx f;
+
+	(void)state;
+	fx_open(&f, &sp_rules_vectorscan);
+	fx_add(&f, fx_rule("  s:\n    a|contains:\n      - foo\n      - bar\n    b: 2\n  f:\n    c: x\n  condition: s and not f", yaml, sizeof(yaml)));
+	fx_ready(&f);
+	for (size_t i = 0; i < SP_NELEMS(rows); i++) {
+		struct sp_rules_event ev = { .product = rows[i].product, .json = rows[i].json, .json_len = strlen(rows[i].json) };
+		struct sp_buf b;
+		int match = 7;
+
+		sp_buf_init(&b, 65536);
+		assert_int_equal(sp_rules_explain(f.s, 0, &ev, &b, &match), SP_OK);
+		assert_string_equal(sp_buf_cstr(&b), rows[i].text);
+		assert_int_equal(match, rows[i].match);
+		sp_buf_release(&b);
+	}
+	fx_close(&f);
+}
+
 int
 main(void)
 {
@@ -572,6 +612,7 @@ main(void)
 		cmocka_unit_test(aliases_lead_to_other_paths_for_their_product),
 		cmocka_unit_test(filters_are_added_with_and),
 		cmocka_unit_test(what_a_rule_says_can_be_asked),
+		cmocka_unit_test(explain_says_why),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
