@@ -77,9 +77,9 @@ scan_number(struct scan *s, int64_t *ret)
 	const uint8_t *from = s->p;
 	int64_t v = 0;
 
-	for (; s->p < s->end && *s->p >= '0' && *s->p <= '9' && s->p - from <= DIGITS; s->p++)
+	for (; s->p < s->end && *s->p >= '0' && *s->p <= '9' && s->p - from < DIGITS; s->p++)
 		v = v * 10 + (*s->p - '0');
-	if (s->p == from || s->p - from > DIGITS || (*from == '0' && (minus || s->p - from > 1)) ||
+	if (s->p == from || (s->p < s->end && *s->p >= '0' && *s->p <= '9') || (*from == '0' && (minus || s->p - from > 1)) ||
 	    (s->p < s->end && (*s->p == '.' || *s->p == 'e' || *s->p == 'E')))
 		return 0;
 	*ret = minus ? -v : v;
