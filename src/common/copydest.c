@@ -111,6 +111,10 @@ sp_copy_check(const char *name, const char *text, size_t len, const struct sp_co
 	} else if (key == NULL && strcmp(c->syslog_from, "start") != 0 && strcmp(c->syslog_from, "now") != 0) {
 		key = "syslog_from";
 		reason = "wants start or now";
+	} else if (key == NULL && (*c->syslog_cert != '\0') != (*c->syslog_key != '\0')) {
+		key = *c->syslog_cert != '\0' ? "syslog_cert" : "syslog_key";
+		reason = *c->syslog_cert != '\0' ? "syslog_key is missing: the certificate's private key" :
+		    "syslog_cert is missing: the certificate of this key";
 	} else if (key == NULL && !is_on(c->SYSLOG_ENABLE, &on)) {
 		key = "SYSLOG_ENABLE";
 		reason = "wants yes or no";

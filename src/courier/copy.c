@@ -68,7 +68,7 @@ struct copies {
 	struct sp_timer		*tick;
 	int			 dirfd;
 	char			 host[256];
-	char			 ca[SP_CONF_TEXT];
+	char			 ca[SP_CONF_TEXT], cert[SP_CONF_TEXT], key[SP_CONF_TEXT];
 	struct out		 of[SP_COPY_DESTS];
 };
 
@@ -359,7 +359,7 @@ out_release(struct out *o)
 static enum sp_err
 out_start(struct copies *a, struct out *o, const struct sp_copy_dest *d)
 {
-	const struct line_to to = { .at = d->at, .ca = a->ca, .timeout_us = OPEN_US };
+	const struct line_to to = { .at = d->at, .ca = a->ca, .cert = a->cert, .key = a->key, .timeout_us = OPEN_US };
 	enum sp_err r;
 
 	*o = (struct out){ .all = a, .d = *d };
@@ -383,6 +383,8 @@ copies_reload(struct copies *a)
 	int is_there[SP_COPY_DESTS] = { 0 };
 
 	(void)sp_strlcpy(a->ca, a->child->conf.syslog_ca, sizeof(a->ca));
+	(void)sp_strlcpy(a->cert, a->child->conf.syslog_cert, sizeof(a->cert));
+	(void)sp_strlcpy(a->key, a->child->conf.syslog_key, sizeof(a->key));
 	for (size_t i = 0; i < SP_COPY_DESTS; i++) {
 		int named = 0;
 

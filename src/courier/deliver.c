@@ -9,7 +9,8 @@
  * Passwords and keys: control passes on what the vault sealed to a one-time key of ours; they are kept for as long as the process
  * lives, so that it can still be told that the vault is sealed.
  * Invariants: (1) one post per receiver at a time, in order. (2) The place moves only after the receiver took the items: what a
- * crash interrupts comes twice, with the same id. (3) Only what is durable in the outbox leaves. */
+ * crash interrupts comes twice, with the same id. (3) Only what is durable in the outbox leaves. (4) A file is removed only
+ * when the place of every receiver on disk is behind it. */
 #include "courier/deliver.h"
 
 #include <dirent.h>
@@ -37,6 +38,7 @@
 #define BACK_OFF_US	(1 * SP_US_PER_S)
 #define BACK_OFF_MAX_US	(60 * SP_US_PER_S)
 #define GIVE_UP_US	(3 * 86400 * SP_US_PER_S)
+#define PRUNE_US	(3600 * SP_US_PER_S)
 #define SECRET_AGAIN_US	(5 * SP_US_PER_S)
 #define DAY_US		(86400 * (int64_t)SP_US_PER_S)
 #define OFFSET_BITS	40
@@ -61,7 +63,7 @@ struct receiver {
 	struct deliveries	*all;
 	int			 used, is_mail, is_posting, is_over;	/* over: no longer wanted once the post is done */
 	char			 name[SP_CONF_TEXT + 16];
-	uint64_t		 place;
+	uint64_t		 place, saved;	/* saved: on disk */
 	uint64_t		 back_off_us, not_before_us, failing_since_us;
 	char			 text[POST_TEXT];
 	struct sp_uuid		 last;
@@ -84,6 +86,7 @@ struct deliveries {
 	struct sp_outbox	*outbox;
 	struct sp_pool		*pool;
 	struct sp_timer		*tick;
+	uint64_t		 prune_us;	/* the next look at old files */
 	int			 dirfd;
 	struct kept		 kept[SECRETS];
 	struct receiver		 of[RECEIVERS];
@@ -388,7 +391,9 @@ receiver_move(struct receiver *o)
 	enum sp_err r = cursor_write(o->all->dirfd, o->name, o->next_place);
 
 	o->place = o->next_place;
-	if (r != SP_OK)
+	if (r == SP_OK)
+		o->saved = o->place;
+	else
 		sp_error("the place of %s in the outbox cannot be kept: %s", o->name, sp_err_text(r));
 }
 
@@ -488,11 +493,36 @@ receiver_tell(struct receiver *o)
 	(void)sp_strlcpy(o->told_text, o->text, sizeof(o->told_text));
 }
 
+/* Files that no receiver will read again. Without a receiver age alone counts: one that comes begins at the end. */
+static void
+prune(struct deliveries *a)
+{
+	char before[SP_OUTBOX_NAME] = "9999-99-99.jsonl";
+	uint64_t least = UINT64_MAX;
+	enum sp_err r;
+	size_t n = 0;
+
+	for (size_t i = 0; i < RECEIVERS; i++)
+		if (a->of[i].used && a->of[i].saved < least)
+			least = a->of[i].saved;
+	if (least != UINT64_MAX)
+		place_file(least, before);
+	if ((r = sp_outbox_prune(a->outbox, before, sp_wall_us(), &n)) != SP_OK)
+		sp_error("old files of the outbox cannot be removed: %s", sp_err_text(r));
+	else if (n > 0)
+		sp_info("%zu old file%s of the outbox removed", n, n > 1 ? "s" : "");
+}
+
 static void
 on_tick(struct sp_timer *t, void *arg)
 {
 	struct deliveries *a = arg;
 	uint64_t now = sp_now_us();
+
+	if (now >= a->prune_us) {
+		a->prune_us = now + PRUNE_US;
+		prune(a);
+	}
 
 	sp_timer_in(t, TICK_US);
 	for (size_t i = 0; i < RECEIVERS; i++)
@@ -522,6 +552,8 @@ receiver_start(struct deliveries *a, const char *name, int is_mail)
 			sp_error("the place of %s in the outbox cannot be read (%s): it begins at the end", name, sp_err_text(r));
 		o->next_place = place_end(a->dirfd);
 		receiver_move(o);
+	} else {
+		o->saved = o->place;
 	}
 	o->used = 1;
 }

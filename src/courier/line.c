@@ -87,11 +87,13 @@ static void
 tls_broken(struct line *n, const char *what)
 {
 	long v = n->ssl != NULL ? SSL_get_verify_result(n->ssl) : X509_V_OK;
-	unsigned long e = ERR_get_error();
+	unsigned long e = ERR_peek_error();
 	char text[200];
 
 	if (v != X509_V_OK)
 		sp_snprintf(text, sizeof(text), "%s: the collector's certificate is not accepted: %s", what, X509_verify_cert_error_string(v));
+	else if (ERR_GET_REASON(e) == SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED)
+		sp_snprintf(text, sizeof(text), "%s: the collector wants a certificate of ours: syslog_cert and syslog_key name it", what);
 	else
 		sp_snprintf(text, sizeof(text), "%s: %s", what, e != 0 && ERR_reason_error_string(e) != NULL ? ERR_reason_error_string(e) :
 		    "the connection ended");
@@ -142,6 +144,36 @@ tls_host(struct line *n)
 	return SSL_set_tlsext_host_name(n->ssl, n->to.at.host) && SSL_set1_host(n->ssl, n->to.at.host);
 }
 
+/* Of the cause the library knows more than a person needs. */
+static int
+tls_own(struct line *n)
+{
+	char text[SP_SYSLOG_HOST + 200];
+
+	if (*n->to.cert == '\0')
+		return 1;
+	if (SSL_CTX_use_certificate_chain_file(n->ctx, n->to.cert) != 1)
+		sp_snprintf(text, sizeof(text), "syslog_cert %.180s cannot be read as a certificate (PEM)", n->to.cert);
+	else if (SSL_CTX_use_PrivateKey_file(n->ctx, n->to.key, SSL_FILETYPE_PEM) != 1)
+		sp_snprintf(text, sizeof(text), "syslog_key %.180s cannot be read as the key of syslog_cert (PEM, no passphrase)", n->to.key);
+	else
+		return 1;
+	ERR_clear_error();
+	line_break(n, text);
+	return 0;
+}
+
+/* A passphrase is never asked for. */
+static int
+tls_no_passphrase(char *buf, int size, int rwflag, void *arg)
+{
+	(void)buf;
+	(void)size;
+	(void)rwflag;
+	(void)arg;
+	return -1;
+}
+
 static void
 tls_start(struct line *n)
 {
@@ -161,6 +193,9 @@ tls_start(struct line *n)
 		line_break(n, text);
 		return;
 	}
+	SSL_CTX_set_default_passwd_cb(n->ctx, tls_no_passphrase);
+	if (!tls_own(n))
+		return;
 	if ((n->ssl = SSL_new(n->ctx)) == NULL || SSL_set_fd(n->ssl, n->fd) != 1 || tls_host(n) != 1) {
 		line_break(n, "TLS cannot be set up: the collector's name is not accepted");
 		return;

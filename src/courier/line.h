@@ -17,7 +17,8 @@ struct line_ops {
 };
 struct line_to {
 	struct sp_syslog_dest	at;
-	const char		*ca;		/* file; borrowed for life */
+	const char		*ca;		/* files; borrowed for life */
+	const char		*cert, *key;	/* ours, for a collector that asks; "": none */
 	uint64_t		 timeout_us;	/* to be up */
 };
 

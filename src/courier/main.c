@@ -159,19 +159,26 @@ courier_sandbox(struct courier *c, int dirfd)
 {
 	static char path[4096];
 	static const char *rw[] = { path, NULL };
-	static char ca[SP_CONF_TEXT], delivery_ca[SP_CONF_TEXT];
-	static const char *const ro[] = { ca, delivery_ca, NULL };
+	static char file[4][SP_CONF_TEXT];
+	static const char *ro[SP_NELEMS(file) + 1];
+	const struct sp_config *conf = &c->child.conf;
+	const char *const named[SP_NELEMS(file)] = { conf->syslog_ca, conf->delivery_ca, conf->syslog_cert, conf->syslog_key };
 	const struct sp_sandbox box = { .may = SP_MAY_FILES | SP_MAY_CONNECT | SP_MAY_THREADS | SP_MAY_SOCKETPAIR, .user = sp_proc_user(SP_PROC_COURIER),
 	    .rw = rw, .ro = ro, .files_n = COURIER_FILES };
 	char link[64];
+	size_t k = 0;
 	ssize_t n;
 
 	(void)sp_snprintf(link, sizeof(link), "/proc/self/fd/%d", dirfd);
 	if ((n = readlink(link, path, sizeof(path) - 1)) <= 0)
 		sp_die(71, "cannot name the outbox directory");
 	path[n] = '\0';
-	(void)sp_strlcpy(ca, c->child.conf.syslog_ca, sizeof(ca));
-	(void)sp_strlcpy(delivery_ca, c->child.conf.delivery_ca, sizeof(delivery_ca));
+	for (size_t i = 0; i < SP_NELEMS(file); i++)
+		if (*named[i] != '\0') {
+			(void)sp_strlcpy(file[k], named[i], sizeof(file[k]));
+			ro[k] = file[k];
+			k++;
+		}
 	sp_child_ready(&c->child, &box);
 }
 

@@ -17,6 +17,7 @@
 #define NAME_LEN	16
 #define LINE_MAX_BYTES	(1024u * 1024)
 #define BLOCK		65536u
+#define DAY_US		(86400 * (int64_t)SP_US_PER_S)
 #define PREFIX		"{\"id\":\""		/* every line begins so: reading an id back needs no parser */
 #define PREFIX_LEN	(sizeof(PREFIX) - 1)
 
@@ -282,4 +283,34 @@ int
 sp_outbox_is_dirty(const struct sp_outbox *o)
 {
 	return o->dirty;
+}
+
+enum sp_err
+sp_outbox_prune(struct sp_outbox *o, const char *before, int64_t wall_us, size_t *ret_n)
+{
+	char older[NAME_SIZE], newer[NAME_SIZE], t[SP_RFC3339_SIZE], last[NAME_SIZE];
+	int fd = openat(o->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	size_t n = 0;
+	enum sp_err r;
+
+	if (d == NULL) {
+		sp_closep(&fd);
+		return SP_EIO;
+	}
+	(void)sp_snprintf(last, sizeof(last), "%.10s.jsonl", sp_rfc3339(wall_us - SP_OUTBOX_KEEP * DAY_US, t, sizeof(t)));
+	r = last_two(o->dirfd, older, newer);
+	for (struct dirent *e; r == SP_OK && (e = readdir(d)) != NULL;) {
+		if (!sp_outbox_is_file(e->d_name) || strcmp(e->d_name, before) >= 0 || strcmp(e->d_name, last) >= 0 ||
+		    strcmp(e->d_name, older) >= 0)
+			continue;
+		if (unlinkat(o->dirfd, e->d_name, 0) == -1 && errno != ENOENT)
+			r = sp_err_errno(errno);
+		else
+			n++;
+	}
+	closedir(d);
+	if (ret_n != NULL)
+		*ret_n = n;
+	return r;
 }

@@ -24,6 +24,10 @@ void		sp_outbox_free(struct sp_outbox *o);	/* NULL is fine */
  * written. wall_us: now, names the file. */
 enum sp_err	sp_outbox_append(struct sp_outbox *o, const struct sp_uuid *id, const char *kind, const char *payload,
 		    int64_t created_wall_us, int64_t wall_us) SP_MUST_USE;
+/* Remove files of days before the one of that name ("2026-09-01.jsonl") that are older than SP_OUTBOX_KEEP days, too; never one of
+ * the last two. What was in them was delivered, by the caller's word. *ret_n (may be NULL): how many. */
+#define SP_OUTBOX_KEEP	30
+enum sp_err	sp_outbox_prune(struct sp_outbox *o, const char *before, int64_t wall_us, size_t *ret_n) SP_MUST_USE;
 int		sp_outbox_is_dirty(const struct sp_outbox *o);	/* something is not synced yet */
 int		sp_outbox_is_file(const char *name);		/* is that the name of a day's file? */
 enum sp_err	sp_outbox_sync(struct sp_outbox *o) SP_MUST_USE;	/* SP_EIO: fatal, not to be retried */

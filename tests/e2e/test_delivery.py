@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import http.server
 import json
+import os
 import ssl
 import subprocess
 import threading
@@ -178,3 +179,27 @@ def test_smtps_works_and_a_certificate_of_nobody_known_does_not(lab, mailbox):
     settings(lab, delivery_ca="/etc/ssl/certs/ca-certificates.crt")
     alarm(lab)
     L.wait_for("refused", lambda: "certificate" in status(lab, "mail")["text"].lower())
+
+
+def test_old_files_of_the_outbox_go_when_every_receiver_has_them(lab):
+    """A receiver that is away holds them back: what it did not get is still there. The last two stay in any case."""
+    box = lab.data / "state" / "outbox"
+    lab.stop("sallyport")
+    files = [box / ("2020-01-0%d.jsonl" % day) for day in (1, 2, 3)]
+    for i, f in enumerate(files):
+        f.write_text(json.dumps({"id": "0190a1b2-0000-7000-8000-00000000000%d" % i, "created": "2020-01-01T00:00:00Z", "kind": "test.mail",
+                                 "payload": "{}"}, separators=(",", ":")) + "\n")
+        os.chown(f, box.stat().st_uid, box.stat().st_gid)
+    cursor = next(f for f in box.glob("cursor-*") if f.read_text().split()[1] == "mail")
+    kept = cursor.read_text()
+    cursor.write_text("%d mail\n" % (18263 << 40))               # 2020-01-02: it has the day before
+    lab.write_config(mail_server="smtp://127.0.0.1:%d" % L.free_port())
+    lab.start()
+    L.wait_for("the first one is gone", lambda: not files[0].exists())
+    assert files[1].exists() and files[2].exists()
+    lab.stop("sallyport")
+    cursor.write_text(kept)
+    lab.write_config(mail_server="smtp://127.0.0.1:%d" % SUBMISSION)
+    lab.start()
+    L.wait_for("the second one, too", lambda: not files[1].exists())
+    assert files[2].exists() and len(list(box.glob("*.jsonl"))) == 2

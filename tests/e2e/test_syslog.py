@@ -13,7 +13,7 @@ import pytest
 import lab as L
 from collector import Collector, take
 
-TCP, TLS, TLS_WRONG, AWAY = (L.free_port() for _ in range(4))
+TCP, TLS, TLS_WRONG, TLS_MUTUAL, AWAY = (L.free_port() for _ in range(5))
 UDP = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)      # bound for good: it is listening before anybody sends
 UDP.bind(("127.0.0.1", 0))
 
@@ -27,7 +27,8 @@ def big_buffer(s):
 
 
 big_buffer(UDP)
-CONFIG = {"syslog": ["tcp://127.0.0.1:%d" % TCP, "tls://127.0.0.1:%d" % TLS, "tls://127.0.0.1:%d" % TLS_WRONG],
+CONFIG = {"syslog": ["tcp://127.0.0.1:%d" % TCP, "tls://127.0.0.1:%d" % TLS, "tls://127.0.0.1:%d" % TLS_WRONG,
+                     "tls://127.0.0.1:%d" % TLS_MUTUAL],
           "syslog_late": "3s", "SYSLOG_ENABLE": "true", "SYSLOG_ADDR": "127.0.0.1:%d" % UDP.getsockname()[1],
           "SYSLOG_FACILITY": "local0"}
 # As the parsers in the field have it.
@@ -247,6 +248,7 @@ def test_parsers_for_jumpserver_read_its_six_categories_unchanged(lab, me, datag
         # One line, keys sorted, ", " and ": ", UTF-8 as it is: the bytes that Python's json.dumps makes.
         assert text == json.dumps(r, sort_keys=True, ensure_ascii=False)
     command = datagrams.of("session_command_log", input="echo in the copy")[0]
+    L.wait_for("its end", lambda: datagrams.of("host_session_log", id=command["session"], is_finished=True), 40)
     sessions = datagrams.of("host_session_log", id=command["session"])
     assert [s["is_finished"] for s in sessions] == [False, True]
     assert {s["user"] for s in sessions} == {"Alice(alice)"} and {s["asset"] for s in sessions} == {"web1(127.0.0.1)"}
@@ -305,7 +307,7 @@ def openssl(*args, cwd):
 def rsyslog(lab, tmp_path_factory):
     d = tmp_path_factory.mktemp("rsyslog")
     openssl("req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=CA", "-days", "2", cwd=d)
-    for name, san in (("right", "IP:127.0.0.1"), ("wrong", "DNS:elsewhere.example.org")):
+    for name, san in (("right", "IP:127.0.0.1"), ("wrong", "DNS:elsewhere.example.org"), ("mutual", "IP:127.0.0.1"), ("ours", "DNS:bastion")):
         openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", name + ".key", "-out", name + ".csr", "-subj", "/CN=" + name, cwd=d)
         (d / (name + ".ext")).write_text("subjectAltName=" + san + "\n")
         openssl("x509", "-req", "-in", name + ".csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile",
@@ -317,15 +319,15 @@ def rsyslog(lab, tmp_path_factory):
     own = d / "rsyslogd"                    # a copy: a profile of the system for the installed one does not know these folders
     shutil.copy(shutil.which("rsyslogd") or "/usr/sbin/rsyslogd", own)
     procs = []
-    for name, port in (("right", TLS), ("wrong", TLS_WRONG)):
+    for name, port in (("right", TLS), ("wrong", TLS_WRONG), ("mutual", TLS_MUTUAL)):
         (d / (name + ".conf")).write_text("""
 global(workDirectory="%(d)s" maxMessageSize="64k" defaultNetstreamDriver="ossl" defaultNetstreamDriverCAFile="%(d)s/ca.pem"
   defaultNetstreamDriverCertFile="%(d)s/%(n)s.pem" defaultNetstreamDriverKeyFile="%(d)s/%(n)s.key")
-module(load="imtcp" streamDriver.name="ossl" streamDriver.mode="1" streamDriver.authMode="anon")
+module(load="imtcp" streamDriver.name="ossl" streamDriver.mode="1" streamDriver.authMode="%(a)s")
 template(name="json" type="string" string="%%msg%%\\n")
 input(type="imtcp" address="127.0.0.1" port="%(p)d")
 action(type="omfile" file="%(d)s/%(n)s.out" template="json" asyncWriting="off")
-""" % {"d": d, "n": name, "p": port})
+""" % {"d": d, "n": name, "p": port, "a": "x509/certvalid" if name == "mutual" else "anon"})
         procs.append(subprocess.Popen([str(own), "-n", "-f", str(d / (name + ".conf")), "-i", str(d / (name + ".pid"))],
                                       stdout=subprocess.DEVNULL, stderr=open(d / (name + ".err"), "w")))
         L.wait_for("rsyslogd", lambda port=port: L.port_open(port))
@@ -353,3 +355,23 @@ def test_a_collector_with_a_certificate_for_another_name_gets_nothing(lab, rsysl
     name = "tls://127.0.0.1:%d" % TLS_WRONG
     L.wait_for("why", lambda: "certificate is not accepted" in copies(lab)[name]["text"], 60)
     assert copies(lab)[name]["state"] == "away" and not (rsyslog / "wrong.out").exists()
+
+
+def test_a_collector_that_wants_our_certificate_gets_it(lab, rsyslog):
+    name = "tls://127.0.0.1:%d" % TLS_MUTUAL
+    L.wait_for("why", lambda: copies(lab)[name]["state"] == "away" and copies(lab)[name]["text"], 60)
+    assert not (rsyslog / "mutual.out").exists()
+    cert, key = lab.data / "ours.pem", lab.data / "ours.key"
+    for f in (cert, key):
+        shutil.copy(rsyslog / f.name, f)
+        f.chmod(0o400)
+        os.chown(f, (lab.data / "state" / "outbox").stat().st_uid, -1)
+    lab.write_config(syslog_cert=cert)
+    os.kill(lab.monitor_pid(), signal.SIGHUP)
+    L.wait_for("both or none", lambda: "syslog_key is missing" in lab.log("sallyport"))
+    lab.write_config(syslog_cert=cert, syslog_key=key)
+    lab.stop("sallyport")
+    lab.start()
+    head = log(lab)[-1]["seq"]
+    L.wait_for("entry %d" % head, lambda: head in [json.loads(x)["seq"] for x in (rsyslog / "mutual.out").read_text().split("\n")[:-1]], 60)
+    L.wait_for("confirmed", lambda: copies(lab)[name]["confirmed"] >= head, 40)

@@ -291,6 +291,44 @@ confirms_each_item_and_keeps_it_once_over_a_kill(void **state)
 	assert_int_equal(lines(content(name)), 300);
 }
 
+static void
+removes_old_files_that_are_delivered_and_no_others(void **state)
+{
+	static const int day[] = { 0, 5, 10, 38, 39, 40 };
+	struct sp_outbox *o = box();
+	char name[64], t[SP_RFC3339_SIZE];
+	struct sp_uuid id;
+	size_t n = 9;
+
+	(void)state;
+	ok(sp_outbox_prune(o, "9999-99-99.jsonl", NOON, &n));
+	assert_int_equal(n, 0);			/* nothing there */
+	for (size_t i = 0; i < SP_NELEMS(day); i++) {
+		sp_uuid_make(&id);
+		ok(sp_outbox_append(o, &id, "alarm.x", "{}", NOON, NOON + day[i] * DAY));
+		ok(sp_outbox_sync(o));
+	}
+	(void)sp_snprintf(name, sizeof(name), "%s/cursor-0123456789abcdef", dir);
+	assert_int_equal(close(open(name, O_WRONLY | O_CREAT, 0600)), 0);
+	/* Not before its receivers are behind it, ... */
+	(void)sp_snprintf(name, sizeof(name), "%.10s.jsonl", sp_rfc3339(NOON + 5 * DAY, t, sizeof(t)));
+	ok(sp_outbox_prune(o, name, NOON + 40 * DAY, &n));
+	assert_int_equal(n, 1);
+	/* ... not before its time, ... */
+	ok(sp_outbox_prune(o, "9999-99-99.jsonl", NOON + 36 * DAY, &n));
+	assert_int_equal(n, 1);
+	ok(sp_outbox_prune(o, "9999-99-99.jsonl", NOON + 40 * DAY, &n));
+	assert_int_equal(n, 0);			/* the one of day 10 is 30 days old, no more */
+	/* ... and never the last two, whose ids are known again after a restart. */
+	ok(sp_outbox_prune(o, "9999-99-99.jsonl", NOON + 4000 * DAY, &n));
+	assert_int_equal(n, 2);
+	assert_int_equal(lines(content("2026-10-10.jsonl")), 1);
+	assert_int_equal(lines(content("2026-10-11.jsonl")), 1);
+	(void)sp_snprintf(name, sizeof(name), "%s/cursor-0123456789abcdef", dir);
+	assert_int_equal(access(name, F_OK), 0);
+	sp_outbox_free(o);
+}
+
 int
 main(void)
 {
@@ -300,6 +338,7 @@ main(void)
 		T(knows_an_item_again_also_after_a_restart),
 		T(removes_a_line_that_a_crash_cut),
 		T(forgets_the_oldest_when_it_knows_too_many),
+		T(removes_old_files_that_are_delivered_and_no_others),
 		T(confirms_each_item_and_keeps_it_once_over_a_kill),
 #undef T
 	};
