@@ -667,6 +667,13 @@ typedef void sp_store_change_fn(const struct sp_store_change *c, void *arg);
  * NULL: of nothing any more. Rows that go with another one by reference are told too, if they are grants. */
 void		 sp_store_observe(struct sp_store *s, sp_store_change_fn *fn, void *arg);
 
+/* ---- erasing: what the index says in clear, of the sessions of a user, or of one session (the other is NULL). Ids, times, kinds
+ * and numbers stay; texts become SP_STORE_ERASED or go. All of it may be repeated. ---- */
+#define SP_STORE_ERASED	"(erased)"
+enum sp_err	 sp_store_erase(struct sp_store *s, const struct sp_uuid *user_id, const struct sp_uuid *session_id) SP_MUST_USE;
+/* Of one event, and the command that it told of. */
+enum sp_err	 sp_store_erase_event(struct sp_store *s, const struct sp_uuid *session_id, int64_t seq, int64_t channel, int64_t number) SP_MUST_USE;
+
 /* ---- outbox: written with the change that causes it, read by the courier's side of control ----------------------- */
 
 struct sp_store_outbox {

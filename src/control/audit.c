@@ -64,7 +64,7 @@ struct audit {
 	struct sp_list		 todo, finished;	/* under mu */
 	uint64_t		 next_seq, written_seq;	/* under mu; written: durable up to and with it */
 	int			 closing, rotated;	/* under mu */
-	_Atomic int		 low;
+	_Atomic int		 low, rotate;
 	_Atomic uint64_t	 reserve_bytes;
 	int			 reserved;		/* thread only */
 	uint64_t		 looked_us;		/* thread only; when the disk was last looked at */
@@ -330,6 +330,8 @@ write_whole(struct audit *a, const char *p, size_t n)
 static int
 segment_is_full(const struct audit *a)
 {
+	if (a->seg_bytes > 0 && a->damage[0] == '\0' && atomic_exchange(&a->rotate, 0))
+		return 1;
 	return a->seg_bytes >= AUDIT_SEGMENT_BYTES && (!a->unsynced || a->seg_bytes >= AUDIT_SEGMENT_BYTES + AUDIT_OVER);
 }
 
@@ -534,6 +536,12 @@ audit_on_event(struct sp_source *s, uint32_t events, void *arg)
 	(void)events;
 	if (read(sp_source_fd(s), &n, sizeof(n)) == (ssize_t)sizeof(n))
 		audit_deliver(arg);
+}
+
+void
+audit_rotate(struct audit *a)
+{
+	atomic_store(&a->rotate, 1);
 }
 
 uint64_t

@@ -50,6 +50,7 @@ void		 audit_close(struct audit *a);		/* writes and syncs what is queued, then d
 uint64_t	 audit_append(struct audit *a, const struct audit_entry *e, audit_fn *durable, void *arg);
 /* Append and wait until it is durable: for worker threads, inside a transaction that is committed only afterwards. */
 enum sp_err	 audit_append_wait(struct audit *a, const struct audit_entry *e) SP_MUST_USE;
+void		 audit_rotate(struct audit *a);		/* the next entry begins a segment; any thread */
 uint64_t	 audit_next(struct audit *a);		/* number of the next entry; any thread */
 uint64_t	 audit_durable(struct audit *a);	/* the last entry that is durable, 0: none; any thread */
 int		 audit_space_low(const struct audit *a);	/* no new sessions now */

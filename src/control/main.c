@@ -19,6 +19,7 @@
 #include "control/loghead.h"
 #include "control/offense.h"
 #include "control/quarantine.h"
+#include "control/erase.h"
 #include "control/retain.h"
 #include "control/rowkey.h"
 #include "control/servers.h"
@@ -290,6 +291,7 @@ on_tick(struct sp_timer *t, void *arg)
 	owner_tick(c, now);
 	loghead_tick(c, now);
 	retain_tick(c, now);
+	erase_tick(c);
 	leave_when_idle(c, now);
 	sp_timer_in(t, c->leave_at_us != 0 ? CTL_LEAVE_TICK_US : CTL_TICK_US);
 }

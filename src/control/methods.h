@@ -9,7 +9,7 @@ api_fn		detection_add, detection_delete, detection_disable, detection_enable, de
 		access_explain, access_who, account_create, account_delete, account_list, account_show,
 		account_update, asset_claim, asset_claims, asset_confirm, asset_create, asset_delete, asset_group_create, asset_group_delete,
 		asset_group_list, asset_list, asset_member_add, asset_member_remove, asset_prove, asset_reject, asset_show, asset_update, auditor_key_add, auditor_key_list, auditor_key_remove,
-		evidence_cosign, evidence_head, evidence_new_origin, evidence_witness_add, evidence_witness_remove,
+		evidence_cosign, evidence_erase, evidence_head, evidence_new_origin, evidence_witness_add, evidence_witness_remove,
 		ca_create, ca_list, ca_show, department_create, department_delete, department_list,
 		department_show, department_update, export_rows, file_search, grant_create, grant_delete, grant_list, grant_show,
 		backup_begin, backup_end, breakglass_create, breakglass_list, breakglass_seal, quarantine_release, quarantine_status,
@@ -25,7 +25,7 @@ api_fn		detection_add, detection_delete, detection_disable, detection_enable, de
 		outbox_secret, outbox_test,
 		zone_create, zone_delete, zone_list, zone_show, zone_update;
 api_loop_fn	detection_changed_loop, siem_status_loop, recording_delete_loop, recording_retention_loop, outbox_secret_loop, outbox_status_loop, outbox_test_loop, backup_begin_loop, quarantine_release_loop, quarantine_status_loop, import_commit_loop, rows_check_loop, rows_mended_loop, session_kill_loop, session_list_loop, session_message_loop, session_show_loop, session_watch_loop,
-		evidence_head_loop, evidence_new_origin_loop, evidence_status_loop,
+		evidence_erase_loop, evidence_head_loop, evidence_new_origin_loop, evidence_status_loop,
 		sys_doctor_loop, sys_status_loop, user_totp_changed, vault_rotated_loop, vault_status_loop;
 
 #endif

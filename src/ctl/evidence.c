@@ -150,6 +150,37 @@ static const struct ctl_opt origin_opts[] = {
 	{ "reason", CTL_STR, .value = "TEXT", .flags = CTL_REQUIRED, .help = "why; it stands in the signed bridge" },
 	CTL_END
 };
+static const struct ctl_opt erase_opts[] = {
+	{ "user", CTL_STR, .value = "LOGIN", .complete = "user", .help = "what the log says of this user (of a deleted one: the id)" },
+	{ "session", CTL_STR, .value = "ID", .complete = "session", .help = "what it says of this session" },
+	{ "entries", CTL_LIST, .value = "N,...", .flags = CTL_LOCAL, .help = "what these entries say, by number" },
+	{ "reason", CTL_STR, .value = "TEXT", .flags = CTL_REQUIRED, .help = "who asked for it, on what ground; kept in the log" },
+	CTL_END
+};
+
+static enum sp_err
+erase_fill(struct ctl *c)
+{
+	const json_t *list = json_object_get(c->local, "entries");
+	json_t *a, *v;
+	size_t i;
+
+	if (list == NULL)
+		return SP_OK;
+	a = json_array();
+	json_array_foreach(list, i, v) {
+		char *end;
+		long long n = strtoll(json_string_value(v), &end, 10);
+
+		if (*end != '\0' || n < 1) {
+			json_decref(a);
+			return ctl_fail(c, SP_EUSAGE, "--entries: \"%s\" is not the number of an entry", json_string_value(v));
+		}
+		json_array_append_new(a, json_integer(n));
+	}
+	return json_object_set_new(c->params, "entries", a) == 0 ? SP_OK : ctl_fail(c, SP_ENOMEM, "out of memory");
+}
+
 static const struct ctl_cmd evidence_cmds[] = {
 	{ "status", "say how far the audit log is signed", .method = "evidence.status", .show = CTL_OBJECT, .cols = status_cols },
 	{ "key", "print the public key that checks the log", .method = "evidence.status", .done = "{key}",
@@ -167,6 +198,10 @@ static const struct ctl_cmd evidence_cmds[] = {
 	{ "witness-remove", "forget a witness", .args = witness_remove_args, .method = "evidence.witness.remove", .done = "Removed {name}." },
 	{ "head", "print the signed head", .opts = head_opts, .method = "evidence.head", .show = CTL_OBJECT },
 	{ "cosign", "hand in a head that a witness cosigned", .args = cosign_args, .method = "evidence.cosign", .done = "Taken." },
+	{ "erase", "destroy what the log says in clear of a person, a session or entries; every proof still holds", .opts = erase_opts,
+	  .fill = erase_fill, .method = "evidence.erase", .done = "Noted and begun. The entry evidence.erased says when it is done, and of how many values.",
+	  .more = "For the root of the machine. Salts and values of personal members go from the log and its index, and nothing brings them back; the leaves "
+	      "of the tree stay. Not reached: recordings, kept files, backups, copies that were sent elsewhere, free space of the disk (docs/evidence.md)." },
 	{ "new-origin", "go on under a new name, after the log was lost or restored", .opts = origin_opts, .method = "evidence.new_origin",
 	  .done = "The log goes on as {origin}. Tell the auditors: the vault signs a bridge from the old name.",
 	  .more = "For a log that is not what the vault signed, and that cannot be put right. The vault signs for the old name never again." },

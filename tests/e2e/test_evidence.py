@@ -37,7 +37,7 @@ def verify(lab, *args, ok=True):
 @pytest.fixture(scope="module")
 def tlogcheck(tmp_path_factory):
     exe = tmp_path_factory.mktemp("go") / "tlogcheck"
-    env = {**os.environ, "GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOCACHE": str(exe.parent / "cache"), "GOFLAGS": ""}
+    env = {**os.environ, "GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOCACHE": str(pathlib.Path(os.environ.get("SALLYPORT_BUILD", REPO / "build")).resolve() / "gocache"), "GOFLAGS": ""}
     subprocess.run(["go", "build", "-o", str(exe), str(REPO / "tests" / "interop" / "tlogcheck" / "main.go")], check=True, env=env, timeout=170)
     return exe
 

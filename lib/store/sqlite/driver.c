@@ -167,7 +167,7 @@ lite_open_part(struct sp_store *s, const char *dir, enum sp_store_part part)
 	sqlite3_busy_timeout(l->db[part], (int)s->opts.busy_ms);
 	sqlite3_db_config(l->db[part], SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	sp_snprintf(pragmas, sizeof(pragmas),
-	    "PRAGMA trusted_schema=OFF; PRAGMA foreign_keys=ON; PRAGMA journal_mode=WAL; PRAGMA synchronous=%s;"
+	    "PRAGMA trusted_schema=OFF; PRAGMA secure_delete=FAST; PRAGMA foreign_keys=ON; PRAGMA journal_mode=WAL; PRAGMA synchronous=%s;"
 	    "PRAGMA cache_size=-%d; PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=8192;",
 	    part == SP_STORE_MAIN ? "FULL" : "NORMAL", part == SP_STORE_MAIN ? CACHE_KIB : CACHE_KIB / 8);
 	return lite_exec(s, part, pragmas);

@@ -72,6 +72,7 @@ static const struct {
 	{ "evidence.cosign", "{}", LOOK_ANY },
 	{ "evidence.witness.add", "{}", ALL },
 	{ "evidence.witness.remove", "{}", ALL },
+	{ "evidence.erase", "{'user':'x','reason':'x'}", 0 },	/* root of the machine only */
 	{ "evidence.new_origin", "{}", ALL },
 	{ "vault.init", "{}", 0 },		/* root of the machine only */
 	{ "vault.unseal", "{'credential_sealed':'c2VhbGVk'}", ALL },
