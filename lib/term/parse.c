@@ -9,6 +9,8 @@
 
 #define REPLACEMENT	0xfffdu
 
+#define FLOOD_MIN	64u	/* bytes: fewer are not worth a look */
+
 /* Length of the run of bytes 0x20..0x7e at p. */
 static size_t
 printable_run(const uint8_t *p, size_t n)
@@ -261,14 +263,68 @@ ground_bytes(struct sp_term *t, const uint8_t *p, size_t n)
 	return run;
 }
 
+/* ---- floods
+ *
+ * Of many short lines of plain text only the last screenful is ever seen: those before it are counted, not drawn. The screen is
+ * the same as if they had been, for each of its rows is one that was blank when a line behind them scrolled it in (fuzz_term
+ * compares with byte by byte). */
+
+/* Bytes of whole lines at p, each "printable characters, CR LF" and shorter than the screen is wide; how many. */
+static size_t
+plain_lines(const struct sp_term *t, const uint8_t *p, size_t n, size_t *ret_lines)
+{
+	size_t at = 0;
+
+	*ret_lines = 0;
+	for (;;) {
+		size_t run = printable_run(p + at, n - at);
+
+		if (run >= t->cols || n - at - run < 2 || p[at + run] != '\r' || p[at + run + 1] != '\n')
+			return at;
+		at += run + 2;
+		(*ret_lines)++;
+	}
+}
+
+/* Bytes that need not be drawn. ret_seen: up to where the lines are plain. The cursor is at the beginning of a line. */
+static size_t
+flood_skip(struct sp_term *t, const uint8_t *p, size_t n, size_t *ret_seen)
+{
+	unsigned last = t->rows - 1, y = t->cur.y;
+	size_t lines, end;
+
+	*ret_seen = 0;
+	if ((t->gone != NULL && t->grid == &t->main) || t->top != 0 || t->bottom != last || t->utf_need > 0)
+		return 0;
+	end = *ret_seen = plain_lines(t, p, n, &lines);
+	if (lines < (size_t)t->rows + (last - y) + 1)
+		return 0;
+	for (unsigned i = 0; i <= t->rows; i++)		/* the end of the line before the last t->rows of them */
+		end = (size_t)((const uint8_t *)memrchr(p, '\n', end) - p);
+	t->cur.y = last;
+	if (t->grid == &t->main)
+		t->scrolled += lines - t->rows - (last - y);
+	t->last_cp = 0;
+	return end + 1;
+}
+
 void
 sp_term_write(struct sp_term *t, const void *data, size_t n)
 {
-	const uint8_t *p = data;
+	const uint8_t *p = data, *looked = p;	/* up to there a flood was looked for */
 
 	while (n > 0) {
 		size_t took = 1;
 
+		if (t->state == P_GROUND && t->cur.x == 0 && p >= looked && n >= FLOOD_MIN) {
+			size_t seen, skip = flood_skip(t, p, n, &seen);
+
+			looked = p + seen + 1;
+			p += skip;
+			n -= skip;
+			if (n == 0)
+				break;
+		}
 		switch (t->state) {
 		case P_GROUND:
 			took = ground_bytes(t, p, n);

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -234,6 +235,47 @@ a_control_string_is_given_up_after_its_limit(void **state)
 	sp_term_free(t);
 }
 
+/* Lines that nobody sees are not drawn: the screen is the one of byte by byte, at every place where the cursor may be. */
+static void
+a_flood_leaves_the_screen_of_its_last_lines(void **state)
+{
+	static const char *const before[] = { "", "x", "old old\r\n", "\x1b[44ma\r\nb\x1b[K\r\n", "\x1b[?1049hz", "\x1b[2;3r", "\x1b[3;1H", "\x1b(0q\r",
+	    "\x1b[2;9H", "\xe4\xb8", "\x1b[?6h\x1b[4h" };
+	static char flood[8192];
+	size_t n = 0;
+
+	(void)state;
+	for (unsigned i = 0; n + 16 < sizeof(flood); i++)	/* a line of full width, one in a while, is no plain one */
+		n += (size_t)snprintf(flood + n, sizeof(flood) - n, "%.*s\r\n", (int)(i % 211 == 210 ? 10 : i * 7 % 10), "0123456789");
+	for (size_t b = 0; b < sizeof(before) / sizeof(before[0]); b++)
+		for (size_t cut = 0; cut < 90; cut++) {
+			struct sp_term *a, *c;
+			struct sp_buf x, y;
+			unsigned ay, ax, cy, cx;
+
+			assert_int_equal(sp_term_new(10, 4, &a), SP_OK);
+			assert_int_equal(sp_term_new(10, 4, &c), SP_OK);
+			sp_term_write(a, before[b], strlen(before[b]));
+			sp_term_write(c, before[b], strlen(before[b]));
+			sp_term_write(a, flood + cut, n - 2 * cut);
+			for (size_t i = 0; i < n - 2 * cut; i++)
+				sp_term_write(c, flood + cut + i, 1);
+			sp_buf_init(&x, 65536);
+			sp_buf_init(&y, 65536);
+			assert_int_equal(sp_term_dump(a, &x), SP_OK);
+			assert_int_equal(sp_term_dump(c, &y), SP_OK);
+			assert_int_equal(x.len, y.len);
+			assert_memory_equal(x.p, y.p, x.len);
+			sp_term_cursor(a, &ay, &ax);
+			sp_term_cursor(c, &cy, &cx);
+			assert_true(ay == cy && ax == cx && sp_term_scrolled(a) == sp_term_scrolled(c));
+			sp_buf_release(&x);
+			sp_buf_release(&y);
+			sp_term_free(a);
+			sp_term_free(c);
+		}
+}
+
 int
 main(void)
 {
@@ -245,6 +287,7 @@ main(void)
 		cmocka_unit_test(rows_that_scroll_away_are_shown_once),
 		cmocka_unit_test(key_frame_brings_back_the_screen),
 		cmocka_unit_test(marks_do_not_run_out_over_a_long_session),
+		cmocka_unit_test(a_flood_leaves_the_screen_of_its_last_lines),
 		cmocka_unit_test(a_control_string_is_given_up_after_its_limit),
 	};
 
