@@ -20,6 +20,7 @@ import time
 REPO = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPO / "tests" / "lab"), str(REPO / "bench" / "parts")]
 import inforce  # noqa: E402
+import response  # noqa: E402
 import lab as L  # noqa: E402
 
 GCM = ["-o", "Ciphers=aes256-gcm@openssh.com"]
@@ -334,7 +335,7 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__)
     ap.add_argument("--build", required=True, help=argparse.SUPPRESS)
     ap.add_argument("--quick", action="store_true", help="a tenth of the volume, for a first look")
-    ap.add_argument("--only", default="bulk,sftp,delay,connect,memory,access,menu,oracle,inforce,empty", help="comma list of parts")
+    ap.add_argument("--only", default="bulk,sftp,delay,connect,memory,access,menu,oracle,inforce,empty,response", help="comma list of parts")
     ap.add_argument("--repeat", type=int, default=0, help="times that each figure is taken (default 3)")
     ap.add_argument("--json", default="run/bench/gateway.json", help="where the JSON goes")
     a = ap.parse_args()
@@ -348,13 +349,14 @@ def main():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="sp-bench-", dir="/tmp"))
     folder.chmod(0o755)
     try:
-        with L.Lab(folder, a.build, config={"max_startups_source": 1000, "max_startups": 2000}) as lab:
+        with L.Lab(folder, a.build, config={"max_startups_source": 1000, "max_startups": 2000, "siem_disables": 1000}) as lab:
             lab.info = L.standard(lab)
             b = Bench(lab, a)
             for name, fn in (("bulk", b.bulk), ("sftp", b.sftp), ("delay", lambda: b.sftp(50)), ("connect", b.connect),
                              ("memory", b.memory), ("access", b.access), ("menu", b.menu), ("oracle", b.oracle),
                              ("inforce", lambda: inforce.changes(b, 5 if q else inforce.ROUNDS)),
-                             ("empty", lambda: inforce.empty(b, 2 if q else 5))):
+                             ("empty", lambda: inforce.empty(b, 2 if q else 5)),
+                             ("response", lambda: response.response(b, 3 if q else response.ROUNDS))):
                 if name in parts:
                     fn()
             out = pathlib.Path(a.json)
