@@ -1,6 +1,6 @@
 /* src/common/recpath.h - where the files of a recording lie below the directory of recordings. Used by scribe (makes them) and
  * control (hands them out, deletes them by policy). A path is made of the session's id alone: nobody's word is part of it.
- * A recording is a list of segments; this program writes one. */
+ * A recording is a list of segments. */
 #ifndef SP_COMMON_RECPATH_H
 #define SP_COMMON_RECPATH_H
 

@@ -36,10 +36,15 @@ recording_open(struct api_call *c, struct sp_store *s)
 	struct sp_store_session row;
 	char part[8] = "age", path[SP_REC_PATH];
 	int file = -1, fd = -1;
+	struct recday day = { .n = 0 };
+	struct recfiles all = { .segments = 1 };
 	struct stat st;
 	enum sp_err r;
 
-	if (session_named(c, s, &row) != SP_OK || api_str(c, "part", 0, part, sizeof(part)) != SP_OK)
+	int64_t segment = 1;
+
+	if (session_named(c, s, &row) != SP_OK || api_str(c, "part", 0, part, sizeof(part)) != SP_OK ||
+	    api_int(c, "segment", 1, SP_REC_SEGMENTS_MAX, &segment) != SP_OK)
 		return;
 	for (int i = 0; i < SP_REC_FILES; i++)
 		if (strcmp(part, parts[i]) == 0)
@@ -52,7 +57,7 @@ recording_open(struct api_call *c, struct sp_store *s)
 	}
 	if (recordings_dir(c, &dir) != SP_OK)
 		return;
-	if ((r = file == KEPT ? sp_rec_kept_open(dir, &row.id, &fd) : sp_rec_open(dir, &row.id, (enum sp_rec_file)file, &fd)) != SP_OK || fstat(fd, &st) == -1) {
+	if ((r = file == KEPT ? sp_rec_kept_open(dir, &row.id, &fd) : sp_rec_segment_open(dir, &row.id, (unsigned)segment, (enum sp_rec_file)file, &fd)) != SP_OK || fstat(fd, &st) == -1) {
 		sp_closep(&fd);
 		if (r == SP_ENOENT && file == SP_REC_AGE)
 			(void)api_fail(c, r, "this session has no recording here: it was never recorded, or it was deleted ('audit list --session ...' tells)");
@@ -63,11 +68,15 @@ recording_open(struct api_call *c, struct sp_store *s)
 	if (file == KEPT)
 		sp_rec_kept_path(&row.id, path);
 	else
-		sp_rec_path(&row.id, (enum sp_rec_file)file, path);
+		sp_rec_segment_path(&row.id, (unsigned)segment, (enum sp_rec_file)file, path);
+	if (recday_find(dir, &row.id, &day, &all) != SP_OK)
+		all.segments = 1;
+	recday_release(&day);
 	(void)sp_snprintf(c->what, sizeof(c->what), "%s", part);
 	c->fd = fd;
-	c->out = json_pack("{s:o, s:s, s:I, s:s, s:s, s:s}", "id", api_id(&row.id), "path", path, "bytes", (json_int_t)st.st_size,
-	    "user", row.user_login, "account", row.account, "asset", row.asset_name);
+	c->out = json_pack("{s:o, s:s, s:I, s:s, s:s, s:s, s:i}", "id", api_id(&row.id), "path", path, "bytes", (json_int_t)st.st_size,
+	    "user", row.user_login, "account", row.account, "asset", row.asset_name,
+	    "segments", (int)all.segments);
 }
 
 /* ---- keeping and deleting ---- */

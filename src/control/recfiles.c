@@ -100,7 +100,7 @@ files_count(struct recfiles *f, const char *end, const struct stat *st)
 	f->files++;
 	f->bytes += (uint64_t)st->st_size;
 	f->at_us = at > f->at_us ? at : f->at_us;
-	f->segments += n == 8 && strcmp(end + 4, ".age") == 0 && strspn(end, "0123456789") == 4;
+	f->segments += n == 8 && strcmp(end + 4, ".age") == 0 && strspn(end, "0123456789") == 4 && st->st_size > 0;
 	f->tails += n == 10 && strncmp(end + 4, ".tail", 5) == 0 && st->st_size > 0;
 }
 

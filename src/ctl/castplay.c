@@ -9,7 +9,7 @@
 #define SIZE_MOST	10000u
 
 void
-castplay_init(struct castplay *p, struct sp_recreader *r)
+castplay_init(struct castplay *p, struct ctl_segments *r)
 {
 	*p = (struct castplay){ .r = r };
 	sp_buf_init(&p->text, SP_REC_LINE_MAX);
@@ -28,7 +28,7 @@ castplay_seek(struct castplay *p, uint64_t at_us)
 {
 	p->mended = 0;
 	p->after_seek = at_us > 0;
-	return sp_recreader_seek(p->r, at_us);
+	return ctl_segments_seek(p->r, at_us);
 }
 
 /* A decimal number and the byte behind it. */
@@ -203,10 +203,12 @@ castplay_next(struct castplay *p, struct cast_event *ret)
 
 	while (!shown) {
 		struct sp_view line;
-		enum sp_err r = sp_recreader_next(p->r, &line);
+		uint64_t offset_us = 0;
+		enum sp_err r = ctl_segments_next(p->r, &line, &offset_us);
 
 		if (r == SP_OK)
 			r = read_line(p, line, ret, &shown);
+		ret->at_us += offset_us;
 		if (r != SP_OK)
 			return r;
 	}

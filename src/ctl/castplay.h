@@ -4,7 +4,7 @@
 #ifndef SP_CTL_CASTPLAY_H
 #define SP_CTL_CASTPLAY_H
 
-#include "scribe/recreader.h"
+#include "ctl/segments.h"
 
 enum cast_show { CAST_OUTPUT, CAST_SIZE, CAST_SCREEN, CAST_MARKER };
 struct cast_event {
@@ -14,13 +14,13 @@ struct cast_event {
 	unsigned	cols, rows;	/* of CAST_SIZE and CAST_SCREEN */
 };
 struct castplay {
-	struct sp_recreader *r;		/* borrowed */
+	struct ctl_segments *r;		/* borrowed */
 	struct sp_buf	text, raw;
 	int		terminal;	/* one was seen */
 	int		mended;		/* the next output shows bytes that were given already */
 	int		after_seek;	/* key frames count until the first other event */
 };
-void		castplay_init(struct castplay *p, struct sp_recreader *r);
+void		castplay_init(struct castplay *p, struct ctl_segments *r);
 void		castplay_release(struct castplay *p);
 /* Go on at or before this time: the first events may be older. */
 enum sp_err	castplay_seek(struct castplay *p, uint64_t at_us) SP_MUST_USE;

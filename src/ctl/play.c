@@ -25,6 +25,7 @@
 #include "ctl/castplay.h"
 #include "ctl/screen.h"
 #include "ctl/secret.h"
+#include "ctl/segments.h"
 #include "sandbox/sandbox.h"
 #include "term/term.h"
 
@@ -57,18 +58,20 @@ const struct ctl_opt ctl_export_opts[] = {
 	{ "format", CTL_STR, .value = "FORMAT", .choices = "cast|txt|age", .flags = CTL_LOCAL,
 	  .help = "cast (default): asciicast v2, as it was recorded; txt: the text of the screen; age: the encrypted file itself, without a key" },
 	{ "output", CTL_STR, .value = "FILE", .complete = "file", .flags = CTL_LOCAL, .help = "new file (default: standard output)" },
+	{ "segment", CTL_INT, .value = "N", .flags = CTL_LOCAL, .help = "with --format age: which segment (1, if it has only that)" },
 	CTL_END
 };
 
 struct play {
 	struct ctl		*c;
 	enum play_kind		 kind;
-	int			 fd, tail[2], out, tty;
+	int			 fd[CTL_SEGMENTS_MAX], tail[2], out, tty;	/* tail: of the last segment */
+	unsigned		 n;		/* segments */
 	const char		*key_path, *search;
 	double			 speed;
 	uint64_t		 from_us;
 	/* in the child */
-	struct sp_recreader	*reader;
+	struct ctl_segments	 all;
 	struct castplay		 cast;
 	struct ctl_screen	*screen;	/* PLAY_SCREEN */
 	struct sp_term		*term;		/* the text of the screen: PLAY_TEXT, and to search */
@@ -234,14 +237,37 @@ play_text(struct play *p)
 	return r == SP_ENOENT ? text_rest(p) : r;
 }
 
+/* A line with its time moved on: "[seconds, ...". */
+static enum sp_err
+put_line(struct sp_buf *b, struct sp_view line, uint64_t offset_us)
+{
+	size_t n = 0;
+	uint64_t at_us;
+	char *end, number[32];
+
+	if (offset_us == 0 || line.len == 0 || line.p[0] != '[')
+		return sp_buf_append(b, line.p, line.len);
+	for (n = 1; n < line.len && n < sizeof(number) && line.p[n] != ','; n++)
+		number[n - 1] = (char)line.p[n];
+	if (n == line.len || n == sizeof(number))
+		return SP_EFORMAT;
+	number[n - 1] = '\0';
+	at_us = (uint64_t)(strtod(number, &end) * (double)SP_US_PER_S + 0.5) + offset_us;
+	if (*end != '\0')
+		return SP_EFORMAT;
+	CTL_TRY(sp_buf_printf(b, "[%llu.%06llu", (unsigned long long)(at_us / SP_US_PER_S), (unsigned long long)(at_us % SP_US_PER_S)));
+	return sp_buf_append(b, line.p + n, line.len - n);
+}
+
 static enum sp_err
 play_cast(struct play *p)
 {
 	struct sp_view line;
+	uint64_t offset_us = 0;
 	enum sp_err r;
 
-	while ((r = sp_recreader_next(p->reader, &line)) == SP_OK) {
-		CTL_TRY(sp_buf_append(&p->text, line.p, line.len));
+	while ((r = ctl_segments_next(&p->all, &line, &offset_us)) == SP_OK) {
+		CTL_TRY(put_line(&p->text, line, offset_us));
 		CTL_TRY(sp_buf_put_u8(&p->text, '\n'));
 		CTL_TRY(text_flush(p, 65536));
 	}
@@ -269,7 +295,7 @@ static int
 play_paint(struct play *p)
 {
 	sp_auto(sp_buf_release) struct sp_buf out = { .max = PLAY_OUT_MAX };
-	unsigned long s = (unsigned long)(p->now_us / SP_US_PER_S), all = (unsigned long)(sp_recreader_duration(p->reader) / SP_US_PER_S);
+	unsigned long s = (unsigned long)(p->now_us / SP_US_PER_S), all = (unsigned long)(ctl_segments_duration(&p->all) / SP_US_PER_S);
 
 	p->dirty = 0;
 	if (ctl_screen_draw(p->screen, p->view_cols, p->view_rows - 1, &out) != SP_OK ||
@@ -334,7 +360,7 @@ play_stay(struct play *p)
 {
 	struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
 
-	p->now_us = sp_recreader_duration(p->reader);
+	p->now_us = ctl_segments_duration(&p->all);
 	p->paused = 0;
 	for (p->dirty = 1;;) {
 		if (play_resized) {
@@ -388,7 +414,7 @@ play_key(struct play *p, struct sp_secret *ret)
 
 /* Without a key of one's own: the vault's, where that is allowed. The file key comes sealed to this process. */
 static enum sp_err
-play_unwrap(struct play *p, struct sp_secret *ret)
+play_unwrap(struct play *p, unsigned segment, struct sp_secret *ret)
 {
 	ctl_auto_json *params = json_object(), *body = NULL;
 	struct ctl_reply_key k = { 0 };
@@ -396,6 +422,7 @@ play_unwrap(struct play *p, struct sp_secret *ret)
 
 	CTL_TRY(ctl_reply_key_make(p->c, &k));
 	json_object_set(params, "id", json_object_get(p->c->params, "id"));
+	json_object_set_new(params, "segment", json_integer(segment));
 	json_object_set(params, "client_key", json_object_get(p->c->params, "client_key"));
 	if ((r = ctl_call(p->c, "recording.unwrap", params, &body)) == SP_OK)
 		r = ctl_open(p->c, &k, SP_SEAL_RECORDING, json_object_get(body, "sealed"), ret);
@@ -403,10 +430,32 @@ play_unwrap(struct play *p, struct sp_secret *ret)
 	return r;
 }
 
+/* The key of every segment: one identity, or what the vault takes out of each header. */
 static enum sp_err
-play_open(struct play *p, const struct sp_secret *key)
+play_all_keys(struct play *p, struct sp_secret *keys)
 {
-	return p->key_path != NULL ? sp_recreader_new(p->fd, p->tail, key, &p->reader) : sp_recreader_new_unwrapped(p->fd, p->tail, key, &p->reader);
+	if (p->key_path != NULL)
+		return play_key(p, &keys[0]);
+	for (unsigned i = 0; i < p->n; i++)
+		CTL_TRY(play_unwrap(p, i + 1, &keys[i]));
+	return SP_OK;
+}
+
+static enum sp_err
+play_open(struct play *p, struct sp_secret *keys)
+{
+	static const int none[2] = { -1, -1 };
+	struct sp_recreader *r;
+
+	for (unsigned i = 0; i < p->n; i++) {
+		const int *tail = i + 1 == p->n ? p->tail : none;
+
+		CTL_TRY(p->key_path != NULL ? sp_recreader_new(p->fd[i], tail, &keys[0], &r) : sp_recreader_new_unwrapped(p->fd[i], tail, &keys[i], &r));
+		CTL_TRY(ctl_segments_add(&p->all, r));
+	}
+	for (unsigned i = 0; i < p->n; i++)
+		sp_secret_release(&keys[i]);
+	return SP_OK;
 }
 
 static int
@@ -414,23 +463,22 @@ play_child(struct play *p)
 {
 	const struct sp_sandbox box = { .user = "" };
 	struct sigaction sa = { .sa_handler = play_on_winch };
-	sp_auto_secret identity = { 0 };
+	static struct sp_secret keys[CTL_SEGMENTS_MAX];
 	char in_force[512] = "";
 	int status = PLAY_DONE;
 	enum sp_err r;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	sigaction(SIGWINCH, &sa, NULL);
-	if ((p->key_path != NULL ? play_key(p, &identity) : play_unwrap(p, &identity)) != SP_OK)
+	if (play_all_keys(p, keys) != SP_OK)
 		return PLAY_KEY;
 	if (sp_sandbox_enter(&box, in_force, sizeof(in_force)) != SP_OK)
 		return PLAY_SANDBOX;
 	sp_buf_init(&p->text, PLAY_OUT_MAX);
-	if ((r = play_open(p, &identity)) != SP_OK || (r = sp_term_new(80, 24, &p->term)) != SP_OK ||
+	if ((r = play_open(p, keys)) != SP_OK || (r = sp_term_new(80, 24, &p->term)) != SP_OK ||
 	    (p->kind == PLAY_SCREEN && (r = ctl_screen_new(80, 24, &p->screen)) != SP_OK))
 		return PLAY_ERR + (int)r;
-	sp_secret_release(&identity);
-	castplay_init(&p->cast, p->reader);
+	castplay_init(&p->cast, &p->all);
 	sp_term_on_gone(p->term, text_on_gone, p);
 	if (p->kind == PLAY_SCREEN) {
 		play_size(p);
@@ -442,7 +490,7 @@ play_child(struct play *p)
 		return PLAY_NOT_FOUND;
 	if (r != SP_OK)
 		return r == SP_EIO ? PLAY_OUTPUT : PLAY_ERR + (int)r;
-	return status == PLAY_DONE && sp_recreader_is_torn(p->reader) ? PLAY_TORN : status;
+	return status == PLAY_DONE && ctl_segments_torn(&p->all) ? PLAY_TORN : status;
 }
 
 static void
@@ -536,12 +584,15 @@ play_on_terminal(struct play *p)
 
 /* ---- where the files come from ---- */
 
+/* *ret_segments: how many the recording has; NULL: not asked. */
 static enum sp_err
-play_ask(struct ctl *c, const char *part, int *ret)
+play_ask(struct ctl *c, const char *part, unsigned segment, int *ret, unsigned *ret_segments)
 {
 	ctl_auto_answer a = { .fd = -1 };
+	json_int_t n;
 
 	json_object_set_new(c->params, "part", json_string(part));
+	json_object_set_new(c->params, "segment", json_integer(segment));
 	if (ctl_ask(c, SP_PROC_CONTROL, "recording.open", c->params, c->timeout_ms, &a) != SP_OK) {
 		if (a.err == SP_ENOENT && strcmp(part, "age") != 0)
 			return SP_OK;	/* the usual thing: no tail is left */
@@ -549,6 +600,12 @@ play_ask(struct ctl *c, const char *part, int *ret)
 	}
 	if (a.fd < 0)
 		return ctl_fail(c, SP_EFORMAT, "control gave no file: restart sallyport after its upgrade");
+	n = json_integer_value(json_object_get(a.body, "segments"));
+	if (ret_segments != NULL && n > CTL_SEGMENTS_MAX)
+		return ctl_fail(c, SP_ESIZE, "the recording has %lld segments, more than can be shown at once: fetch them with 'session export --format age "
+		    "--segment N'", (long long)n);
+	if (ret_segments != NULL)
+		*ret_segments = n > 0 ? (unsigned)n : 1;
 	*ret = sp_steal_fd(&a.fd);
 	return SP_OK;
 }
@@ -557,15 +614,30 @@ play_ask(struct ctl *c, const char *part, int *ret)
 static enum sp_err
 play_local(struct ctl *c, const char *path, struct play *p)
 {
-	char tail[4096];
+	static const char first[] = ".0001.age";
+	char name[4096];
 	size_t n = strlen(path);
+	int whole = n > sizeof(first) && strcmp(path + n - (sizeof(first) - 1), first) == 0;	/* with the other segments beside it */
 
 	CTL_TRY(ctl_check_file(c, "ID", path));
-	if ((p->fd = open(path, O_RDONLY | O_CLOEXEC)) == -1)
+	if ((p->fd[0] = open(path, O_RDONLY | O_CLOEXEC)) == -1)
 		return ctl_fail(c, sp_err_errno(errno), "%s: %s", path, strerror(errno));
-	for (int i = 0; i < 2; i++)
-		if (sp_snprintf(tail, sizeof(tail), "%.*stail%d", (int)(n - 3), path, i) == 0)
+	(void)sp_strlcpy(name, path, sizeof(name));
+	for (p->n = 1; whole && p->n < CTL_SEGMENTS_MAX; p->n++) {
+		char next[4096];
+
+		if (sp_snprintf(next, sizeof(next), "%.*s.%04u.age", (int)(n - (sizeof(first) - 1)), path, p->n + 1) != 0 ||
+		    (p->fd[p->n] = open(next, O_RDONLY | O_CLOEXEC)) == -1)
+			break;
+		(void)sp_strlcpy(name, next, sizeof(name));
+	}
+	n = strlen(name);
+	for (int i = 0; i < 2; i++) {
+		char tail[4096];
+
+		if (sp_snprintf(tail, sizeof(tail), "%.*stail%d", (int)(n - 3), name, i) == 0)
 			p->tail[i] = open(tail, O_RDONLY | O_CLOEXEC);
+	}
 	return SP_OK;
 }
 
@@ -582,11 +654,14 @@ play_is_file(const struct ctl *c)
 static enum sp_err
 play_files(struct ctl *c, struct play *p)
 {
+	unsigned all = 1;
+
 	if (play_is_file(c))
 		return play_local(c, json_string_value(json_object_get(c->params, "id")), p);
-	CTL_TRY(play_ask(c, "age", &p->fd));
-	CTL_TRY(play_ask(c, "tail0", &p->tail[0]));
-	return play_ask(c, "tail1", &p->tail[1]);
+	for (p->n = 0; p->n < all; p->n++)
+		CTL_TRY(play_ask(c, "age", p->n + 1, &p->fd[p->n], p->n == 0 ? &all : NULL));
+	CTL_TRY(play_ask(c, "tail0", all, &p->tail[0], NULL));
+	return play_ask(c, "tail1", all, &p->tail[1], NULL);
 }
 
 static enum sp_err
@@ -601,9 +676,17 @@ play_check_key(struct ctl *c, struct play *p)
 }
 
 static void
+play_begin_empty(struct play *p)
+{
+	for (unsigned i = 0; i < CTL_SEGMENTS_MAX; i++)
+		p->fd[i] = -1;
+}
+
+static void
 play_release(struct play *p)
 {
-	sp_closep(&p->fd);
+	for (unsigned i = 0; i < CTL_SEGMENTS_MAX; i++)
+		sp_closep(&p->fd[i]);
 	sp_closep(&p->tail[0]);
 	sp_closep(&p->tail[1]);
 	if (p->out != STDOUT_FILENO)
@@ -613,11 +696,12 @@ play_release(struct play *p)
 enum sp_err
 ctl_play(struct ctl *c)
 {
-	struct play p = { .c = c, .fd = -1, .tail = { -1, -1 }, .out = STDOUT_FILENO, .speed = 1 };
+	struct play p = { .c = c, .tail = { -1, -1 }, .out = STDOUT_FILENO, .speed = 1 };
 	const char *speed = ctl_local_str(c, "speed");
 	char *end = NULL;
 	enum sp_err r;
 
+	play_begin_empty(&p);
 	if (c->json)
 		return ctl_fail(c, SP_EUSAGE, "session play shows a screen: leave out --json");
 	CTL_TRY(play_check_key(c, &p));
@@ -641,7 +725,7 @@ export_copy(struct play *p)
 	uint8_t block[65536];
 	ssize_t n;
 
-	while ((n = read(p->fd, block, sizeof(block))) != 0) {
+	while ((n = read(p->fd[0], block, sizeof(block))) != 0) {
 		if (n == -1 && errno == EINTR)
 			continue;
 		if (n == -1 || play_write(p->out, block, (size_t)n) == -1)
@@ -666,20 +750,33 @@ export_output(struct ctl *c, struct play *p)
 	return SP_OK;
 }
 
+/* Each segment is a file of its own. */
+static enum sp_err
+export_segment(struct ctl *c, struct play *p)
+{
+	int64_t segment = ctl_local_int(c, "segment", 0);
+	unsigned all = 1;
+
+	CTL_TRY(play_ask(c, "age", segment > 0 ? (unsigned)segment : 1, &p->fd[0], &all));
+	return segment > 0 || all == 1 ? SP_OK :
+	    ctl_fail(c, SP_EUSAGE, "the recording has %u segments, each a file of its own: name one with --segment", all);
+}
+
 enum sp_err
 ctl_session_export(struct ctl *c)
 {
-	struct play p = { .c = c, .fd = -1, .tail = { -1, -1 }, .out = STDOUT_FILENO, .speed = 1 };
+	struct play p = { .c = c, .tail = { -1, -1 }, .out = STDOUT_FILENO, .speed = 1 };
 	const char *format = ctl_local_str(c, "format");
 	int plain = format != NULL && strcmp(format, "age") == 0;
 	enum sp_err r;
 
+	play_begin_empty(&p);
 	if (c->json)
 		return ctl_fail(c, SP_EUSAGE, "session export writes a recording: leave out --json");
 	p.kind = format != NULL && strcmp(format, "txt") == 0 ? PLAY_TEXT : PLAY_CAST;
 	if (!plain)
 		CTL_TRY(play_check_key(c, &p));
-	if ((r = play_files(c, &p)) == SP_OK && (r = export_output(c, &p)) == SP_OK)
+	if ((r = plain && !play_is_file(c) ? export_segment(c, &p) : play_files(c, &p)) == SP_OK && (r = export_output(c, &p)) == SP_OK)
 		r = plain ? export_copy(&p) : play_run(&p);
 	play_release(&p);
 	return r;

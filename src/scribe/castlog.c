@@ -112,9 +112,9 @@ sp_castlog_header(struct sp_castlog *l, int64_t wall_us, const char *title, stru
 	if ((r = sp_buf_printf(&l->line, "{\"version\": 2, \"width\": 80, \"height\": 24, \"timestamp\": %lld, \"title\": ",
 	    (long long)(wall_us / (int64_t)SP_US_PER_S))) != SP_OK || (r = sp_cast_string(&l->line, str(title))) != SP_OK ||
 	    (r = sp_buf_append_str(&l->line, ", \"sallyport\": ")) != SP_OK || (r = sp_buf_append(&l->line, about.p, about.len)) != SP_OK ||
-	    (r = sp_buf_append_str(&l->line, "}\n")) != SP_OK)
+	    (r = sp_buf_append_str(&l->line, "}\n")) != SP_OK || (r = sp_recwriter_room(l->w, l->line.len, 0)) != SP_OK)
 		return r;
-	return log_put(l, 0, 0);
+	return sp_recwriter_put(l->w, 0, view(&l->line), 0);	/* before any key frame */
 }
 
 enum sp_err
@@ -346,6 +346,23 @@ log_air(struct sp_castlog *l, struct sp_castchan *ch, uint64_t at_us)
 	if (l->aired)
 		r = log_event(l, at_us, 'o', str(CLEAR), view(&dump));
 	l->aired = 1;
+	return r;
+}
+
+enum sp_err
+sp_castlog_again(struct sp_castlog *l, uint64_t at_us)
+{
+	sp_auto(sp_buf_release) struct sp_buf dump = { .max = DUMP_MAX };
+	enum sp_err r = SP_OK;
+
+	if (l->air != NULL && (r = chan_size(l->air, at_us)) == SP_OK) {
+		if (sp_term_dump(l->air->term, &dump) != SP_OK)
+			sp_buf_reset(&dump);
+		r = log_event(l, at_us, 'o', str(CLEAR), view(&dump));
+	}
+	sp_list_each(it, &l->terminals)
+		if (r == SP_OK && sp_container(it, struct sp_castchan, link) != l->air)
+			r = chan_size(sp_container(it, struct sp_castchan, link), at_us);
 	return r;
 }
 

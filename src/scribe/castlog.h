@@ -41,6 +41,8 @@ void		sp_castlog_release(struct sp_castlog *l);
 /* The first line. about: a JSON object, kept as "sallyport". Times below are boottime, microseconds. Errors of all: those of
  * sp_recwriter_put(). */
 enum sp_err	sp_castlog_header(struct sp_castlog *l, int64_t wall_us, const char *title, struct sp_view about) SP_MUST_USE;
+/* A further segment was begun behind the header: what is on the air, and the sizes of the other terminals, once more. */
+enum sp_err	sp_castlog_again(struct sp_castlog *l, uint64_t at_us) SP_MUST_USE;
 /* What the recorder knows: a JSON object with a member "kind". last: may use what was set aside. */
 enum sp_err	sp_castlog_note(struct sp_castlog *l, uint64_t at_us, struct sp_view json, int last) SP_MUST_USE;
 enum sp_err	sp_castlog_marker(struct sp_castlog *l, uint64_t at_us, const char *text) SP_MUST_USE;

@@ -49,7 +49,7 @@ files_day(int recordings, const char *path, int *ret)
 }
 
 enum sp_err
-sp_scribe_files(int recordings, const struct sp_uuid *session, uint64_t reserve_bytes, struct sp_scribe_files *ret)
+sp_scribe_files(int recordings, const struct sp_uuid *session, unsigned segment, uint64_t reserve_bytes, struct sp_scribe_files *ret)
 {
 	sp_auto(sp_closep) int day = -1;
 	struct sp_scribe_files f = { { -1, -1, -1 } };
@@ -63,7 +63,7 @@ sp_scribe_files(int recordings, const struct sp_uuid *session, uint64_t reserve_
 	if (avail < reserve_bytes)
 		return SP_ENOSPC;
 	for (int i = 0; i < SP_REC_FILES && r == SP_OK; i++) {
-		sp_rec_path(session, (enum sp_rec_file)i, path);
+		sp_rec_segment_path(session, segment, (enum sp_rec_file)i, path);
 		f.fd[i] = openat(day, path + SP_REC_DAY, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
 		if (f.fd[i] == -1)
 			r = sp_err_errno(errno);

@@ -59,6 +59,14 @@ struct scribe {
 	int		strict, reserved;
 	struct sp_press	*press;		/* shared with the parent; NULL: not there */
 	uint64_t	tick_bytes;	/* of the recording, at the last tick */
+	uint64_t	begun_us;		/* boottime of the first segment */
+	unsigned	segment;		/* that is written now, from 1 */
+	uint64_t	segment_bytes, segment_us;	/* after which the next one begins */
+	uint64_t	quota_bytes, done_bytes;	/* of all segments; in those before this one */
+	int		ask, answer, answer_far;	/* segment.h */
+	struct sp_chan	*answers;		/* on `answer`; NULL before the first question */
+	uint64_t	ask_again_us;		/* no question before; 0: whenever it is due */
+	int		turn_fd[SP_REC_FILES];	/* of the next segment, until nothing is being synced; -1 */
 	uint64_t	reserve_bytes, channel_max;
 	struct sp_age_recipient to[SP_AGE_RECIPIENTS_MAX];
 	size_t		to_n;

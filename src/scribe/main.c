@@ -22,6 +22,7 @@
 #include "scribe/press.h"
 #include "scribe/recwriter.h"
 #include "scribe/scribe.h"
+#include "scribe/segment.h"
 
 #define FILES_N		1024
 #define RESCAN_US	(30 * SP_US_PER_S)
@@ -34,6 +35,7 @@ struct recorder {
 	size_t		to_n;
 	int		reserved;	/* of an administrator: may begin on a disk that is low */
 	struct sp_press	*press;
+	unsigned	segments;	/* that it was given files for */
 	uint64_t	grown_to;	/* bytes of its files when they were looked at last; 0: not yet */
 	uint32_t	keep;
 	uint64_t	keep_max;
@@ -46,6 +48,8 @@ struct parent {
 	pid_t		 replay;
 	int		 replay_again;
 	struct sp_timer	*rescan, *press;
+	struct sp_chan	*ask;		/* questions of recorders (segment.h) */
+	int		 ask_far;	/* what they are given of it */
 	int		 press_on, low, looks;	/* looks: ticks until the recorders are compared again */
 };
 
@@ -104,8 +108,9 @@ recorder_child(struct parent *p, const struct recorder *r, const int *fds)
 {
 	struct sp_scribe_birth b = { .session = r->session, .box = p->box,
 	    .reserve_bytes = (uint64_t)p->child.conf.reserve_mb * 1024 * 1024, .reserved = r->reserved, .press = r->press,
-	    .quota_bytes = (uint64_t)p->child.conf.record_quota_mb * 1024 * 1024 };
-	int keep[SP_SCRIBE_KEPT_FDS] = { fds[0], fds[1], fds[2], p->recordings, p->spool };
+	    .quota_bytes = (uint64_t)p->child.conf.record_quota_mb * 1024 * 1024,
+	    .segment_bytes = (uint64_t)p->child.conf.record_segment_mb * 1024 * 1024, .segment_us = p->child.conf.record_segment_time };
+	int keep[SP_SCRIBE_KEPT_FDS] = { fds[0], fds[1], fds[2], p->recordings, p->spool, p->ask_far };
 
 	memcpy(b.to, r->to, sizeof(b.to));
 	b.to_n = r->to_n;
@@ -117,6 +122,7 @@ recorder_child(struct parent *p, const struct recorder *r, const int *fds)
 	b.monitor_fd = keep[2];
 	b.recordings = keep[3];
 	b.spool = keep[4];
+	b.ask = keep[5];
 	sp_scribe_main(&b);
 }
 
@@ -130,6 +136,72 @@ recipients_take(const ProtobufCBinaryData *b, struct recorder *r)
 	for (size_t i = 0; i < r->to_n; i++)
 		memcpy(r->to[i].pk, b->data + i * sizeof(r->to[0].pk), sizeof(r->to[0].pk));
 	return SP_OK;
+}
+
+/* ---- a further segment (segment.h) ---- */
+
+struct asking {
+	const struct sp_uuid	*session;
+	struct recorder		*r;
+};
+
+static void
+asking_one(struct sp_hnode *n, void *arg)
+{
+	struct recorder *r = sp_container(n, struct recorder, node);
+	struct asking *a = arg;
+
+	if (sp_uuid_equal(&r->session, a->session))
+		a->r = r;
+}
+
+static void
+parent_on_ask(struct sp_chan *c, struct sp_msg *m, void *arg)
+{
+	const Sallyport__RecSegment *q = (const Sallyport__RecSegment *)m->body;
+	struct parent *p = arg;
+	struct sp_scribe_files f;
+	struct sp_uuid session;
+	struct asking a = { &session, NULL };
+	enum sp_err r;
+
+	(void)c;
+	if (m->id != SP_MSG_REC_SEGMENT || sp_uuid_from(q->session_id.data, q->session_id.len, &session) != SP_OK)
+		return;
+	sp_htab_each(&p->recorders, asking_one, &a);
+	if (a.r == NULL || q->segment != a.r->segments + 1 || q->segment > SP_REC_SEGMENTS_MAX ||
+	    !sp_segment_is_file(p->recordings, &session, a.r->segments, m->fds[1])) {
+		sp_error("a recorder asked for a segment that is not its next one");
+		return;
+	}
+	if ((r = sp_scribe_files(p->recordings, &session, q->segment, (uint64_t)p->child.conf.reserve_mb * 1024 * 1024, &f)) == SP_OK)
+		a.r->segments++;
+	sp_segment_answer(sp_steal_fd(&m->fds[0]), q->segment, r, &f);
+}
+
+/* A recorder said something that none says: nobody gets further segments until the next start. */
+static void
+parent_on_ask_close(struct sp_chan *c, enum sp_err why, const char *what, void *arg)
+{
+	struct parent *p = arg;
+
+	sp_error("bad message %s from a recorder: %s: recordings stay in the segment that they have", what, sp_err_text(why));
+	sp_chan_free(c);
+	p->ask = NULL;
+}
+
+static enum sp_err
+parent_ask_open(struct parent *p)
+{
+	int sv[2];
+	enum sp_err r;
+
+	if ((r = sp_chan_pair(sv)) != SP_OK)
+		return r;
+	p->ask_far = sv[1];
+	if ((r = sp_chan_new(sv[0], SP_PROC_SCRIBE, SP_PROC_SCRIBE, parent_on_ask, parent_on_ask_close, p, &p->ask)) != SP_OK)
+		return r;
+	return sp_chan_watch(p->ask, p->child.loop);
 }
 
 /* ---- a disk that gets full (press.h) ---- */
@@ -158,7 +230,7 @@ press_look_one(struct sp_hnode *n, void *arg)
 	struct stat st;
 	uint64_t was = r->grown_to;
 
-	sp_rec_path(&r->session, SP_REC_AGE, path);
+	sp_rec_segment_path(&r->session, r->segments, SP_REC_AGE, path);
 	if (r->press == NULL || fstatat(l->p->recordings, path, &st, AT_SYMLINK_NOFOLLOW) == -1)
 		return;
 	r->grown_to = (uint64_t)st.st_size;
@@ -235,6 +307,7 @@ parent_new(struct parent *p, struct sp_msg *m)
 		return;		/* the sockets close: the session reads that there is no recorder */
 	}
 	r->reserved = n->reserved;
+	r->segments = 1;
 	if ((r->press = sp_press_new()) != NULL)
 		atomic_store(&r->press->slow, (uint32_t)p->low);
 	r->keep = n->keep;
@@ -267,11 +340,12 @@ parent_clean(struct parent *p, const struct recorder *r)
 	char id[SP_UUID_SIZE], path[SP_REC_PATH];
 	struct stat st;
 
-	for (int i = 0; i < SP_REC_FILES; i++) {
-		sp_rec_path(&r->session, (enum sp_rec_file)i, path);
-		if (file_is_empty(p->recordings, path))
-			(void)unlinkat(p->recordings, path, 0);
-	}
+	for (unsigned n = 1; n <= r->segments; n++)
+		for (int i = 0; i < SP_REC_FILES; i++) {
+			sp_rec_segment_path(&r->session, n, (enum sp_rec_file)i, path);
+			if (file_is_empty(p->recordings, path))
+				(void)unlinkat(p->recordings, path, 0);
+		}
 	sp_rec_kept_path(&r->session, path);
 	if (file_is_empty(p->recordings, path))
 		(void)unlinkat(p->recordings, path, 0);
@@ -453,6 +527,8 @@ main(void)
 	    sp_timer_new(p.child.loop, parent_on_press, &p, &p.press) != SP_OK ||
 	    sp_loop_signals(p.child.loop, signals, parent_on_signal, &p) != SP_OK)
 		sp_die(71, "cannot start");
+	if (parent_ask_open(&p) != SP_OK)
+		sp_die(71, "cannot make a socket for recorders");
 	if (sp_scribe_plan(&p.box) != SP_OK)
 		sp_die(71, "cannot prepare the sandbox of recorders");
 	(void)malloc_trim(0);

@@ -83,12 +83,31 @@ torn_header(int fd)
 	return n > 0 && sp_age_header_len((struct sp_view){ head, (size_t)n }, &len) == SP_OK ? len : 0;
 }
 
+/* The last one that has something in it: files of the next may have been made when the recorder died. */
+static unsigned
+replay_segment(int recordings, const struct sp_uuid *id)
+{
+	unsigned last = 1;
+	struct stat st;
+
+	for (unsigned n = 2; n <= SP_REC_SEGMENTS_MAX; n++) {
+		sp_auto(sp_closep) int fd = -1;
+
+		if (sp_rec_segment_open(recordings, id, n, SP_REC_AGE, &fd) != SP_OK || fstat(fd, &st) == -1)
+			break;
+		if (st.st_size > 0)
+			last = n;
+	}
+	return last;
+}
+
 /* What a recorder left that wrote no end: age file and tail files as they are now, so that nobody changes them later. */
 static enum sp_err
 replay_torn(int recordings, struct sp_spool *s)
 {
 	static const char *const sha[SP_REC_FILES] = { "payload_sha256", "tail0_sha256", "tail1_sha256" };
 	static const char *const bytes[SP_REC_FILES] = { "payload_bytes", "tail0_bytes", "tail1_bytes" };
+	unsigned segment = replay_segment(recordings, &s->session);
 	char hex[2 * SP_SHA256_LEN + 1];
 	struct sp_jsonw j;
 	struct sp_buf b;
@@ -96,12 +115,12 @@ replay_torn(int recordings, struct sp_spool *s)
 
 	sp_buf_init(&b, 4096);
 	sp_jsonw_begin(&j, &b);
-	sp_jsonw_int(&j, "segment", 1);
+	sp_jsonw_int(&j, "segment", segment);
 	for (int i = 0; i < SP_REC_FILES; i++) {
 		sp_auto(sp_closep) int fd = -1;
 		uint64_t n = 0;
 
-		if (sp_rec_open(recordings, &s->session, (enum sp_rec_file)i, &fd) == SP_OK &&
+		if (sp_rec_segment_open(recordings, &s->session, segment, (enum sp_rec_file)i, &fd) == SP_OK &&
 		    torn_hash(fd, i == SP_REC_AGE ? torn_header(fd) : 0, hex, &n) == SP_OK) {
 			sp_jsonw_int(&j, bytes[i], (int64_t)n);
 			sp_jsonw_str(&j, sha[i], hex);
@@ -170,7 +189,7 @@ replay_trim(int recordings, const struct sp_uuid *id)
 	struct stat st;
 	int fd;
 
-	sp_rec_path(id, SP_REC_AGE, path);
+	sp_rec_segment_path(id, replay_segment(recordings, id), SP_REC_AGE, path);
 	if ((fd = openat(recordings, path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC)) == -1)
 		return;
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))

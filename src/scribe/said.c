@@ -289,7 +289,7 @@ track_answer(void *arg, const Sallyport__LineReply *reply)
 static void
 channel_track(struct scribe *s, struct channel *c, unsigned cols, unsigned rows)
 {
-	const struct sp_scribe_track_host h = { track_event, track_answer, s, s->rec.start_us, s->output };
+	const struct sp_scribe_track_host h = { track_event, track_answer, s, s->begun_us, s->output };
 	struct sp_jsonw j;
 	struct sp_buf b;
 
@@ -310,7 +310,7 @@ channel_track(struct scribe *s, struct channel *c, unsigned cols, unsigned rows)
 static void
 channel_output_end(struct scribe *s, struct channel *c)
 {
-	const struct sp_scribe_track_host h = { track_event, track_answer, s, s->rec.start_us, s->output };
+	const struct sp_scribe_track_host h = { track_event, track_answer, s, s->begun_us, s->output };
 
 	if (c->out != NULL)
 		sp_scribe_output_told(&h, c->id, 0, sp_steal(&c->out), NULL);

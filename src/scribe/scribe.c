@@ -23,12 +23,14 @@
 #include "common/jsonw.h"
 #include "common/keep.h"
 #include "sandbox/sandbox.h"
+#include "scribe/segment.h"
 
 #define FLUSH_US	(100 * SP_US_PER_MS)
 #define SYNC_US		SP_US_PER_S
 #define CHUNK_US	(60 * SP_US_PER_S)	/* between two "chunk" events, */
 #define CHUNK_BYTES	(16u * 1024 * 1024)	/* or after so much */
 #define STRICT_US	(5 * SP_US_PER_S)	/* that a session may take to end after its recording failed */
+#define TURN_AGAIN_US	(10 * SP_US_PER_S)	/* between two questions for a further segment */
 #define LINGER_US	(2 * SP_US_PER_S)	/* for watchers to read the end */
 
 struct sync_job {
@@ -41,6 +43,8 @@ struct sync_job {
 /* ---- disk ---- */
 
 static void flush_later(struct scribe *s);
+static void turn_now(struct scribe *s);
+static void turn_ask(struct scribe *s);
 
 /* Members that say which bytes of which file these hashes are of. */
 static void
@@ -49,7 +53,7 @@ scribe_hashes(const struct scribe *s, struct sp_jsonw *j)
 	uint8_t hash[SP_SHA256_LEN];
 	char hex[2 * SP_SHA256_LEN + 1];
 
-	sp_jsonw_int(j, "segment", 1);
+	sp_jsonw_int(j, "segment", s->segment);
 	sp_hex(s->rec.header_hash, SP_SHA256_LEN, hex);
 	sp_jsonw_str(j, "header_sha256", hex);
 	sp_jsonw_int(j, "payload_bytes", (int64_t)s->rec.payload_bytes);
@@ -90,6 +94,7 @@ sync_done(struct sp_job *j)
 		s->broken = 1;
 		scribe_fail(s, r);
 	}
+	turn_now(s);
 	sync_later(s);
 }
 
@@ -234,6 +239,7 @@ scribe_on_flush(struct sp_timer *t, void *arg)
 	channels_settle(s, sp_now_us());
 	scribe_flush(s);
 	scribe_pressed(s);
+	turn_ask(s);
 	/* Input may wait for its echo, and zstd's memory for its end. */
 	if (s->rec.zstd != NULL || s->settle)
 		flush_later(s);
@@ -263,6 +269,155 @@ scribe_note(struct scribe *s, const struct sp_buf *json)
 {
 	if (s->failed == SP_OK)
 		scribe_wrote(s, sp_castlog_note(&s->log, sp_now_us(), (struct sp_view){ json->p, json->len }, 0), 0);
+}
+
+/* ---- a further segment ---- */
+
+/* The lines of the new segment begin with a header of its own, and with what the terminal shows: it can be played alone. */
+static enum sp_err
+turn_header(struct scribe *s, uint64_t now)
+{
+	char id[SP_UUID_SIZE], hex[2 * SP_SHA256_LEN + 1], t[SP_RFC3339_SIZE], path[SP_REC_PATH], title[64];
+	struct sp_jsonw j;
+	struct sp_buf b;
+	enum sp_err r;
+
+	sp_buf_init(&b, 4096);
+	sp_rec_segment_path(&s->id, s->segment, SP_REC_AGE, path);
+	sp_hex(s->rec.header_hash, SP_SHA256_LEN, hex);
+	sp_jsonw_begin(&j, &b);
+	sp_jsonw_int(&j, "version", SP_REC_VERSION);
+	sp_jsonw_str(&j, "session", sp_uuid_text(&s->id, id));
+	sp_jsonw_int(&j, "segment", s->segment);
+	sp_jsonw_int(&j, "offset_us", (int64_t)(now - s->begun_us));
+	sp_jsonw_str(&j, "started", sp_rfc3339(sp_wall_us(), t, sizeof(t)));
+	sp_jsonw_str(&j, "recording", path);
+	sp_jsonw_str(&j, "header_sha256", hex);
+	(void)sp_snprintf(title, sizeof(title), "%s, segment %u", id, s->segment);
+	if ((r = sp_jsonw_end(&j)) == SP_OK && (r = sp_castlog_header(&s->log, sp_wall_us(), title, (struct sp_view){ b.p, b.len })) == SP_OK)
+		r = sp_castlog_again(&s->log, now);
+	sp_buf_release(&b);
+	return r;
+}
+
+/* The event that closes it says what the log vouches for. */
+static enum sp_err
+turn_close(struct scribe *s)
+{
+	struct sp_jsonw j;
+	struct sp_buf b;
+	enum sp_err r;
+
+	sp_buf_init(&b, 4096);
+	sp_jsonw_begin(&j, &b);
+	sp_jsonw_str(&j, "kind", "segment");
+	sp_jsonw_int(&j, "next", s->segment + 1);
+	if ((r = sp_jsonw_end(&j)) == SP_OK && (r = sp_castlog_note(&s->log, sp_now_us(), (struct sp_view){ b.p, b.len }, 0)) == SP_OK)
+		r = sp_recwriter_finish(&s->rec);
+	sp_buf_reset(&b);
+	sp_jsonw_begin(&j, &b);
+	scribe_hashes(s, &j);
+	if (r == SP_OK && (r = sp_jsonw_end(&j)) == SP_OK)
+		r = sp_spool_append(&s->spool, "segment", sp_wall_us(), sp_now_us(), (struct sp_view){ b.p, b.len });
+	sp_buf_release(&b);
+	return r;
+}
+
+static enum sp_err
+turn_open(struct scribe *s)
+{
+	uint64_t now = sp_now_us(), low = s->rec.low_bytes, least = s->rec.min_free_bytes;
+	int fd[SP_REC_FILES];
+	enum sp_err r;
+
+	memcpy(fd, s->turn_fd, sizeof(fd));
+	for (int i = 0; i < SP_REC_FILES; i++)
+		s->turn_fd[i] = -1;
+	s->done_bytes += s->rec.off;
+	sp_recwriter_release(&s->rec);
+	s->segment++;
+	if ((r = sp_recwriter_init(&s->rec, fd[SP_REC_AGE], &fd[SP_REC_TAIL0], s->to, s->to_n, now, least)) != SP_OK)
+		return r;
+	s->rec.low_bytes = low;
+	if (s->quota_bytes > 0)
+		s->rec.quota_bytes = s->quota_bytes > s->done_bytes ? s->quota_bytes - s->done_bytes : 1;
+	s->chunk_us = now;
+	s->chunk_bytes = s->rec.payload_bytes;
+	s->tick_bytes = 0;
+	if ((r = turn_header(s, now)) == SP_OK)
+		r = sp_recwriter_tick(&s->rec);
+	return r;
+}
+
+/* The files are here, and no thread has the old ones. */
+static void
+turn_now(struct scribe *s)
+{
+	enum sp_err r;
+
+	if (s->turn_fd[0] < 0 || s->syncing)
+		return;
+	if (s->state != S_OPEN || s->failed != SP_OK || s->broken) {
+		for (int i = 0; i < SP_REC_FILES; i++)
+			sp_closep(&s->turn_fd[i]);	/* empty: the parent removes them */
+		return;
+	}
+	if ((r = turn_close(s)) == SP_OK)
+		r = turn_open(s);
+	else
+		s->broken = 1;		/* its end may be written already: nothing goes behind it */
+	if (r != SP_OK)
+		scribe_fail(s, r);
+	scribe_pump(s);
+}
+
+static void
+turn_answer(struct sp_chan *c, struct sp_msg *m, void *arg)
+{
+	const Sallyport__RecFiles *f = (const Sallyport__RecFiles *)m->body;
+	struct scribe *s = arg;
+
+	(void)c;
+	if (m->id != SP_MSG_REC_FILES || f->segment != s->segment + 1 || s->turn_fd[0] >= 0)
+		return;
+	if (f->err != SP_OK || m->nfds != SP_REC_FILES) {
+		sp_warn("no further segment: %s", sp_err_text((enum sp_err)f->err));
+		return;
+	}
+	for (int i = 0; i < SP_REC_FILES; i++)
+		s->turn_fd[i] = sp_steal_fd(&m->fds[i]);
+	turn_now(s);
+}
+
+static void
+turn_answer_close(struct sp_chan *c, enum sp_err why, const char *what, void *arg)
+{
+	struct scribe *s = arg;
+
+	(void)why;
+	(void)what;
+	sp_chan_free(c);
+	s->answers = NULL;
+	s->ask_again_us = UINT64_MAX;
+}
+
+/* Is it time? */
+static void
+turn_ask(struct scribe *s)
+{
+	uint64_t now = sp_now_us();
+
+	if (s->state != S_OPEN || s->failed != SP_OK || s->turn_fd[0] >= 0 || now < s->ask_again_us || s->segment >= SP_REC_SEGMENTS_MAX ||
+	    (s->rec.off < s->segment_bytes && now - s->rec.start_us < s->segment_us))
+		return;
+	s->ask_again_us = now + TURN_AGAIN_US;
+	if (s->answers == NULL && (sp_chan_new(s->answer, SP_PROC_SCRIBE, SP_PROC_SCRIBE, turn_answer, turn_answer_close, s, &s->answers) != SP_OK ||
+	    sp_chan_watch(s->answers, s->loop) != SP_OK)) {
+		s->ask_again_us = UINT64_MAX;
+		return;
+	}
+	if (sp_segment_ask(s->ask, &s->id, s->segment + 1, s->answer_far, s->rec.fd) != SP_OK)
+		sp_warn("nobody is there to ask for a further segment");
 }
 
 /* ---- events ---- */
@@ -299,9 +454,9 @@ scribe_tell(struct scribe *s, uint16_t id, const void *body)
 static void
 fail_text(const struct scribe *s, char *dst, size_t size)
 {
-	if (s->failed == SP_EFULL && s->rec.quota_bytes > 0)
+	if (s->failed == SP_EFULL && s->quota_bytes > 0)
 		(void)sp_snprintf(dst, size, "recording failed: this session has reached its quota of %llu MiB",
-		    (unsigned long long)(s->rec.quota_bytes >> 20));
+		    (unsigned long long)(s->quota_bytes >> 20));
 	else if (s->press != NULL && atomic_load(&s->press->stop))
 		(void)sp_snprintf(dst, size, "recording failed: the disk is nearly full, and this session writes most");
 	else
@@ -398,7 +553,7 @@ end_json(struct scribe *s, const char *reason, const char *by, char t[SP_RFC3339
 	sp_jsonw_int(&j, "bytes_err", (int64_t)s->bytes[SP_REC_ERR]);
 	if (s->lost_bytes > 0)
 		sp_jsonw_int(&j, "bytes_not_recorded", (int64_t)s->lost_bytes);
-	sp_jsonw_int(&j, "duration_us", (int64_t)(sp_now_us() - s->rec.start_us));
+	sp_jsonw_int(&j, "duration_us", (int64_t)(sp_now_us() - s->begun_us));
 	sp_jsonw_str(&j, "recording", s->path);
 	if (with_hashes)
 		scribe_hashes(s, &j);
@@ -795,13 +950,14 @@ birth_files(struct scribe *s, const struct sp_scribe_birth *b)
 
 	if (b->to_n == 0)
 		return SP_EINVAL;	/* nobody could ever read it */
-	if ((r = sp_scribe_files(b->recordings, &s->id, b->reserve_bytes * (b->reserved ? 1 : SP_PRESS_HARD), &f)) != SP_OK)
+	if ((r = sp_scribe_files(b->recordings, &s->id, 1, b->reserve_bytes * (b->reserved ? 1 : SP_PRESS_HARD), &f)) != SP_OK)
 		return r;
 	/* A running recording may use up half of the reserve, so that it ends in order. */
 	if ((r = sp_recwriter_init(&s->rec, f.fd[SP_REC_AGE], &f.fd[SP_REC_TAIL0], b->to, b->to_n, sp_now_us(),
 	    b->reserve_bytes / 2)) != SP_OK || (r = sp_spool_create(b->spool, &s->id, &s->spool)) != SP_OK)
 		return r;
-	s->rec.quota_bytes = b->quota_bytes;
+	s->rec.quota_bytes = s->quota_bytes = b->quota_bytes;
+	s->begun_us = s->rec.start_us;
 	s->rec.low_bytes = b->reserve_bytes * SP_PRESS_LOW;
 	s->output = (b->keep & SP_KEEP_OUTPUT) != 0;
 	if ((b->keep & SP_KEEP_FILES) != 0) {
@@ -819,16 +975,23 @@ sp_scribe_main(struct sp_scribe_birth *b)
 {
 	static struct scribe s;
 	const char *step = "channels";
+	int pair[2];
 	enum sp_err r;
 
 	s = (struct scribe){ .id = b->session, .rec = { .fd = -1, .tail_fd = { -1, -1 } }, .spool = { .fd = -1 }, .kept = { .fd = -1 },
-	    .reserve_bytes = b->reserve_bytes, .reserved = b->reserved, .press = b->press, .to_n = b->to_n };
+	    .reserve_bytes = b->reserve_bytes, .reserved = b->reserved, .press = b->press, .to_n = b->to_n,
+	    .segment = 1, .segment_bytes = b->segment_bytes, .segment_us = b->segment_us, .ask = b->ask, .answer = -1, .answer_far = -1,
+	    .turn_fd = { -1, -1, -1 } };
 	memcpy(s.to, b->to, sizeof(s.to));
 	sp_list_init(&s.watchers);
 	sp_rec_path(&s.id, SP_REC_AGE, s.path);
 	sp_castlog_init(&s.log, &s.rec);
 	(void)mallopt(M_ARENA_MAX, 1);	/* the syncing thread needs no heap of its own */
 	s.open_err = birth_files(&s, b);
+	if (sp_chan_pair(pair) != SP_OK)
+		sp_die(71, "cannot start a recorder: no socket");
+	s.answer = pair[0];
+	s.answer_far = pair[1];
 	close(b->recordings);
 	close(b->spool);
 	if ((r = scribe_wire(&s, b)) != SP_OK || (r = sp_sandbox_enter_plan(b->box, &step)) != SP_OK)

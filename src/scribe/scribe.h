@@ -8,7 +8,7 @@
 #include "common/recpath.h"
 #include "crypto/age.h"
 
-#define SP_SCRIBE_KEPT_FDS	5
+#define SP_SCRIBE_KEPT_FDS	6
 
 struct sp_sandbox_plan;
 struct sp_press;
@@ -20,6 +20,8 @@ struct sp_scribe_birth {
 	const struct sp_sandbox_plan *box;			/* from sp_scribe_plan(), borrowed */
 	uint64_t	reserve_bytes;				/* that the file system must have left: see press.h */
 	uint64_t	quota_bytes;				/* of this recording; 0: none */
+	uint64_t	segment_bytes, segment_us;		/* after which it goes on in a further segment */
+	int		ask;					/* to the parent (segment.h), given */
 	int		reserved;				/* of an administrator */
 	struct sp_press	*press;					/* shared with the parent; NULL: not there */
 	struct sp_age_recipient to[SP_AGE_RECIPIENTS_MAX];	/* auditors, as control named them */
@@ -40,7 +42,7 @@ struct sp_scribe_files {
 	int	fd[SP_REC_FILES];
 };
 /* Make them, empty, their names durable. SP_ENOSPC: the file system has less than reserve_bytes left. SP_EEXIST, SP_EIO. */
-enum sp_err sp_scribe_files(int recordings, const struct sp_uuid *session, uint64_t reserve_bytes, struct sp_scribe_files *ret)
+enum sp_err sp_scribe_files(int recordings, const struct sp_uuid *session, unsigned segment, uint64_t reserve_bytes, struct sp_scribe_files *ret)
 	SP_MUST_USE;
 
 /* The file for contents that are kept, empty, its name durable; after sp_scribe_files. */
