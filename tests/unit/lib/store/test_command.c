@@ -205,6 +205,88 @@ a_command_longer_than_a_line_of_any_shell_is_kept_whole(void **state)
 
 #define T(fn)	cmocka_unit_test_setup_teardown(fn, fx_setup, fx_teardown)
 
+static void
+risk_and_output_are_found(void **state)
+{
+	struct sp_store *s = ((struct fx *)*state)->s;
+	struct sp_uuid user, asset, id;
+	struct sp_store_command c = { .channel = 1, .number = 2, .at_us = 5, .how = "exec", .certainty = SP_STORE_CERTAIN, .risk = SP_STORE_RISK_HIGH,
+	    .text = "rm -rf /", .text_len = 8 };
+	sp_auto(sp_buf_release) struct sp_buf b = { .max = 4096 };
+	struct found f;
+	int64_t bytes;
+	int cut;
+
+	sp_uuid_make(&user), sp_uuid_make(&asset);
+	id = session(s, &user, &asset);
+	put(s, &id, 1, "ls");
+	c.session_id = id;
+	ok(sp_store_command_put(s, &c));
+	search(s, &(struct sp_store_command_query){ .user_id = user, .risk = SP_STORE_RISK_MEDIUM }, &f);
+	assert_string_equal(f.text, "rm -rf /|");
+	assert_int_equal(f.first.risk, SP_STORE_RISK_HIGH);
+	search(s, &(struct sp_store_command_query){ .user_id = user, .risk = SP_STORE_RISK_CRITICAL }, &f);
+	assert_int_equal(f.n, 0);
+	c.number = 3, c.risk = SP_STORE_RISK_CRITICAL + 1;
+	assert_int_equal(sp_store_command_put(s, &c), SP_EINVAL);
+	ok(sp_store_command_output_put(s, &id, 1, 2, "what it printed", 4000, 1));
+	ok(sp_store_command_output_put(s, &id, 1, 2, "again", 1, 0));
+	ok(sp_store_command_output(s, &id, 1, 2, &b, &bytes, &cut));
+	assert_string_equal(sp_buf_cstr(&b), "what it printed");
+	assert_int_equal(bytes, 4000), assert_true(cut);
+	assert_int_equal(sp_store_command_output(s, &id, 1, 1, &b, &bytes, &cut), SP_ENOENT);
+}
+
+static void
+what_is_erased_is_in_no_row_and_no_bundle_and_others_stay(void **state)
+{
+	struct sp_store *s = ((struct fx *)*state)->s;
+	struct sp_uuid user[2], asset, id[2];
+	sp_auto(sp_buf_release) struct sp_buf b = { .max = 4096 };
+	struct sp_store_session row;
+	struct found f;
+	char text[64];
+	int64_t bytes;
+	int cut;
+
+	sp_uuid_make(&user[0]), sp_uuid_make(&user[1]), sp_uuid_make(&asset);
+	for (int i = 0; i < 2; i++) {
+		struct sp_store_file file = { .session_id = (id[i] = session(s, &user[i], &asset)), .seq = 1, .at_us = 3, .op = "upload", .path = "/secret", .to = "",
+		    .result = "ok" };
+		struct sp_store_event e = { .session_id = id[i], .seq = 1, .at_us = 3, .kind = "file", .payload = (const uint8_t *)"{\"path\":1}", .payload_len = 10 };
+
+		ok(sp_store_file_put(s, &file));
+		ok(sp_store_event_put(s, &e));
+		ok(sp_store_command_output_put(s, &id[i], 1, 0, "printed", 7, 0));
+	}
+	ok(sp_store_begin(s, SP_STORE_EVIDENCE));
+	for (int i = 0; i < MANY; i++) {
+		sp_snprintf(text, sizeof(text), "private of %d", i % 2);
+		put(s, &id[i % 2], i, text);
+	}
+	ok(sp_store_commit(s));
+	ok(sp_store_erase_event(s, &id[1], 1, 1, 1));
+	ok(sp_store_erase(s, &user[0], NULL));
+	ok(sp_store_erase(s, &user[0], NULL));		/* again is fine */
+	search(s, &(struct sp_store_command_query){ .text = "private of 0", .limit = 10000 }, &f);
+	assert_int_equal(f.n, 0);
+	search(s, &(struct sp_store_command_query){ .text = "private of 1", .user_id = user[1], .limit = 10000 }, &f);
+	assert_int_equal(f.n, MANY / 2 - 1);		/* but the one that was named */
+	search(s, &(struct sp_store_command_query){ .text = SP_STORE_ERASED, .user_id = user[0], .limit = 10000 }, &f);
+	assert_int_equal(f.n, MANY / 2);		/* found through the bundles, too: they are made of the rows */
+	assert_int_equal(sp_store_command_output(s, &id[0], 1, 0, &b, &bytes, &cut), SP_ENOENT);
+	ok(sp_store_command_output(s, &id[1], 1, 0, &b, &bytes, &cut));
+	ok(sp_store_session_get(s, &id[0], &row));
+	assert_string_equal(row.user_login, SP_STORE_ERASED), assert_string_equal(row.source, "");
+	assert_true(sp_uuid_equal(&row.user_id, &user[0]));
+	ok(sp_store_session_get(s, &id[1], &row));
+	assert_string_equal(row.user_login, "u");
+	ok(sp_store_erase(s, NULL, &id[1]));
+	search(s, &(struct sp_store_command_query){ .text = "private", .user_id = user[1], .limit = 10000 }, &f);
+	assert_int_equal(f.n, 0);
+	assert_int_equal(sp_store_erase(s, NULL, NULL), SP_EINVAL);
+}
+
 int
 main(void)
 {
@@ -213,6 +295,8 @@ main(void)
 		T(a_search_finds_what_a_look_at_every_command_finds),
 		T(a_repeated_command_changes_nothing_and_its_end_counts_once),
 		T(a_command_longer_than_a_line_of_any_shell_is_kept_whole),
+		T(risk_and_output_are_found),
+		T(what_is_erased_is_in_no_row_and_no_bundle_and_others_stay),
 	};
 	static struct fx_server server;
 	int failed = cmocka_run_group_tests_name("commands on sqlite", tests, NULL, NULL);
