@@ -259,6 +259,9 @@ enum sp_err	 sp_asset_group_after_write(struct sp_store *s, const void *row, int
 enum sp_err	 sp_asset_group_before_delete(struct sp_store *s, const struct sp_uuid *id);
 enum sp_err	 sp_asset_before_delete(struct sp_store *s, const struct sp_uuid *id);
 enum sp_err	 sp_group_before_delete(struct sp_store *s, const struct sp_uuid *id);
+enum sp_err	 sp_asset_secrets_erase(struct sp_store *s, const struct sp_uuid *id) SP_MUST_USE;
+enum sp_err	 sp_account_before_delete(struct sp_store *s, const struct sp_uuid *id);
+enum sp_err	 sp_user_before_write(struct sp_store *s, const void *row, int adding);
 enum sp_err	 sp_user_before_delete(struct sp_store *s, const struct sp_uuid *id);
 enum sp_err	 sp_department_before_write(struct sp_store *s, const void *row, int adding);
 

@@ -341,6 +341,8 @@ sp_asset_before_delete(struct sp_store *s, const struct sp_uuid *id)
 
 	if (r != SP_ENOENT)
 		return r == SP_OK ? SP_ESTATE : r;
+	if ((r = sp_asset_secrets_erase(s, id)) != SP_OK)
+		return r;
 	return cut_out(s, &assets, id);
 }
 

@@ -652,6 +652,147 @@ sp_store_asset_by_address(struct sp_store *s, const char *address, int64_t port,
 	return SP_OK;
 }
 
+/* The ids, at most two, whose login is that one but for case. */
+static enum sp_err
+login_any_case(struct sp_store *s, const char *login, struct sp_uuid ret[2], int *ret_n)
+{
+	sp_auto_q q;
+	enum sp_err r;
+
+	*ret_n = 0;
+	sp_q_open(s, SP_STORE_MAIN, "SELECT id FROM users WHERE lower(login) = lower(?) LIMIT 2", &q);
+	sp_q_text(&q, login);
+	while ((r = sp_q_step(&q)) == SP_OK)
+		if ((r = sp_q_get_uuid(&q, 0, &ret[(*ret_n)++])) != SP_OK)
+			return r;
+	return r == SP_ENOENT ? SP_OK : r;
+}
+
+enum sp_err
+sp_store_user_by_login_any_case(struct sp_store *s, const char *login, struct sp_store_user *ret)
+{
+	enum sp_err r = sp_store_user_by_login(s, login, ret);
+	struct sp_uuid id[2];
+	int n;
+
+	if (r != SP_ENOENT || (r = login_any_case(s, login, id, &n)) != SP_OK)
+		return r;
+	if (n == 2)
+		return SP_ECONFLICT;
+	return n == 0 ? SP_ENOENT : sp_store_user_get(s, &id[0], ret);
+}
+
+/* No login beside one that differs only in case. What is so already may be written again, as long as it keeps its login. */
+enum sp_err
+sp_user_before_write(struct sp_store *s, const void *row, int adding)
+{
+	const struct sp_store_user *u = row;
+	struct sp_q q;
+	int64_t one;
+	enum sp_err r;
+
+	if (!adding) {
+		sp_q_open(s, SP_STORE_MAIN, "SELECT 1 FROM users WHERE id = ? AND login = ?", &q);
+		sp_q_uuid(&q, &u->id);
+		sp_q_text(&q, u->login);
+		if ((r = sp_q_number(&q, &one)) != SP_ENOENT)
+			return r;
+	}
+	sp_q_open(s, SP_STORE_MAIN, "SELECT 1 FROM users WHERE lower(login) = lower(?) AND id <> ? LIMIT 1", &q);
+	sp_q_text(&q, u->login);
+	sp_q_uuid(&q, &u->id);
+	r = sp_q_number(&q, &one);
+	return r == SP_ENOENT ? SP_OK : r == SP_OK ? sp_store_fail(s, SP_EEXIST, "a login that differs only in case is there") : r;
+}
+
+/* ---- secrets go with what they are for ---- */
+
+/* Unless something else uses it still: an authority never goes so. */
+static enum sp_err
+secret_erase(struct sp_store *s, const struct sp_uuid *id)
+{
+	struct sp_q q;
+
+	sp_q_open(s, SP_STORE_MAIN, "DELETE FROM secrets WHERE id = ? AND kind <> 3 AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.secret_id = secrets.id)"
+	    " AND NOT EXISTS (SELECT 1 FROM assets h WHERE h.inner_key_secret_id = secrets.id)"
+	    " AND NOT EXISTS (SELECT 1 FROM user_totp t WHERE t.secret_id = secrets.id)", &q);
+	sp_q_uuid(&q, id);
+	return sp_q_run(&q, NULL);
+}
+
+_Static_assert(SP_STORE_SECRET_SSH_CA == 3, "kind <> 3 above means no authority");
+
+static enum sp_err
+run_id(struct sp_store *s, const char *sql, const struct sp_uuid *id)
+{
+	struct sp_q q;
+
+	sp_q_open(s, SP_STORE_MAIN, sql, &q);
+	sp_q_uuid(&q, id);
+	return sp_q_run(&q, NULL);
+}
+
+/* The row is deleted next, in the same transaction: until then it names no secret. */
+enum sp_err
+sp_account_before_delete(struct sp_store *s, const struct sp_uuid *id)
+{
+	struct sp_uuid secret;
+	sp_auto_q q;
+	enum sp_err r;
+
+	sp_q_open(s, SP_STORE_MAIN, "SELECT secret_id FROM accounts WHERE id = ? AND secret_id IS NOT NULL", &q);
+	sp_q_uuid(&q, id);
+	if ((r = sp_q_step(&q)) == SP_OK)
+		r = sp_q_get_uuid(&q, 0, &secret);
+	sp_q_close(&q);
+	if (r != SP_OK)
+		return r == SP_ENOENT ? SP_OK : r;
+	if ((r = run_id(s, "UPDATE accounts SET secret_id = NULL WHERE id = ?", id)) != SP_OK)
+		return r;
+	return secret_erase(s, &secret);
+}
+
+static enum sp_err
+asset_secret(struct sp_store *s, const struct sp_uuid *id, struct sp_uuid *ret)
+{
+	sp_auto_q q;
+	enum sp_err r;
+
+	sp_q_open(s, SP_STORE_MAIN, "SELECT inner_key_secret_id FROM assets WHERE id = ? AND inner_key_secret_id IS NOT NULL", &q);
+	sp_q_uuid(&q, id);
+	return (r = sp_q_step(&q)) == SP_OK ? sp_q_get_uuid(&q, 0, ret) : r;
+}
+
+static enum sp_err
+account_of(struct sp_store *s, const struct sp_uuid *asset_id, struct sp_uuid *ret)
+{
+	sp_auto_q q;
+	enum sp_err r;
+
+	sp_q_open(s, SP_STORE_MAIN, "SELECT id FROM accounts WHERE asset_id = ? AND secret_id IS NOT NULL LIMIT 1", &q);
+	sp_q_uuid(&q, asset_id);
+	return (r = sp_q_step(&q)) == SP_OK ? sp_q_get_uuid(&q, 0, ret) : r;
+}
+
+/* Those of its accounts, and the key that it shows on inner connections. */
+enum sp_err
+sp_asset_secrets_erase(struct sp_store *s, const struct sp_uuid *id)
+{
+	struct sp_uuid x;
+	enum sp_err r;
+
+	while ((r = account_of(s, id, &x)) == SP_OK)
+		if ((r = sp_account_before_delete(s, &x)) != SP_OK)
+			return r;
+	if (r != SP_ENOENT)
+		return r;
+	if ((r = asset_secret(s, id, &x)) != SP_OK)
+		return r == SP_ENOENT ? SP_OK : r;
+	if ((r = run_id(s, "UPDATE assets SET inner_key_secret_id = NULL WHERE id = ?", id)) != SP_OK)
+		return r;
+	return secret_erase(s, &x);
+}
+
 enum sp_err
 sp_store_user_seen(struct sp_store *s, const struct sp_uuid *id, int64_t at_us)
 {

@@ -185,7 +185,8 @@ const struct sp_rowtype sp_rt_department = { .table = "departments", FIELDS(depa
 	.order = "name, id", .search = "lower(name || ' ' || description)", .of = { "parent_id" }, .before_write = sp_department_before_write };
 const struct sp_rowtype sp_rt_user = { .table = "users", FIELDS(user_fields, struct sp_store_user),
 	.order = "login, id", .search = "lower(login || ' ' || full_name || ' ' || email)", .check = user_check,
-	.register_in = "subjects", .register_kind = SP_STORE_SUBJECT_USER, .closure = "user_closure", .before_delete = sp_user_before_delete };
+	.register_in = "subjects", .register_kind = SP_STORE_SUBJECT_USER, .closure = "user_closure", .before_write = sp_user_before_write,
+	.before_delete = sp_user_before_delete };
 const struct sp_rowtype sp_rt_user_key = { .table = "user_keys", FIELDS(user_key_fields, struct sp_store_user_key),
 	.order = "created_us, id", .search = "lower(fingerprint || ' ' || comment)", .of = { "user_id" } };
 const struct sp_rowtype sp_rt_totp = { .table = "user_totp", FIELDS(totp_fields, struct sp_store_totp), .order = "id" };
@@ -203,7 +204,8 @@ const struct sp_rowtype sp_rt_asset_group = { .table = "asset_groups", FIELDS(as
 	.of = { "parent_id" }, .register_in = "objects", .register_kind = SP_STORE_OBJECT_ASSET_GROUP,
 	.before_write = sp_asset_group_before_write, .after_write = sp_asset_group_after_write, .before_delete = sp_asset_group_before_delete };
 const struct sp_rowtype sp_rt_account = { .table = "accounts", FIELDS(account_fields, struct sp_store_account),
-	.order = "name, id", .search = "lower(name || ' ' || login)", .of = { "asset_id", "secret_id" } };
+	.order = "name, id", .search = "lower(name || ' ' || login)", .of = { "asset_id", "secret_id" },
+	.before_delete = sp_account_before_delete };
 const struct sp_rowtype sp_rt_asset_claim = { .table = "asset_claims", FIELDS(asset_claim_fields, struct sp_store_asset_claim),
 	.order = "created_us, id", .of = { "user_id" } };
 const struct sp_rowtype sp_rt_secret = { .table = "secrets", FIELDS(secret_fields, struct sp_store_secret),

@@ -441,6 +441,9 @@ SP_STORE_ROW(grant)		/* subject and object must exist (SP_ENOENT) */
 enum sp_err	 sp_store_department_by_name(struct sp_store *s, const char *name, struct sp_store_department *ret) SP_MUST_USE;
 enum sp_err	 sp_store_user_by_login(struct sp_store *s, const char *login, struct sp_store_user *ret) SP_MUST_USE;
 enum sp_err	 sp_store_users_of_role(struct sp_store *s, int64_t role, sp_store_user_fn fn, void *arg) SP_MUST_USE;	/* unpaged, as they stand */
+/* This very login, or else the one that differs in case only (add and update make no second one: SP_EEXIST). SP_ECONFLICT: two
+ * from before that was so. */
+enum sp_err	 sp_store_user_by_login_any_case(struct sp_store *s, const char *login, struct sp_store_user *ret) SP_MUST_USE;
 enum sp_err	 sp_store_user_by_os_uid(struct sp_store *s, int64_t os_uid, struct sp_store_user *ret) SP_MUST_USE;
 enum sp_err	 sp_store_user_key_by_blob(struct sp_store *s, const void *blob, size_t n, struct sp_store_user_key *ret) SP_MUST_USE;
 /* Everybody who is known by that host key. */

@@ -140,6 +140,8 @@ enum sp_err	 totp_erase(struct sp_store *s, const struct sp_uuid *user_id) SP_MU
 enum sp_err	 user_add_key(struct api_call *c, struct sp_store *s, const struct sp_store_user *u, const char *line);
 /* Members of a row from parameters of the same names, checked as for a single call; what is not named stays. */
 enum sp_err	 user_fields(struct api_call *c, struct sp_store *s, struct sp_store_user *u);
+/* Refuses a login beside one that differs only in case. */
+enum sp_err	 user_login_free(struct api_call *c, struct sp_store *s, const char *login);
 /* Does the change take power away: a lesser role, a narrower scope, a validity that ends sooner or does not hold now? */
 int		 user_loses(const struct sp_store_user *before, const struct sp_store_user *after);
 enum sp_err	 user_below(struct api_call *c, struct sp_store *s, const struct sp_store_user *u);

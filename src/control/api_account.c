@@ -483,22 +483,10 @@ account_delete(struct api_call *c, struct sp_store *s)
 {
 	struct sp_store_asset asset;
 	struct sp_store_account a;
-	enum sp_err r;
 
 	if (api_asset(c, s, "asset", &asset) != SP_OK || api_account(c, s, &asset, "name", &a) != SP_OK ||
 	    api_store(c, sp_store_account_delete(s, &a.id, a.version), a.name) != SP_OK)
 		return;
-	if (!sp_uuid_is_null(&a.secret_id)) {
-		struct sp_store_secret *k = malloc(sizeof(*k));
-
-		/* An authority outlives its accounts. */
-		r = k == NULL ? SP_ENOMEM : sp_store_secret_get(s, &a.secret_id, k);
-		if (r == SP_OK && k->kind != SP_STORE_SECRET_SSH_CA)
-			r = sp_store_secret_delete(s, &a.secret_id, SP_STORE_ANY_VERSION);
-		free(k);
-		if (r != SP_ESTATE && r != SP_ENOENT && api_store(c, r, "its secret") != SP_OK)
-			return;
-	}
 	c->rejudge = 1;
 	sp_snprintf(c->what, sizeof(c->what), "%.100s@%.100s", a.name, asset.name);
 	c->out = json_pack("{s:s, s:s}", "name", a.name, "asset", asset.name);

@@ -271,6 +271,22 @@ user_write(struct bulk_run *b, struct sp_store_user *u, const struct sp_store_us
 	return bulk_planned(b, sp_store_plan_user(b->plan, b->line, SP_STORE_DO_UPDATE, u));
 }
 
+/* Neither here nor in this file may there be one that differs only in case. */
+static enum sp_err
+login_is_new(struct bulk_run *b, const struct sp_store_user *u)
+{
+	char folded[sizeof(u->login)];
+	size_t i;
+	enum sp_err r;
+
+	for (i = 0; u->login[i] != '\0'; i++)
+		folded[i] = (char)(u->login[i] >= 'A' && u->login[i] <= 'Z' ? u->login[i] + 32 : u->login[i]);
+	folded[i] = '\0';
+	if ((r = user_login_free(&b->row, b->s, u->login)) != SP_OK)
+		return r;
+	return bulk_once(b, "login in any case", folded, &u->id);
+}
+
 enum sp_err
 bulk_user(struct bulk_run *b)
 {
@@ -294,6 +310,8 @@ bulk_user(struct bulk_run *b)
 		sp_uuid_make(&u.id);
 		u.version = 1;
 	}
+	if ((is_new || strcmp(u.login, before.login) != 0) && (r = login_is_new(b, &u)) != SP_OK)
+		return r;
 	if ((r = bulk_once(b, "login", u.login, &u.id)) != SP_OK || (r = user_write(b, &u, &before, is_new, &changed)) != SP_OK ||
 	    (r = keys_set(b, &u, is_new, &changed)) != SP_OK || (r = bulk_origin_set(b, SP_STORE_ORIGIN_USER, &u.id, is_new, &changed)) != SP_OK)
 		return r;

@@ -120,7 +120,9 @@ find_heir(struct person *p, const char *login)
 		login = p->b->o.heir;
 	if (*login == '\0')
 		return SP_OK;
-	r = sp_store_user_by_login(p->b->s, login, &p->heir);
+	r = sp_store_user_by_login_any_case(p->b->s, login, &p->heir);
+	if (r == SP_ECONFLICT)
+		r = SP_ENOENT;		/* which of the two is not for us to say */
 	if (r == SP_ENOENT || (r == SP_OK && (p->heir.state != SP_STORE_ACTIVE || sp_uuid_equal(&p->heir.id, &p->u.id))))
 		p->heir = (struct sp_store_user){ 0 };		/* matters only if there is something to inherit */
 	return r == SP_ENOENT ? SP_OK : api_store(&p->b->row, r, login);
@@ -225,9 +227,11 @@ person_find(struct person *p)
 
 	if ((r = api_str(&b->row, "login", 1, login, sizeof(login))) != SP_OK || (r = bulk_origin(b, SP_STORE_ORIGIN_USER, &id)) != SP_OK)
 		return r;
-	r = !sp_uuid_is_null(&id) ? sp_store_user_get(b->s, &id, &p->u) : sp_store_user_by_login(b->s, login, &p->u);
+	r = !sp_uuid_is_null(&id) ? sp_store_user_get(b->s, &id, &p->u) : sp_store_user_by_login_any_case(b->s, login, &p->u);
 	if (r == SP_ENOENT)
 		return r;
+	if (r == SP_ECONFLICT)		/* a directory does not tell them apart */
+		return api_fail(&b->row, r, "\"%s\": two users have that login but for case; rename or delete one", login);
 	if (r != SP_OK)
 		return api_store(&b->row, r, login);
 	if ((r = person_permit(p)) != SP_OK)

@@ -282,6 +282,18 @@ user_add_key(struct api_call *c, struct sp_store *s, const struct sp_store_user 
 	return api_store(c, r, "the key");
 }
 
+enum sp_err
+user_login_free(struct api_call *c, struct sp_store *s, const char *login)
+{
+	struct sp_store_user u = { 0 };
+	enum sp_err r = sp_store_user_by_login_any_case(s, login, &u);
+
+	if (r == SP_OK && strcmp(u.login, login) != 0)
+		return api_fail(c, SP_EEXIST, "%s: the login %s is there already, and logins that differ only in case are taken for each other",
+		    login, u.login);
+	return SP_OK;		/* whatever else there is, the store says */
+}
+
 void
 user_create(struct api_call *c, struct sp_store *s)
 {
@@ -296,7 +308,7 @@ user_create(struct api_call *c, struct sp_store *s)
 		(void)api_fail(c, SP_EINVAL, "a login has letters, digits, '.', '_' and '-'");
 		return;
 	}
-	if (user_fields(c, s, &u) != SP_OK || api_scope(c, s, &u.department_id) != SP_OK ||
+	if (user_fields(c, s, &u) != SP_OK || api_scope(c, s, &u.department_id) != SP_OK || user_login_free(c, s, u.login) != SP_OK ||
 	    api_store(c, sp_store_user_add(s, &u), u.login) != SP_OK)
 		return;
 	c->user = u.id;

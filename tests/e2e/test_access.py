@@ -190,6 +190,33 @@ def test_a_session_ends_with_the_validity_of_its_user(lab, me):
     assert lab.ssh("temp@" + me.t0, "echo in", key=key).returncode == 255
 
 
+def test_a_login_that_differs_only_in_case_is_refused(lab):
+    lab.ctl("user", "create", "carla")
+    r = lab.ctl_run("user", "create", "Carla")
+    assert r.returncode != 0 and "carla is there already" in r.stderr, r.stderr
+    f = lab.dir / "case.csv"
+    for rows, says in (("CARLA,x\n", "carla is there already"), ("dora,x\nDora,x\n", "is on line 2 already")):
+        f.write_text("login,full_name\n" + rows)
+        r = lab.ctl_run("import", "users", f)
+        assert r.returncode != 0 and says in r.stderr + r.stdout, r.stderr + r.stdout
+    assert [u["login"] for u in lab.ctl("user", "list") if u["login"].lower() in ("carla", "dora")] == ["carla"]
+
+
+def test_deleting_an_asset_or_an_account_erases_the_secrets(lab):
+    """Sealed as they are: nothing of them stays in the store."""
+    def kept():
+        return sorted(n for n, in lab.sql("SELECT name FROM secrets") if n.endswith("@wiped"))
+    lab.ctl("asset", "create", "wiped", "--address", "192.0.2.9")
+    for name in ("one", "two", "three"):
+        lab.ctl("account", "create", name + "@wiped", "--password-stdin", stdin="a secret\n")
+    assert kept() == ["one@wiped", "three@wiped", "two@wiped"]
+    lab.ctl("account", "delete", "one@wiped")
+    assert kept() == ["three@wiped", "two@wiped"]
+    before = len(lab.sql("SELECT 1 FROM secrets"))
+    lab.ctl("asset", "delete", "wiped")
+    assert kept() == [] and len(lab.sql("SELECT 1 FROM secrets")) <= before - 2
+
+
 class Live:
     """A session whose other side answers, so that one can see that it lives."""
 

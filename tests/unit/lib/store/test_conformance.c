@@ -270,7 +270,7 @@ keys_secrets_accounts_and_host_keys_come_back_as_they_were_stored(void **state)
 	assert_memory_equal(&h, &h2, sizeof(h));
 	assert_int_equal(sp_store_secret_delete(s, &x->id, 1), SP_ESTATE);	/* the account uses it */
 	ok(sp_store_account_delete(s, &a.id, 1));
-	ok(sp_store_secret_delete(s, &x->id, 1));
+	assert_int_equal(sp_store_secret_delete(s, &x->id, 1), SP_ENOENT);	/* it went with its account */
 	free(x);
 }
 
@@ -797,6 +797,106 @@ deleting_takes_along_what_is_promised(void **state)
 	ok(sp_store_asset_delete(s, &a, as.version));
 	assert_int_equal(sp_store_grant_get(s, &grant[2], &got), SP_ENOENT);
 	ok(sp_store_user_delete(s, &w, SP_STORE_ANY_VERSION));
+}
+
+static void
+a_login_that_differs_only_in_case_is_refused(void **state)
+{
+	struct fx *f = *state;
+	struct sp_store *s = f->s;
+	struct sp_store_user a = a_user("alice"), b = a_user("Alice"), c = a_user("bob"), got;
+
+	ok(sp_store_user_add(s, &a));
+	assert_int_equal(sp_store_user_add(s, &b), SP_EEXIST);
+	ok(sp_store_user_add(s, &c));
+	sp_strlcpy(c.login, "ALICE", sizeof(c.login));
+	assert_int_equal(sp_store_user_update(s, &c), SP_EEXIST);
+	sp_strlcpy(a.login, "aLICE", sizeof(a.login));		/* his own, written otherwise */
+	ok(sp_store_user_update(s, &a));
+	ok(sp_store_user_by_login_any_case(s, "ALICE", &got));
+	assert_true(sp_uuid_equal(&got.id, &a.id));
+	assert_int_equal(sp_store_user_by_login(s, "ALICE", &got), SP_ENOENT);
+	assert_int_equal(sp_store_user_by_login_any_case(s, "carol", &got), SP_ENOENT);
+	/* Two that are there from before: each keeps working, and can be changed. */
+	assert_int_equal(fx_sql(f, "UPDATE users SET login = 'Alice' WHERE login = 'bob'"), 0);
+	ok(sp_store_user_by_login(s, "Alice", &c));
+	sp_strlcpy(c.full_name, "The other", sizeof(c.full_name));
+	ok(sp_store_user_update(s, &c));
+	ok(sp_store_user_by_login_any_case(s, "Alice", &got));
+	assert_true(sp_uuid_equal(&got.id, &c.id));
+	assert_int_equal(sp_store_user_by_login_any_case(s, "alice", &got), SP_ECONFLICT);
+}
+
+static struct sp_uuid
+add_secret(struct sp_store *s, int64_t kind, const char *name)
+{
+	struct sp_store_secret *k = calloc(1, sizeof(*k));
+	struct sp_uuid id;
+
+	assert_non_null(k);
+	k->kind = kind;
+	sp_strlcpy(k->name, name, sizeof(k->name));
+	ok(sp_store_secret_add(s, k));
+	id = k->id;
+	free(k);
+	return id;
+}
+
+static struct sp_store_account
+account_with(struct sp_store *s, const struct sp_uuid *asset, const char *name, const struct sp_uuid *secret)
+{
+	struct sp_store_account a = { .asset_id = *asset, .kind = SP_STORE_ACCOUNT_STORED, .state = SP_STORE_ACTIVE, .secret_id = *secret };
+
+	sp_strlcpy(a.name, name, sizeof(a.name));
+	sp_strlcpy(a.login, name, sizeof(a.login));
+	ok(sp_store_account_add(s, &a));
+	return a;
+}
+
+static int
+secret_is_there(struct sp_store *s, const struct sp_uuid *id)
+{
+	struct sp_store_secret *k = malloc(sizeof(*k));
+	enum sp_err r;
+
+	assert_non_null(k);
+	r = sp_store_secret_get(s, id, k);
+	free(k);
+	assert_true(r == SP_OK || r == SP_ENOENT);
+	return r == SP_OK;
+}
+
+static void
+deleting_an_account_or_an_asset_erases_its_secrets(void **state)
+{
+	struct sp_store *s = ((struct fx *)*state)->s;
+	struct sp_uuid web = add_asset(s, "web"), db = add_asset(s, "db");
+	struct sp_uuid password = add_secret(s, SP_STORE_SECRET_PASSWORD, "root@web"), key = add_secret(s, SP_STORE_SECRET_SSH_KEY, "app@web");
+	struct sp_uuid shared = add_secret(s, SP_STORE_SECRET_PASSWORD, "both"), ca = add_secret(s, SP_STORE_SECRET_SSH_CA, "authority");
+	struct sp_uuid inner = add_secret(s, SP_STORE_SECRET_HOST_KEY, "inner");
+	struct sp_store_account root = account_with(s, &web, "root", &password);
+	struct sp_store_asset a;
+
+	(void)account_with(s, &web, "app", &key);
+	(void)account_with(s, &web, "both", &shared);
+	(void)account_with(s, &db, "both", &shared);
+	(void)account_with(s, &web, "cert", &ca);
+	ok(sp_store_asset_get(s, &web, &a));
+	a.inner_key_secret_id = inner;
+	ok(sp_store_asset_update(s, &a));
+
+	assert_int_equal(sp_store_account_delete(s, &root.id, 99), SP_ECONFLICT);	/* refused: nothing goes */
+	assert_true(secret_is_there(s, &password));
+	ok(sp_store_account_delete(s, &root.id, SP_STORE_ANY_VERSION));
+	assert_false(secret_is_there(s, &password));
+	assert_true(secret_is_there(s, &key));
+	ok(sp_store_asset_delete(s, &web, SP_STORE_ANY_VERSION));
+	assert_false(secret_is_there(s, &key));
+	assert_false(secret_is_there(s, &inner));
+	assert_true(secret_is_there(s, &shared));		/* something else uses it */
+	assert_true(secret_is_there(s, &ca));			/* an authority outlives its accounts */
+	ok(sp_store_asset_delete(s, &db, SP_STORE_ANY_VERSION));
+	assert_false(secret_is_there(s, &shared));
 }
 
 /* After each of many random changes, the closure equals what a walk over the edges finds. */
@@ -1403,6 +1503,8 @@ static const struct CMUnitTest tests[] = {
 	T(groups_nest_to_the_stated_depth_and_not_deeper),
 	T(moving_an_asset_group_moves_what_is_below_it),
 	T(deleting_takes_along_what_is_promised),
+	T(a_login_that_differs_only_in_case_is_refused),
+	T(deleting_an_account_or_an_asset_erases_its_secrets),
 	T(random_membership_changes_keep_the_closure_right),
 	T(the_access_fetch_gives_exactly_the_grants_that_touch_both),
 	T(the_menu_shows_what_is_reachable_now),
