@@ -9,7 +9,7 @@ extern const struct ctl_noun ctl_noun_user, ctl_noun_group, ctl_noun_department,
     ctl_noun_settings, ctl_noun_outbox, ctl_noun_mail, ctl_noun_webhook, ctl_noun_known_hosts, ctl_noun_doctor, ctl_noun_status, ctl_noun_completion,
     ctl_noun_key, ctl_noun_totp, ctl_noun_passwd, ctl_noun_whoami, ctl_noun_version, ctl_noun_help, ctl_noun_import, ctl_noun_export, ctl_noun_sweep,
     ctl_noun_detection, ctl_noun_alert, ctl_noun_offense,
-    ctl_noun_backup, ctl_noun_restore, ctl_noun_quarantine, ctl_noun_breakglass, ctl_noun_evidence;
+    ctl_noun_backup, ctl_noun_restore, ctl_noun_quarantine, ctl_noun_breakglass, ctl_noun_evidence, ctl_noun_rules;
 
 #define CTL_PROTOCOLS "shell|exec|sftp|scp|forward-local|forward-remote|forward-dynamic|agent|x11"
 
