@@ -3,6 +3,8 @@
  *	rules rate SECONDS INDEX FILE EVENTS	events/s over and over, on one core, parsing included; INDEX 0 switches the index off
  *	rules count VALUES KEYS			value_count over so many different values and group keys: rate, memory, evictions
  *	rules stream FILE EVENTS		one pass with correlations, time of an event = its number in milliseconds
+ *	rules lines RAW FILE LINES		one pass over lines of a log, with correlations: RAW 1 judges the text, 0 the JSON in it (product
+ *						jumpserver)
  * FILE has one path of a rule file a line; EVENTS has one event a line: category TAB product TAB service TAB JSON ("*" as
  * category: judged by all rules). One line of JSON is the result. */
 #include <inttypes.h>
@@ -217,6 +219,44 @@ do_stream(char **argv)
 	return 0;
 }
 
+/* What others read from a file: a line at a time. */
+static int
+do_lines(char **argv)
+{
+	int raw = argv[0][0] != '0';
+	size_t failed = 0, fires = 0, n, lines = 0, matches = 0;
+	double seconds, t;
+	struct sp_rules *set = load(argv[1], 1, &failed, &seconds);
+	char *text = slurp(argv[2], &n);
+	struct sp_rules_scratch *s;
+	struct sp_rules_hits hits;
+	struct sp_corr *c;
+
+	must(sp_rules_scratch_new(set, &s), "scratch");
+	must(sp_corr_new(set, NULL, &c), "correlations");
+	t = now_s();
+	for (const char *p = text, *end = text + n; p < end;) {
+		const char *nl = memchr(p, '\n', (size_t)(end - p)), *stop = nl != NULL ? nl : end, *json = memchr(p, '{', (size_t)(stop - p));
+		struct sp_rules_event ev = { .product = "jumpserver", .any_source = raw };
+
+		if (raw) {
+			ev.raw = p;
+			ev.raw_len = (size_t)(stop - p);
+		} else {
+			ev.json = json != NULL ? json : stop;
+			ev.json_len = (size_t)(stop - ev.json);
+		}
+		must(sp_rules_eval(s, &ev, &hits), "a line");
+		must(sp_corr_feed(c, s, &hits, (int64_t)lines * 1000, lines, count_fire, &fires), "counting");
+		matches += hits.n;
+		lines++;
+		p = stop + 1;
+	}
+	t = now_s() - t;
+	printf("{\"lines\":%zu,\"matches\":%zu,\"fires\":%zu,\"rate\":%.0f}\n", lines, matches, fires, (double)lines / t);
+	return 0;
+}
+
 static int
 do_count(char **argv)
 {
@@ -274,8 +314,10 @@ main(int argc, char **argv)
 		return do_rate(argv + 2);
 	if (argc == 4 && strcmp(argv[1], "stream") == 0)
 		return do_stream(argv + 2);
+	if (argc == 5 && strcmp(argv[1], "lines") == 0)
+		return do_lines(argv + 2);
 	if (argc == 4 && strcmp(argv[1], "count") == 0)
 		return do_count(argv + 2);
-	fprintf(stderr, "usage: rules match FILE EVENTS | rate SECONDS INDEX FILE EVENTS | stream FILE EVENTS | count VALUES KEYS\n");
+	fprintf(stderr, "usage: rules match FILE EVENTS | rate SECONDS INDEX FILE EVENTS | stream FILE EVENTS | lines RAW FILE LINES | count VALUES KEYS\n");
 	return 2;
 }

@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """Figures of lib/rules: judging events, counting, beside others.
 
-    ./dev bench rules [--corpus DIR] [--peers] [--seconds N] [--json FILE]
+    ./dev bench rules [--corpus DIR] [--seconds N] [--json FILE]
 
 DIR is a folder with rules of the Sigma project (and its regression_data, which is then run as well); without it rules are
-generated. --peers also builds rsigma with cargo and asks it the same, with the same rules and events."""
+generated. Beside them stands sec
+(Simple Event Correlator) on the same lines."""
 import argparse
 import glob
 import json
@@ -84,6 +85,7 @@ def write_events(path, seed, n, size):
             f.write("\t".join(SOURCES[kind]) + "\t" + json.dumps(padded(rng, e, size), ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
+HITS = ["cat /etc/shadow", "chattr -i ", "base64 -d ", "wget http", "curl -s ", "git checkout"]	# what some of the events hold
 RULE = """title: Generated {i}
 id: 00000000-0000-4000-8000-{i:012x}
 level: {level}
@@ -109,7 +111,8 @@ def generate(folder, n):
         source = "    category: process_creation\n    product: linux\n" if i % 10 else "    product: kubernetes\n    service: audit\n"
         paths.append(os.path.join(folder, "g%05d.yml" % i))
         with open(paths[-1], "w") as f:
-            f.write(RULE.format(i=i, level=["low", "medium", "high"][i % 3], source=source, word="abcdefgh"[i % 8] * 3))
+            text = RULE.format(i=i, level=["low", "medium", "high"][i % 3], source=source, word="abcdefgh"[i % 8] * 3)
+            f.write(text.replace(" --%s-%d " % ("abcdefgh"[i % 8] * 3, i), HITS[i // 10]) if i % 10 == 1 and i // 10 < len(HITS) else text)
     return paths
 
 
@@ -136,6 +139,45 @@ def listing(path, paths):
     with open(path, "w") as f:
         f.write("\n".join(paths) + "\n")
     return path
+
+
+THRESHOLD_SEC = """type=SingleWithThreshold
+ptype=RegExp
+pattern=session_command_log - .*"user": "([^"]+)".*"risk_level": \\{"label": "Reject"
+desc=three refused by $1
+action=write %s $1
+window=86400
+thresh=3
+"""
+THRESHOLD = """title: refused
+name: refused
+logsource:
+    product: jumpserver
+detection:
+    s:
+        risk_level.label: Reject
+    condition: s
+---
+title: three
+correlation:
+    type: event_count
+    rules: [refused]
+    group-by: user
+    timespan: 24h
+    condition:
+        gte: 3
+"""
+
+
+def jumpserver_lines(path, n):
+    rng = random.Random(7)
+    with open(path, "w") as f:
+        for i in range(n):
+            user = "User %d(u%d)" % ((i * 7919) % 2000, (i * 7919) % 2000)
+            f.write("<150>jumpserver: session_command_log - " + json.dumps({
+                "user": user, "asset": "db%d(10.0.%d.%d)" % (i % 300, i % 250, i % 200), "account": "root(root)", "input": rng.choice(["ls -la", "cat /etc/hosts", "su", "df -h"]),
+                "risk_level": {"label": "Reject", "value": 5} if i % 10 == 0 else {"label": "Accept", "value": 0}, "session": "%032x" % rng.getrandbits(128),
+                "timestamp": 1790000000 + i // 1000, "output": "x" * 60}) + "\n")
 
 
 class Bench:
@@ -187,6 +229,50 @@ class Bench:
         self.row("value_count, %d values, %d keys" % (r["values"], r["keys"]), "%d events/s, %.0f MiB, %d evicted" % (r["rate"], r["memory_mb"], r["evicted"]),
                  "<= 512 MiB", r["memory_mb"] <= 512)
 
+    def sec(self, conf, lines, out):
+        """Lines a second of Simple Event Correlator, in time of its own core, without its start; and what it wrote."""
+        used = []
+        for path in ("/dev/null", lines):
+            if os.path.exists(out):
+                os.unlink(out)
+            before = os.times()
+            r = subprocess.run(["sec", "--conf=" + conf, "--input=" + path, "--fromstart", "--notail", "--quiet", "--log=" + self.path("sec.log")], capture_output=True, text=True)
+            after = os.times()
+            if r.returncode != 0:
+                sys.exit("sec: " + r.stderr)
+            used.append(after.children_user + after.children_system - before.children_user - before.children_system)
+        with open(lines) as f:
+            n = sum(1 for _ in f)
+        with open(out) as f:
+            return n / max(used[1] - used[0], 1e-6), sum(1 for _ in f)
+
+    def beside_sec(self):
+        if shutil.which("sec") is None:
+            self.row("beside sec", "sec is not installed (apt-get install sec)", "-", None)
+            return
+        lines, out = self.path("lines"), self.path("sec.out")
+        jumpserver_lines(lines, 300000)
+        with open(self.path("sec.conf"), "w") as f:
+            f.write(THRESHOLD_SEC % out)
+        with open(self.path("three.yml"), "w") as f:
+            f.write(THRESHOLD)
+        rate, fires = self.sec(self.path("sec.conf"), lines, out)
+        ours = json.loads(self.run("lines", 0, listing(self.path("three.txt"), [self.path("three.yml")]), lines))
+        self.row("one threshold rule on JumpServer-like lines (sec: %d/s)" % rate, "%d lines/s" % ours["rate"], ">= sec", ours["rate"] >= rate)
+        self.row("  the same alerts (%d)" % ours["fires"], "sec: %d" % fires, "equal", fires == ours["fires"])
+        short = self.path("short")
+        jumpserver_lines(short, 8000)
+        patterns = [r'"asset": "db%d\(10\.[0-9]+\.[0-9]+\.[0-9]+\)".*"(?:Reject|Accept)"' % i for i in range(160)]
+        with open(self.path("sec160.conf"), "w") as f:
+            f.writelines("type=Single\ncontinue=TakeNext\nptype=RegExp\npattern=%s\ndesc=r%d\naction=write %s r%d\n\n" % (p, i, out, i) for i, p in enumerate(patterns))
+        with open(self.path("r160.yml"), "w") as f:
+            f.writelines("title: r%d\nlogsource:\n  product: jumpserver\ndetection:\n  s:\n    '|re': '%s'\n  condition: s\n---\n" % (i, p) for i, p in enumerate(patterns))
+        rate, matches = self.sec(self.path("sec160.conf"), short, out)
+        ours = json.loads(self.run("lines", 1, listing(self.path("r160.txt"), [self.path("r160.yml")]), lines))
+        check = json.loads(self.run("lines", 1, self.path("r160.txt"), short))
+        self.row("160 rules of one regex each (sec: %d/s)" % rate, "%d lines/s" % ours["rate"], ">= 50 x sec", ours["rate"] >= 50 * rate)
+        self.row("  the same matches (%d)" % check["matches"], "sec: %d" % matches, "equal", matches == check["matches"])
+
     def regression(self):
         if not self.args.corpus or not os.path.isdir(self.args.corpus + "/regression_data"):
             return
@@ -199,13 +285,13 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--build", default="build/release")
     p.add_argument("--corpus", help="folder with the rules of the Sigma project")
-    p.add_argument("--peers", action="store_true", help="build rsigma with cargo and compare")
     p.add_argument("--seconds", type=float, default=3, help="of each rate (default 3)")
     p.add_argument("--json", help="write the figures there")
     args = p.parse_args()
     b = Bench(args)
     b.evaluation()
     b.counting()
+    b.beside_sec()
     b.regression()
     if args.json:
         with open(args.json, "w") as f:
