@@ -92,8 +92,9 @@ sp_store_command_put(struct sp_store *s, const struct sp_store_command *c)
 	    c->certainty < 0 || c->certainty > SP_STORE_HIDDEN || c->risk < 0 || c->risk > SP_STORE_RISK_CRITICAL)
 		return SP_EINVAL;
 	sp_q_open(s, SP_STORE_EVIDENCE, "INSERT INTO commands (session_id, channel, number, at_us, ended_us, offset_us, how, certainty,"
-	    " place, risk, user_id, asset_id, command) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT user_id FROM sessions WHERE id = ?),"
-	    " (SELECT asset_id FROM sessions WHERE id = ?), ?) ON CONFLICT (session_id, channel, number) DO NOTHING", &q);
+	    " place, risk, user_id, asset_id, command, rule_id, rule_name, action) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+	    " (SELECT user_id FROM sessions WHERE id = ?), (SELECT asset_id FROM sessions WHERE id = ?), ?, ?, ?, ?)"
+	    " ON CONFLICT (session_id, channel, number) DO NOTHING", &q);
 	sp_q_uuid(&q, &c->session_id);
 	sp_q_i64(&q, c->channel);
 	sp_q_i64(&q, c->number);
@@ -107,6 +108,9 @@ sp_store_command_put(struct sp_store *s, const struct sp_store_command *c)
 	sp_q_uuid(&q, &c->session_id);
 	sp_q_uuid(&q, &c->session_id);
 	sp_q_text(&q, c->text != NULL ? c->text : "");
+	sp_q_uuid(&q, &c->rule_id);
+	sp_q_text(&q, c->rule_name);
+	sp_q_i64(&q, c->action);
 	if ((r = sp_op_single(s, SP_STORE_EVIDENCE, &q, &changes)) != SP_OK || changes == 0)
 		return r;
 	sp_q_open(s, SP_STORE_EVIDENCE, "SELECT max(id) FROM commands", &q);
@@ -171,6 +175,21 @@ sp_store_command_output(struct sp_store *s, const struct sp_uuid *session_id, in
 	return SP_OK;
 }
 
+enum sp_err
+sp_store_command_hits(struct sp_store *s, const struct sp_uuid *rule_id, int64_t *ret_n, int64_t *ret_last_us)
+{
+	sp_auto_q q;
+	enum sp_err r;
+
+	sp_q_open(s, SP_STORE_EVIDENCE, "SELECT count(*), coalesce(max(at_us), 0) FROM commands WHERE rule_id = ?", &q);
+	sp_q_uuid(&q, rule_id);
+	if ((r = sp_q_step(&q)) != SP_OK)
+		return r;
+	*ret_n = sp_q_get_i64(&q, 0);
+	*ret_last_us = sp_q_get_i64(&q, 1);
+	return SP_OK;
+}
+
 /* ---- searching ---- */
 
 struct search {
@@ -194,8 +213,10 @@ command_read(struct sp_q *q, struct sp_store_command *c)
 	    .certainty = sp_q_get_i64(q, 8) };
 	if ((r = sp_q_get_uuid(q, 1, &c->session_id)) != SP_OK || (r = sp_q_get_text(q, 7, c->how, sizeof(c->how))) != SP_OK ||
 	    (r = sp_q_get_text(q, 9, c->place, sizeof(c->place))) != SP_OK || (r = sp_q_get_uuid(q, 10, &c->user_id)) != SP_OK ||
-	    (r = sp_q_get_uuid(q, 11, &c->asset_id)) != SP_OK)
+	    (r = sp_q_get_uuid(q, 11, &c->asset_id)) != SP_OK || (r = sp_q_get_uuid(q, 14, &c->rule_id)) != SP_OK ||
+	    (r = sp_q_get_text(q, 15, c->rule_name, sizeof(c->rule_name))) != SP_OK)
 		return r;
+	c->action = sp_q_get_i64(q, 16);
 	c->text = sp_q_get_bytes(q, 12, &n);
 	c->risk = sp_q_get_i64(q, 13);
 	c->text_len = (uint32_t)n;
@@ -214,7 +235,7 @@ search_rows(struct search *k, int64_t first, int64_t last, int64_t *ret_low, uin
 	enum sp_err r;
 
 	sp_snprintf(sql, sizeof(sql), "SELECT id, session_id, channel, number, at_us, ended_us, offset_us, how, certainty, place, user_id,"
-	    " asset_id, command, risk FROM commands WHERE id >= ? AND id <= ?%s%s%s%s%s%s ORDER BY id DESC LIMIT ?",
+	    " asset_id, command, risk, rule_id, rule_name, action FROM commands WHERE id >= ? AND id <= ?%s%s%s%s%s%s ORDER BY id DESC LIMIT ?",
 	    sp_uuid_is_null(&f->user_id) ? "" : " AND user_id = ?", sp_uuid_is_null(&f->asset_id) ? "" : " AND asset_id = ?",
 	    sp_uuid_is_null(&f->session_id) ? "" : " AND session_id = ?", f->since_us == 0 ? "" : " AND at_us >= ?",
 	    f->until_us == 0 ? "" : " AND at_us <= ?", f->risk == 0 ? "" : " AND risk > 0 AND risk >= ?");

@@ -166,7 +166,8 @@ struct sp_rowtype {
 };
 extern const struct sp_rowtype sp_rt_department, sp_rt_user, sp_rt_user_key, sp_rt_totp, sp_rt_recovery, sp_rt_group,
     sp_rt_zone, sp_rt_asset, sp_rt_host_key, sp_rt_asset_group, sp_rt_asset_claim, sp_rt_account, sp_rt_secret, sp_rt_grant, sp_rt_session,
-    sp_rt_detection, sp_rt_offense, sp_rt_offense_note, sp_rt_alert, sp_rt_response;
+    sp_rt_detection, sp_rt_offense, sp_rt_offense_note, sp_rt_alert, sp_rt_response,
+    sp_rt_rule_set, sp_rt_command_rule, sp_rt_rule_use, sp_rt_grant_commands;
 /* Every kind but sessions: what can be looked through and accepted by the name of its table (scan.c). */
 extern const struct sp_rowtype *const sp_rowtypes[];
 extern const size_t sp_rowtypes_n;

@@ -504,6 +504,7 @@ row_list(struct sp_store *s, const struct sp_rowtype *t, const struct sp_store_q
 ROW(department) ROW(user) ROW(user_key) ROW(totp) ROW(recovery) ROW(group) ROW(zone) ROW(asset) ROW(host_key)
 ROW(asset_group) ROW(asset_claim) ROW(account) ROW(secret) ROW(grant)
 ROW(detection) ROW(offense) ROW(offense_note) ROW(alert) ROW(response)
+ROW(rule_set) ROW(command_rule) ROW(rule_use) ROW(grant_commands)
 
 #define BY_TEXT(name, what, where)											\
 	enum sp_err sp_store_##name##_by_##what(struct sp_store *s, const char *what, struct sp_store_##name *ret)	\
@@ -521,6 +522,7 @@ BY_TEXT(department, name, "name = ?")
 BY_TEXT(user, login, "login = ?")
 BY_TEXT(group, name, "name = ?")
 BY_TEXT(zone, name, "name = ?")
+BY_TEXT(rule_set, name, "name = ?")
 BY_TEXT(asset, name, "name = ?")
 BY_TEXT(asset_group, name, "name = ?")
 BY_TEXT(detection, name, "name = ?")

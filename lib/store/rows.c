@@ -146,6 +146,29 @@ static const struct sp_field response_fields[] = {
 	TEXT(RS, target, 0), NUM(RS, state, SP_STORE_RESPONSE_DONE, SP_STORE_RESPONSE_KEPT), TIME(RS, done_us), TEXT(RS, text, SP_FF_FREE)
 };
 #undef RS
+#define RS struct sp_store_rule_set
+static const struct sp_field rule_set_fields[] = {
+	HEAD(RS), TEXT(RS, name, SP_FF_NAME), TEXT(RS, remark, SP_FF_FREE)
+};
+#undef RS
+#define CR struct sp_store_command_rule
+static const struct sp_field command_rule_fields[] = {
+	HEAD(CR), UUID(CR, set_id, SP_FF_NEEDED), TEXT(CR, name, SP_FF_NAME), NUM(CR, priority, 1, 100), NUM(CR, action, 1, 100),
+	NUM(CR, state, SP_STORE_RULE_ON, SP_STORE_RULE_SHADOW), TIME(CR, expires_us), TEXT(CR, message, 0),
+	TEXT(CR, text, SP_FF_NEEDED | SP_FF_FREE)
+};
+#undef CR
+#define RU struct sp_store_rule_use
+static const struct sp_field rule_use_fields[] = {
+	HEAD(RU), UUID(RU, set_id, SP_FF_NEEDED), NUM(RU, kind, SP_STORE_USE_EVERYONE, SP_STORE_USE_ACCOUNT),
+	UUID(RU, object_id, SP_FF_NEEDED)
+};
+#undef RU
+#define GC struct sp_store_grant_commands
+static const struct sp_field grant_commands_fields[] = {
+	HEAD(GC), NUM(GC, mode, 1, 2), NUM(GC, refuse_uncertain, 0, 1)
+};
+#undef GC
 #define E struct sp_store_session
 static const struct sp_field session_fields[] = {
 	UUID(E, id, SP_FF_NEEDED), UUID(E, conn_id, 0), NUM(E, state, SP_STORE_LIVE, SP_STORE_ENDED), UUID(E, user_id, 0),
@@ -224,10 +247,19 @@ const struct sp_rowtype sp_rt_alert = { .table = "alerts", FIELDS(alert_fields, 
 	.search = "lower(rule || ' ' || title)", .of = { "offense_id" } };
 const struct sp_rowtype sp_rt_response = { .table = "responses", FIELDS(response_fields, struct sp_store_response), NEWEST,
 	.of = { "offense_id", "alert_id" } };
+const struct sp_rowtype sp_rt_rule_set = { .table = "rule_sets", FIELDS(rule_set_fields, struct sp_store_rule_set), BY_NAME };
+const struct sp_rowtype sp_rt_command_rule = { .table = "command_rules", FIELDS(command_rule_fields, struct sp_store_command_rule),
+	.order = "priority, name, id", .search = "lower(name || ' ' || message)", .of = { "set_id" } };
+const struct sp_rowtype sp_rt_rule_use = { .table = "rule_uses", FIELDS(rule_use_fields, struct sp_store_rule_use),
+	.order = "kind, created_us, id", .of = { "set_id", "object_id" } };
+const struct sp_rowtype sp_rt_grant_commands = { .table = "grant_commands", FIELDS(grant_commands_fields, struct sp_store_grant_commands),
+	.order = "id" };
+const struct sp_uuid sp_store_everyone = { .b = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff } };
 const struct sp_rowtype sp_rt_session = { .table = "sessions", FIELDS(session_fields, struct sp_store_session) };
 const struct sp_rowtype *const sp_rowtypes[] = { &sp_rt_department, &sp_rt_user, &sp_rt_user_key, &sp_rt_totp, &sp_rt_recovery,
 	&sp_rt_group, &sp_rt_zone, &sp_rt_asset, &sp_rt_host_key, &sp_rt_asset_group, &sp_rt_account, &sp_rt_secret, &sp_rt_grant,
-	&sp_rt_asset_claim, &sp_rt_detection, &sp_rt_offense, &sp_rt_offense_note, &sp_rt_alert, &sp_rt_response };
+	&sp_rt_asset_claim, &sp_rt_detection, &sp_rt_offense, &sp_rt_offense_note, &sp_rt_alert, &sp_rt_response,
+	&sp_rt_rule_set, &sp_rt_command_rule, &sp_rt_rule_use, &sp_rt_grant_commands };
 const size_t sp_rowtypes_n = SP_NELEMS(sp_rowtypes);
 
 /* ---- one row: check, bind, read ---- */

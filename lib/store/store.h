@@ -42,7 +42,7 @@
 #define SP_STORE_SECRET_MAX	16384	/* a ciphertext */
 #define SP_STORE_MAC_MAX	64
 #define SP_STORE_VALUE_MAX	4095	/* a setting's value */
-#define SP_STORE_RULE_MAX	16383	/* text of a detection */
+#define SP_STORE_RULE_MAX	16383	/* text of a detection, of a command rule */
 #define SP_STORE_PAYLOAD_MAX	65536	/* an outbox or event payload */
 #define SP_STORE_PAGE_MAX	1000	/* rows of one page; more is cut to it */
 #define SP_STORE_DEPTH_MAX	32	/* levels of a group in groups, of an asset group tree */
@@ -284,6 +284,38 @@ struct sp_store_response {					/* goes with its alert */
 	int64_t		done_us;
 	char		text[SP_STORE_TEXT_MAX + 1];
 };
+/* Rules over commands (lib/rules/command.h), in named sets that are applied to people and places. */
+struct sp_store_rule_set {
+	SP_STORE_HEAD;
+	char		name[SP_STORE_NAME_MAX + 1];		/* unique */
+	char		remark[SP_STORE_TEXT_MAX + 1];
+};
+enum sp_store_rule_state { SP_STORE_RULE_ON = 1, SP_STORE_RULE_OFF, SP_STORE_RULE_SHADOW };
+struct sp_store_command_rule {
+	SP_STORE_HEAD;
+	struct sp_uuid	set_id;
+	char		name[SP_STORE_NAME_MAX + 1];		/* unique in the set */
+	int64_t		priority;				/* 1..100, lowest first */
+	int64_t		action;					/* enum sp_command_action */
+	int64_t		state;					/* enum sp_store_rule_state */
+	int64_t		expires_us;				/* 0: never */
+	char		message[SP_STORE_NAME_MAX + 1];		/* for the user; "": the usual one */
+	char		text[SP_STORE_RULE_MAX + 1];		/* YAML */
+};
+enum sp_store_use { SP_STORE_USE_EVERYONE = 1, SP_STORE_USE_USER, SP_STORE_USE_GROUP, SP_STORE_USE_DEPARTMENT, SP_STORE_USE_ASSET,
+	SP_STORE_USE_ASSET_GROUP, SP_STORE_USE_ACCOUNT };
+extern const struct sp_uuid sp_store_everyone;			/* object_id of SP_STORE_USE_EVERYONE */
+struct sp_store_rule_use {
+	SP_STORE_HEAD;
+	struct sp_uuid	set_id;
+	int64_t		kind;					/* enum sp_store_use */
+	struct sp_uuid	object_id;				/* may be gone since; (set, object) is unique */
+};
+struct sp_store_grant_commands {				/* id is the grant's; without a row: black list, uncertain lines pass */
+	SP_STORE_HEAD;
+	int64_t		mode;					/* enum sp_command_mode */
+	int64_t		refuse_uncertain;
+};
 
 /* ---- handle ----------------------------------------------------------------------------------------------------- */
 
@@ -400,7 +432,8 @@ struct sp_store_query {
 	struct sp_uuid	 department_id;	/* rows of this department and of those below it */
 	struct sp_uuid	 of;		/* rows of this parent: user (keys, recovery), asset (host keys, accounts),
 					 * parent group (asset groups), user (claims), subject or object (grants), offense (notes,
-					 * alerts, responses), alert (responses) */
+					 * alerts, responses), alert (responses), set (command rules), set or object (rule
+					 * uses) */
 	uint32_t	 limit;		/* 0: SP_STORE_PAGE_MAX */
 	uint32_t	 offset;
 	int		 checked;	/* a row whose MAC is wrong ends the list with SP_ETAMPERED: for decisions. Recovery
@@ -437,7 +470,13 @@ SP_STORE_ROW(alert)
 SP_STORE_ROW(response)
 SP_STORE_ROW(grant)		/* subject and object must exist (SP_ENOENT) */
 
+SP_STORE_ROW(rule_set)		/* deleting takes its rules and uses along */
+SP_STORE_ROW(command_rule)
+SP_STORE_ROW(rule_use)
+SP_STORE_ROW(grant_commands)	/* goes with the grant */
+
 /* Lookups by what people and protocols say. SP_ENOENT. */
+enum sp_err	 sp_store_rule_set_by_name(struct sp_store *s, const char *name, struct sp_store_rule_set *ret) SP_MUST_USE;
 enum sp_err	 sp_store_department_by_name(struct sp_store *s, const char *name, struct sp_store_department *ret) SP_MUST_USE;
 enum sp_err	 sp_store_user_by_login(struct sp_store *s, const char *login, struct sp_store_user *ret) SP_MUST_USE;
 enum sp_err	 sp_store_users_of_role(struct sp_store *s, int64_t role, sp_store_user_fn fn, void *arg) SP_MUST_USE;	/* unpaged, as they stand */
@@ -636,6 +675,9 @@ struct sp_store_command {
 	int64_t		risk;				/* enum sp_store_risk: what rules made of it */
 	char		place[255 + 1];			/* "login@host", as the prompt said; "": it said nothing */
 	struct sp_uuid	user_id, asset_id;		/* of the session; of rows read */
+	struct sp_uuid	rule_id;			/* command rule that decided; null: none */
+	char		rule_name[511 + 1];		/* "SET/NAME" as it was then */
+	int64_t		action;				/* enum sp_command_action; 0: not judged */
 	const char	*text;				/* borrowed; ends with a NUL when written, not when read */
 	uint32_t	text_len;
 };
@@ -657,6 +699,9 @@ enum sp_err	 sp_store_command_output_put(struct sp_store *s, const struct sp_uui
 enum sp_err	 sp_store_command_output(struct sp_store *s, const struct sp_uuid *session_id, int64_t channel, int64_t number,
 		    struct sp_buf *dst, int64_t *ret_bytes, int *ret_cut) SP_MUST_USE;
 enum sp_err	 sp_store_command_search(struct sp_store *s, const struct sp_store_command_query *f, sp_store_command_fn fn, void *arg) SP_MUST_USE;	/* newest first */
+
+/* Commands that this rule decided about, and when the last one was. */
+enum sp_err	 sp_store_command_hits(struct sp_store *s, const struct sp_uuid *rule_id, int64_t *ret_n, int64_t *ret_last_us) SP_MUST_USE;
 
 /* ---- changes: what the calls of a transaction do to rows of the main part (change.c) ------------------------------ */
 

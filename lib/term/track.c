@@ -448,6 +448,7 @@ before_feed(struct sp_track *l)
 	unsigned n = l->pending_n < 4 ? l->pending_n : 4;
 
 	l->awaiting = 0;
+	l->feeds++;
 	for (unsigned i = 0; i < n; i++) {
 		if (i > 0 && pending_shows(l, &l->pending[i])) {
 			pending_give_up(l, i);		/* those before it were never seen to run */
@@ -716,4 +717,23 @@ sp_track_place(const char *prompt, char user[SP_TRACK_NAME_MAX], char host[SP_TR
 	(void)sp_strlcpy(user, from, (size_t)(at - from) + 1);
 	(void)sp_strlcpy(host, at + 1, (size_t)(to - at));
 	return 1;
+}
+
+void
+sp_track_directory(const char *prompt, char dst[SP_TRACK_PROMPT_MAX])
+{
+	const char *at = strchr(prompt, '@'), *from, *to;
+
+	dst[0] = '\0';
+	if (at == NULL)
+		return;
+	for (from = at + 1; place_char(*from);)
+		from++;
+	if (*from != ':' && *from != ' ')
+		return;
+	from++;
+	for (to = from + strlen(from); to > from && strchr(" #$%>]", to[-1]) != NULL;)
+		to--;
+	if (to > from && (*from == '/' || *from == '~'))
+		(void)sp_strlcpy(dst, from, (size_t)(to - from) + 1);
 }

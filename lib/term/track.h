@@ -19,6 +19,7 @@
 #define SP_TRACK_TEXT_MAX	(256u * 1024)	/* bytes of one line; longer ones are cut and uncertain */
 #define SP_TRACK_PENDING_MAX	32u
 #define SP_TRACK_WAIT_US		150000u		/* that Enter waits for its echo at most */
+#define SP_TRACK_CLEAR_US	2000000u	/* that a refused line may take to go */
 #define SP_TRACK_LATE_US		30000000u
 #define SP_TRACK_PROMPT_MAX	256u		/* bytes */
 #define SP_TRACK_NAME_MAX	64u
@@ -60,6 +61,11 @@ void		sp_track_tick(struct sp_track *l, uint64_t now_us);
 void		sp_track_finish(struct sp_track *l, uint64_t now_us);
 /* Enter waits since asked_us. True: the echo has settled or the wait is over; *ret says what will run. */
 int		sp_track_settled(struct sp_track *l, uint64_t asked_us, uint64_t now_us, struct sp_track_answer *ret) SP_MUST_USE;
+/* The line that is typed is going to be cleared, because it was refused: what runs from now on, ran against that. */
+void		sp_track_clear(struct sp_track *l);
+/* Keys that clear it went out by asked_us. True: it is off the screen (ret->certain, with the prompt before it), or something ran
+ * (*ret_ran), or the wait is over. */
+int		sp_track_cleared(struct sp_track *l, uint64_t asked_us, uint64_t now_us, struct sp_track_answer *ret, int *ret_ran) SP_MUST_USE;
 /* Whether anything waits for sp_track_tick. */
 int		sp_track_busy(const struct sp_track *l);
 const struct sp_term *sp_track_term(const struct sp_track *l);
@@ -78,5 +84,8 @@ sp_track_free_run(const void *data, size_t n)
 }
 /* Login and host that a prompt such as "root@web1:~# " or "[root@web1 ~]$ " shows. False: it shows none. */
 int		sp_track_place(const char *prompt, char user[SP_TRACK_NAME_MAX], char host[SP_TRACK_NAME_MAX]) SP_MUST_USE;
+
+/* The directory that such a prompt shows behind the host: "/etc" of "root@web1:/etc# ", "~" of "[root@web1 ~]$ "; "": none. */
+void		sp_track_directory(const char *prompt, char dst[SP_TRACK_PROMPT_MAX]);
 
 #endif

@@ -45,6 +45,9 @@ struct sp_track {
 	char		prompts[PROMPTS][SP_TRACK_PROMPT_MAX];	/* latest first */
 	struct sp_buf	lost, text, answer;	/* a line that a line feed left without Enter; scratch */
 	char		lost_prompt[SP_TRACK_PROMPT_MAX];
+	uint64_t	clear_number;		/* track_clear.c: what there was when clearing began */
+	size_t		clear_lost;
+	uint64_t	clear_feeds, feeds;	/* line feeds printed */
 };
 
 /* How a line was found. */

@@ -62,6 +62,9 @@ static const struct {
 	{ "copy.caught_up", NULL, NULL, "copy-caught-up", "A collector has the whole audit log again" },
 	{ "recording.retention", NULL, NULL, "retention-refused", "Recordings that their policy deletes are kept: the clock, or too many at once", "refused" },
 	{ "alert.raised", NULL, NULL, "offense", "A rule fired", "notify" },
+	{ "command.alert", NULL, NULL, "command-alert", "A command ran that a rule watches for" },
+	{ "command.refused", "kill", NULL, "command-kill", "A command ended its session" },
+	{ "command.refused", "ran all the same", NULL, "command-ran", "A refused command ran all the same" },
 	{ "audit.reserve", NULL, NULL, "disk-full", "The disk is full: the reserve is in use, new sessions are refused" },
 	{ "audit.reserve_back", NULL, NULL, "disk-free", "There is room on the disk again" },
 };

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "control/command.h"
 #include "control/methods.h"
 
 struct searching {
@@ -72,6 +73,8 @@ command_row(const struct sp_store_command *r, void *arg)
 	json_object_set_new(o, "session", api_id(&r->session_id));
 	if (k->output)
 		command_output(k, r, o);
+	json_object_set_new(o, "rule", json_string(r->rule_name));
+	json_object_set_new(o, "action", json_string(command_action_word(r->action)));
 	json_array_append_new(k->c->out, o);
 	return 0;
 }

@@ -37,6 +37,45 @@ put(struct sp_store *s, struct sp_store_command *c, const json_t *body, const ch
 	return c->text_len > SP_STORE_COMMAND_MAX ? SP_ESIZE : sp_store_command_put(s, c);
 }
 
+static const char *const action_words[] = { "", "allow", "warn", "alert", "deny", "kill" };
+
+/* What rules made of it; members that are not there leave it as not judged. */
+static void
+take_rule(struct sp_store_command *c, const json_t *body)
+{
+	const char *word = text_of(body, "action");
+
+	for (size_t i = 1; i < SP_NELEMS(action_words); i++)
+		if (strcmp(word, action_words[i]) == 0)
+			c->action = (int64_t)i;
+	(void)sp_strlcpy(c->rule_name, text_of(body, "rule"), sizeof(c->rule_name));
+	if (sp_uuid_parse(text_of(body, "rule_id"), &c->rule_id) != SP_OK)
+		c->rule_id = (struct sp_uuid){ 0 };
+}
+
+const char *
+command_action_word(int64_t action)
+{
+	return action > 0 && (size_t)action < SP_NELEMS(action_words) ? action_words[action] : "";
+}
+
+/* What rules made of a line or an exec request. Lines that run get their own record; these rows are of what did not run, of exec
+ * requests (before their channel's), and of what rules in shadow would have done. Their numbers are below 0, but for an exec that runs. */
+static enum sp_err
+on_judged(struct sp_store *s, struct sp_store_command *c, const json_t *body)
+{
+	int refused = json_is_true(json_object_get(body, "refused")), shadow = json_is_true(json_object_get(body, "shadow"));
+	int exec = strcmp(text_of(body, "how"), "exec") == 0;
+
+	if (!refused && !shadow && !exec)
+		return SP_OK;
+	take_rule(c, body);
+	c->certainty = json_is_true(json_object_get(body, "certain")) ? SP_STORE_CERTAIN : SP_STORE_UNCERTAIN;
+	c->number = refused || shadow ? -json_integer_value(json_object_get(body, "judged")) : 0;
+	(void)sp_strlcpy(c->how, shadow ? "shadow" : text_of(body, "how"), sizeof(c->how));
+	return put(s, c, body, text_of(body, "text"));
+}
+
 static enum sp_err
 on_output(struct sp_store *s, struct sp_store_command *c, const json_t *body)
 {
@@ -54,6 +93,7 @@ on_command(struct sp_store *s, struct sp_store_command *c, const json_t *body)
 	(void)sp_strlcpy(c->how, text_of(body, "how"), sizeof(c->how));
 	if (*text_of(body, "prompt_user") != '\0')
 		sp_snprintf(c->place, sizeof(c->place), "%s@%s", text_of(body, "prompt_user"), text_of(body, "prompt_host"));
+	take_rule(c, body);
 	return put(s, c, body, text_of(body, "text"));
 }
 
@@ -79,7 +119,7 @@ static const struct {
 	const char	*kind;
 	enum sp_err	(*fn)(struct sp_store *, struct sp_store_command *, const json_t *);
 } kinds[] = {
-	{ "command", on_command }, { "command-end", on_end }, { "command-output", on_output }, { "channel", on_channel }, { "channel-end", on_end },
+	{ "command-judged", on_judged }, { "command", on_command }, { "command-end", on_end }, { "command-output", on_output }, { "channel", on_channel }, { "channel-end", on_end },
 };
 
 int

@@ -11,4 +11,7 @@ enum sp_err	command_index(struct sp_store *s, const struct sp_uuid *session_id, 
 /* Whether that function looks at events of this kind. */
 int		command_kind(const char *kind);
 
+/* "deny" ... of an action that the index holds; "": none. */
+const char	*command_action_word(int64_t action);
+
 #endif

@@ -228,6 +228,7 @@ struct target {
 	struct sp_uuid		 limit[SP_POLICY_LIMITS];	/* grants that bound the number of sessions, which it counts for */
 	size_t			 limit_n;
 	uint64_t		 policy_sum;	/* what the session was told, to notice a change */
+	uint64_t		 commands_sum;	/* of the command rules that it has */
 	uint64_t		 policy_end_us;	/* boottime; so too */
 	/* a pending asset, whose claimant proves that it is his (owner.c) */
 	int			 proof;

@@ -181,6 +181,20 @@ event_text(const json_t *body, const char *key)
 	return s != NULL ? s : "";
 }
 
+/* What command rules made of a line: "command.refused", "command.alert", "command.warned", or "command.shadow" when it only would have
+ * been. The text begins with the action, which alarms look at. */
+static void
+event_judged(const json_t *body, char *kind, size_t kind_size, char *text, size_t text_size)
+{
+	const char *action = event_text(body, "action"), *rule = event_text(body, "rule");
+
+	(void)sp_strlcpy(kind, json_is_true(json_object_get(body, "shadow")) ? "command.shadow" :
+	    json_is_true(json_object_get(body, "refused")) ? "command.refused" : strcmp(action, "alert") == 0 ? "command.alert" :
+	    "command.warned", kind_size);
+	(void)sp_snprintf(text, text_size, "%s%s: %s (%s)%s", json_is_true(json_object_get(body, "ran")) ? "ran all the same, " : "", action,
+	    event_text(body, "word"), *rule ? rule : "no rule allows it", json_is_true(json_object_get(body, "certain")) ? "" : ", uncertain");
+}
+
 void
 event_take(struct target *t, const Sallyport__Event *m)
 {
@@ -206,9 +220,13 @@ event_take(struct target *t, const Sallyport__Event *m)
 		(void)sp_snprintf(text, sizeof(text), "%s %s%s%s: %s", event_text(body, "op"), event_text(body, "path"),
 		    *event_text(body, "to") ? " to " : "", event_text(body, "to"), event_text(body, "result"));
 	}
+	else if (strcmp(m->kind, "command-judged") == 0)
+		event_judged(body, kind, sizeof(kind), text, sizeof(text));
 	more = json_pack("{s:s, s:I, s:I, s:I, s:O}", "event", a->kind, "seq", (json_int_t)m->seq, "wall_us",
 	    (json_int_t)m->wall_us, "mono_us", (json_int_t)m->mono_us, "body", body);
-	e = (struct audit_entry){ .kind = kind, .actor = t->row.user_login, .result = "ok", .source = t->row.source,
+	json_object_set_new(more, "account_name", json_string(t->row.account));
+	json_object_set_new(more, "asset_name", json_string(t->row.asset_name));
+	e = (struct audit_entry){ .kind = kind, .actor = t->row.user_login, .result = strcmp(kind, "command.refused") == 0 ? "refused" : "ok", .source = t->row.source,
 	    .session = &t->row.id, .conn = &t->row.conn_id, .user = &t->row.user_id, .asset = &t->row.asset_id,
 	    .text = *text ? text : json_string_value(json_object_get(body, "reason")), .more = more };
 	t->seq_seen = (int64_t)m->seq;

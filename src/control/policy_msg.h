@@ -15,6 +15,9 @@ struct policy_msg {		/* msg points into the rest and into conf: do not copy */
 	char			 forwards[SP_POLICY_FORWARDS_SIZE], file_paths[SP_POLICY_PATHS_SIZE];
 };
 void	policy_msg_init(struct policy_msg *p, const struct sp_config *conf, const struct sp_policy_decision *d);
+/* And what is judged of commands; their rules travel in a file beside the message. To be called once, before it is sent. */
+struct cmdrules;
+void	policy_msg_commands(struct policy_msg *p, const struct cmdrules *c);
 /* Of the decision and of the configuration: another one when the session has to be told. */
 uint64_t policy_sum(const struct sp_config *conf, const struct sp_policy_decision *d);
 void	policy_msg_release(struct policy_msg *p);

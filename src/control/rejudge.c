@@ -3,11 +3,14 @@
  * One pass at a time over all live targets; a change that comes during a pass starts another one after it. */
 #include "control/ctl.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/cmdrules.h"
 #include "control/judge.h"
 #include "control/policy_msg.h"
 #include "control/wall.h"
@@ -79,9 +82,18 @@ policy_sum(const struct sp_config *conf, const struct sp_policy_decision *d)
 }
 
 void
+policy_msg_commands(struct policy_msg *p, const struct cmdrules *c)
+{
+	if (c->any)
+		p->msg.commands = sallyport__command_place__unpack(NULL, c->place.len, c->place.p);
+}
+
+void
 policy_msg_release(struct policy_msg *p)
 {
-	(void)p;	/* nothing is owned; the pair with init keeps callers right when something will be */
+	if (p->msg.commands != NULL)
+		sallyport__command_place__free_unpacked(p->msg.commands, NULL);
+	p->msg.commands = NULL;
 }
 
 struct one {
@@ -92,11 +104,21 @@ struct one {
 	enum sp_err			err;
 	char				why[300];
 	struct sp_policy_decision	d;
+	char				source_text[SP_NETADDR_SIZE];
+	struct cmdrules			commands;	/* its rules are in a file of the pass */
+	size_t				file;		/* index; with rules only */
+};
+struct rules_file {			/* the same for all sessions to which the same sets are applied */
+	uint64_t	sum;
+	size_t		len;
+	int		fd;
 };
 struct pass {
 	struct ctl_job	 job;
 	size_t		 n, cap;
 	struct one	*v;
+	struct rules_file *file;
+	size_t		 files;
 };
 
 static void
@@ -114,7 +136,28 @@ pass_collect(struct sp_hnode *n, void *arg)
 	o->asset_id = t->row.asset_id;
 	o->source = t->conn->source;
 	o->epoch = t->conn->epoch;
+	(void)sp_strlcpy(o->source_text, t->conn->source_text, sizeof(o->source_text));
 	(void)sp_strlcpy(o->account, t->row.account, sizeof(o->account));
+}
+
+/* One file for the rules of o, made once in a pass. */
+static enum sp_err
+pass_file(struct pass *p, struct one *o)
+{
+	uint64_t sum = judge_sum_more(UINT64_C(14695981039346656037), o->commands.rules.p, o->commands.rules.len);
+	struct rules_file *v;
+	enum sp_err r;
+	int fd = -1;
+
+	for (o->file = 0; o->file < p->files; o->file++)
+		if (p->file[o->file].sum == sum && p->file[o->file].len == o->commands.rules.len)
+			return SP_OK;
+	if ((v = realloc(p->file, (p->files + 1) * sizeof(*v))) == NULL)
+		return SP_ENOMEM;
+	p->file = v;
+	if ((r = cmdrules_file(&o->commands.rules, &fd)) == SP_OK)
+		p->file[p->files++] = (struct rules_file){ sum, o->commands.rules.len, fd };
+	return r;
 }
 
 static void
@@ -127,6 +170,11 @@ pass_work(struct ctl_job *j, struct sp_store *s)
 
 		o->err = judge_again(s, &o->user_id, o->epoch, &o->source, &o->asset_id, o->account, 0, &o->d, NULL,
 		    o->why, sizeof(o->why));
+		if (o->err == SP_OK && o->d.allowed)
+			o->err = cmdrules_load(s, &o->user_id, &o->asset_id, o->account, o->source_text, &o->commands);
+		if (o->err == SP_OK && o->commands.with_rules)
+			o->err = pass_file(p, o);
+		sp_buf_release(&o->commands.rules);	/* the file has them */
 	}
 }
 
@@ -138,11 +186,12 @@ same_end(uint64_t a_us, uint64_t b_us)
 }
 
 static void
-pass_apply(struct ctl *c, const struct one *o)
+pass_apply(struct ctl *c, const struct pass *pass, const struct one *o)
 {
 	struct target *t = target_find(c, &o->session_id);
 	Sallyport__PolicyUpdate u = SALLYPORT__POLICY_UPDATE__INIT;
 	struct policy_msg p;
+	int fd = -1;
 
 	if (t == NULL || t->conn == NULL || t->ended || t->killed || !conn_alive(t->conn) || o->err != SP_OK)
 		return;
@@ -158,7 +207,8 @@ pass_apply(struct ctl *c, const struct one *o)
 	target_limits(t, o->d.limit, o->d.limit_n);
 	t->protocols = o->d.protocols;
 	policy_msg_init(&p, &c->child.conf, &o->d);
-	if (policy_sum(&c->child.conf, &o->d) == t->policy_sum && same_end(p.msg.end_us, t->policy_end_us)) {
+	if (policy_sum(&c->child.conf, &o->d) == t->policy_sum && same_end(p.msg.end_us, t->policy_end_us) &&
+	    o->commands.sum == t->commands_sum) {
 		policy_msg_release(&p);
 		return;
 	}
@@ -166,7 +216,15 @@ pass_apply(struct ctl *c, const struct one *o)
 	t->policy_end_us = p.msg.end_us;
 	u.session_id = ctl_uuid_bytes(&t->row.id);
 	u.policy = &p.msg;
-	conn_send(t->conn, SP_MSG_POLICY, 0, &u);
+	policy_msg_commands(&p, &o->commands);
+	if (o->commands.with_rules && (fd = fcntl(pass->file[o->file].fd, F_DUPFD_CLOEXEC, 3)) == -1) {
+		sp_error("changed command rules cannot be handed to a session: %s", strerror(errno));
+		conn_kill(t->conn, t, "the rules for your commands changed and could not be put in force", "system");
+		policy_msg_release(&p);
+		return;
+	}
+	t->commands_sum = o->commands.sum;
+	conn_send_fds(t->conn, SP_MSG_POLICY, 0, &u, &fd, fd != -1);
 	policy_msg_release(&p);
 }
 
@@ -177,7 +235,12 @@ pass_done(struct ctl_job *j)
 	struct ctl *c = j->ctl;
 
 	for (size_t i = 0; i < p->n && j->err == SP_OK; i++)
-		pass_apply(c, &p->v[i]);
+		pass_apply(c, p, &p->v[i]);
+	for (size_t i = 0; i < p->n; i++)
+		cmdrules_release(&p->v[i].commands);
+	for (size_t i = 0; i < p->files; i++)
+		sp_closep(&p->file[i].fd);
+	free(p->file);
 	free(p->v);
 	free(p);
 	c->rejudge_running = 0;

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "control/auditors.h"
 #include "control/claim.h"
+#include "control/cmdrules.h"
 #include "control/judge.h"
 #include "control/mfa.h"
 #include "control/recvault.h"
@@ -37,6 +38,8 @@ struct asking {
 	int		 enrolled, mfa;	/* mfa: a one-time code would do */
 	struct zone_path *path;		/* NULL: reached directly */
 	struct auditors	 auditors;	/* to whom the recording is encrypted */
+	struct cmdrules	 commands;
+	int		 commands_fd;	/* their file; -1: none */
 	struct judge	 j;
 };
 
@@ -46,6 +49,8 @@ asking_free(struct asking *a)
 	target_unref(a->target);
 	conn_unref(a->conn);
 	free(a->path);
+	cmdrules_release(&a->commands);
+	sp_closep(&a->commands_fd);
 	free(a);
 }
 
@@ -114,6 +119,10 @@ asking_work(struct ctl_job *cj, struct sp_store *s)
 		cj->err = recvault_add(s, &a->j.facts.asset_id, &a->auditors);
 	if (a->j.err == SP_OK)
 		a->j.err = zone_path_load(s, &a->j.facts.zone_id, &a->path, a->j.text, sizeof(a->j.text));
+	if (a->j.err == SP_OK && cj->err == SP_OK)
+		cj->err = cmdrules_load(s, &a->j.user_id, &a->j.facts.asset_id, a->j.facts.account, a->conn->source_text, &a->commands);
+	if (a->j.err == SP_OK && cj->err == SP_OK)
+		cj->err = cmdrules_file(&a->commands.rules, &a->commands_fd);
 }
 
 /* An address that is known before anybody dials; a name is looked at again once it is connected. */
@@ -195,6 +204,7 @@ target_fill(struct target *t, struct asking *a)
 	t->grant_id = j->grant_id;
 	t->protocols = j->decision.protocols;
 	t->policy_sum = policy_sum(&t->ctl->child.conf, &j->decision);
+	t->commands_sum = a->commands.sum;
 	t->recheck_us = j->decision.recheck_us;
 	t->pins_n = (int)j->pin_n;
 	t->trust_first = a->conn->ctl->child.conf.trust_first_use != 0;
@@ -230,6 +240,7 @@ asking_reply(struct asking *a)
 	char *text = json_dumps(header, JSON_COMPACT | JSON_SORT_KEYS);
 
 	policy_msg_init(&p, &a->conn->ctl->child.conf, &a->j.decision);
+	policy_msg_commands(&p, &a->commands);
 	t->policy_end_us = p.msg.end_us;
 	r.session_id = ctl_uuid_bytes(&t->row.id);
 	r.asset_id = ctl_uuid_bytes(&t->row.asset_id);
@@ -258,7 +269,8 @@ asking_reply(struct asking *a)
 		r.header = ctl_bytes(text, strlen(text));
 	if (t->proof)
 		r.proof = ctl_str(CLAIM_COMMAND);
-	conn_send(a->conn, SP_MSG_TARGET_REPLY, a->corr, &r);
+	conn_send_fds(a->conn, SP_MSG_TARGET_REPLY, a->corr, &r, &a->commands_fd, a->commands_fd != -1);
+	a->commands_fd = -1;		/* taken */
 	free(text);
 	json_decref(header);
 	policy_msg_release(&p);
@@ -470,6 +482,7 @@ target_ask(struct conn *cn, uint32_t corr, const Sallyport__TargetAsk *q)
 	}
 	a->conn = conn_ref(cn);
 	a->corr = corr;
+	a->commands_fd = -1;
 	a->job.work = asking_work;
 	a->job.done = asking_done;
 	a->j.user_id = cn->user_id;

@@ -9,6 +9,8 @@ static const struct ctl_col command_cols[] = {
 	{ "command", "COMMAND" },
 	{ "certainty", "CERTAINTY" },
 	{ "risk", "RISK", .flags = CTL_COL_EXTRA },
+	{ "action", "ACTION", .flags = CTL_COL_EXTRA },
+	{ "rule", "RULE", .flags = CTL_COL_EXTRA },
 	{ "how", "HOW", .flags = CTL_COL_EXTRA },
 	{ "place", "PROMPT SAYS", .flags = CTL_COL_EXTRA },
 	{ "source", "FROM", .flags = CTL_COL_EXTRA },

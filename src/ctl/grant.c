@@ -70,6 +70,11 @@ static const struct ctl_opt grant_arg[] = {
 };
 
 /* text, or ticket, or ticket:REGEX, which may hold anything. */
+static const struct ctl_opt grant_commands_opts[] = {
+	{ "mode", CTL_STR, .choices = "black|white", .help = "black: what no rule names may run; white: it may not" },
+	{ "uncertain", CTL_STR, .choices = "allow|deny", .help = "lines of which it is not certain what they run (white: deny, black: allow)" },
+	CTL_END
+};
 static enum sp_err
 grant_fill_reason(struct ctl *c)
 {
@@ -124,6 +129,10 @@ static const struct ctl_cmd grant_cmds[] = {
 	{ "list", "list grants", .opts = grant_list_opts, .method = "grant.list", .show = CTL_ROWS, .cols = grant_cols,
 	  .empty = "No grants." },
 	{ "show", "show a grant", .args = grant_arg, .method = "grant.show", .show = CTL_OBJECT, .cols = grant_cols },
+	{ "commands", "what it makes of commands that no rule names", .args = grant_arg, .opts = grant_commands_opts, .method = "grant.commands",
+	  .done = "Grant {name}: a {mode} list, uncertain: {uncertain}.",
+	  .more = "Of several grants that allow a session the strictest counts. On an interactive shell a black list prevents mistakes; who wants to "
+	      "get around it, does. A white list is a control, and refuses much that is harmless: give it for few commands, best by exec." },
 	{ "delete", "take a grant back; sessions that rest on it are ended", .args = grant_arg, .method = "grant.delete",
 	  .done = "Grant {id} deleted." },
 	{ NULL }

@@ -43,6 +43,7 @@ struct sp_intake {		/* bulk comes through a ring beside the session's channel (l
 	int		may;			/* the session knows rings, and has none */
 };
 struct scribe {
+	uint64_t		 judged_n;	/* lines and requests that rules judged */
 	struct sp_loop	*loop;
 	struct sp_chan	*session, *control, *monitor;
 	struct sp_source *session_io;

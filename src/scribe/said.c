@@ -333,12 +333,60 @@ said_line_ask(struct scribe *s, const Sallyport__LineAsk *m)
 	Sallyport__LineReply r = SALLYPORT__LINE_REPLY__INIT;
 
 	if (c != NULL && c->track != NULL) {
-		sp_scribe_track_ask(c->track, m->number);
+		sp_scribe_track_ask(c->track, m->number, m->cleared);
 		return;
 	}
 	r.channel = m->channel;
 	r.number = m->number;
 	scribe_tell(s, SP_MSG_LINE_REPLY, &r);
+}
+
+/* What rules made of a line or an exec request: an event of its own, before anything runs; and, when it runs, on its record. */
+static void
+said_judged(struct scribe *s, const Sallyport__LineJudged *m)
+{
+	static const char *const actions[] = { NULL, "allow", "warn", "alert", "deny", "kill" };
+	static const char *const risks[] = { NULL, "none", "medium", "high", "high", "critical" };
+	struct channel *c = channel_find(s, m->channel);
+	const char *action = m->action < SP_NELEMS(actions) ? actions[m->action] : NULL;
+	int refused = !m->shadow && m->action >= 4;
+	char id[SP_UUID_SIZE] = "";
+	struct sp_uuid uuid;
+	struct sp_jsonw j;
+	struct sp_buf b;
+
+	if (action == NULL || !sp_utf8_valid(m->text.data, m->text.len) || memchr(m->text.data, '\0', m->text.len) != NULL ||
+	    (m->rule_id.len > 0 && sp_uuid_from(m->rule_id.data, m->rule_id.len, &uuid) != SP_OK)) {
+		said_wrongly(s, "LINE_JUDGED");
+		return;
+	}
+	if (m->rule_id.len > 0)
+		(void)sp_uuid_text(&uuid, id);
+	if (!refused && !m->shadow && c != NULL && c->track != NULL)
+		sp_scribe_track_judged(c->track, (struct sp_view){ m->text.data, m->text.len }, m->rule, id, action, risks[m->action]);
+	if (!m->shadow && m->action < 2)
+		return;			/* allowed: its record says by what */
+	sp_buf_init(&b, 8 * SP_TRACK_EVENT_TEXT);
+	sp_jsonw_begin(&j, &b);
+	sp_jsonw_int(&j, "channel", m->channel);
+	sp_jsonw_int(&j, "judged", (int64_t)++s->judged_n);
+	sp_jsonw_str(&j, "how", m->how);
+	sp_scribe_put_text(&j, (const char *)m->text.data, m->text.len);
+	sp_jsonw_bool(&j, "certain", m->certain);
+	sp_jsonw_str(&j, "rule", m->rule);
+	sp_jsonw_str(&j, "rule_id", id);
+	sp_jsonw_str(&j, "action", action);
+	sp_jsonw_str(&j, "word", m->word);
+	sp_jsonw_bool(&j, "refused", refused);
+	if (!m->shadow)
+		sp_jsonw_str(&j, "risk", risks[m->action]);
+	if (m->shadow)
+		sp_jsonw_bool(&j, "shadow", 1);
+	if (m->ran)
+		sp_jsonw_bool(&j, "ran", 1);
+	if (sp_jsonw_end(&j) == SP_OK)
+		scribe_event(s, "command-judged", &b);
+	sp_buf_release(&b);
 }
 
 static void
@@ -672,6 +720,9 @@ said(struct scribe *s, struct sp_msg *m)
 		break;
 	case SP_MSG_LINE_ASK:
 		said_line_ask(s, (const Sallyport__LineAsk *)m->body);
+		break;
+	case SP_MSG_LINE_JUDGED:
+		said_judged(s, (const Sallyport__LineJudged *)m->body);
 		break;
 	case SP_MSG_REC_RESIZE:
 		said_resize(s, (const Sallyport__RecResize *)m->body);

@@ -11,6 +11,9 @@
 #define SETTLE_US	4000u		/* while a question waits, look this often */
 #define TICK_US		50000u		/* while a command runs */
 
+#define JUDGED_MAX	8u
+#define JUDGED_NAME	520u
+
 struct sp_scribe_track {
 	struct sp_track		*line;
 	struct sp_scribe_track_host host;
@@ -23,6 +26,12 @@ struct sp_scribe_track {
 	struct sp_outtext	*out;
 	uint64_t		 out_number;
 	char			 prompt[2][SP_TRACK_PROMPT_MAX + 1];	/* before it, and before the one before: without a line feed they differ */
+	int			 clearing;		/* it is whether the line is gone */
+	struct judged {		/* a line that runs although a rule looked at it, until its record comes */
+		char		*text, rule[JUDGED_NAME], rule_id[SP_UUID_SIZE], action[16], risk[16];
+		size_t		 len;
+	}			 judged[JUDGED_MAX];	/* oldest first */
+	unsigned		 judged_n;
 };
 
 /* ---- events */
@@ -33,8 +42,8 @@ put_offset(struct sp_jsonw *j, const struct sp_scribe_track_host *h, uint64_t at
 	sp_jsonw_int(j, "offset_us", at_us > h->start_us ? (int64_t)(at_us - h->start_us) : 0);
 }
 
-static void
-put_text(struct sp_jsonw *j, const char *p, size_t n)
+void
+sp_scribe_put_text(struct sp_jsonw *j, const char *p, size_t n)
 {
 	static char text[SP_TRACK_EVENT_TEXT + 1];
 	size_t cut = n;
@@ -115,6 +124,54 @@ event_end(const struct sp_scribe_track_host *h, uint32_t channel, uint64_t numbe
 }
 
 static void
+judged_drop(struct sp_scribe_track *t, unsigned i)
+{
+	free(t->judged[i].text);
+	t->judged_n--;
+	memmove(&t->judged[i], &t->judged[i + 1], (t->judged_n - i) * sizeof(t->judged[0]));
+}
+
+/* What was judged of the line that ran: the one with its text, else, when the record is uncertain, the oldest. */
+static void
+put_judged(struct sp_jsonw *j, struct sp_scribe_track *t, const struct sp_track_record *r)
+{
+	unsigned i = 0;
+
+	while (i < t->judged_n && (t->judged[i].len != r->text.len || memcmp(t->judged[i].text, r->text.p, r->text.len) != 0))
+		i++;
+	if (i == t->judged_n && r->certain)
+		return;
+	if (i == t->judged_n)
+		i = 0;
+	if (t->judged_n == 0)
+		return;
+	sp_jsonw_str(j, "rule", t->judged[i].rule);
+	sp_jsonw_str(j, "rule_id", t->judged[i].rule_id);
+	sp_jsonw_str(j, "action", t->judged[i].action);
+	sp_jsonw_str(j, "risk", t->judged[i].risk);
+	judged_drop(t, i);
+}
+
+void
+sp_scribe_track_judged(struct sp_scribe_track *t, struct sp_view text, const char *rule, const char *rule_id, const char *action,
+    const char *risk)
+{
+	struct judged g = { .len = text.len };
+
+	if (t->judged_n == JUDGED_MAX)
+		judged_drop(t, 0);
+	if ((g.text = malloc(text.len + 1)) == NULL)
+		return;			/* the event of its own has it */
+	if (text.len > 0)
+		memcpy(g.text, text.p, text.len);
+	(void)sp_strlcpy(g.rule, rule, sizeof(g.rule));
+	(void)sp_strlcpy(g.rule_id, rule_id, sizeof(g.rule_id));
+	(void)sp_strlcpy(g.action, action, sizeof(g.action));
+	(void)sp_strlcpy(g.risk, risk, sizeof(g.risk));
+	t->judged[t->judged_n++] = g;
+}
+
+static void
 on_record(const struct sp_track_record *r, void *arg)
 {
 	struct sp_scribe_track *t = arg;
@@ -127,7 +184,7 @@ on_record(const struct sp_track_record *r, void *arg)
 	sp_jsonw_int(&j, "channel", t->channel);
 	sp_jsonw_int(&j, "number", (int64_t)r->number);
 	sp_jsonw_str(&j, "how", "screen");
-	put_text(&j, (const char *)r->text.p, r->text.len);
+	sp_scribe_put_text(&j, (const char *)r->text.p, r->text.len);
 	sp_jsonw_bool(&j, "certain", r->certain);
 	if (r->hidden)
 		sp_jsonw_bool(&j, "hidden", 1);
@@ -141,6 +198,7 @@ on_record(const struct sp_track_record *r, void *arg)
 		sp_jsonw_str(&j, "prompt_user", user);
 		sp_jsonw_str(&j, "prompt_host", host);
 	}
+	put_judged(&j, t, r);
 	if (sp_jsonw_end(&j) == SP_OK)
 		t->host.event(t->host.arg, "command", &b);
 	sp_buf_release(&b);
@@ -160,14 +218,30 @@ on_end(uint64_t number, uint64_t end_us, void *arg)
 
 /* ---- the question */
 
+/* What the prompt says: whose it is, and where he is. */
 static void
-answer(struct sp_scribe_track *t, const struct sp_track_answer *a)
+answer_place(Sallyport__LineReply *r, const char *prompt, char user[SP_TRACK_NAME_MAX], char host[SP_TRACK_NAME_MAX],
+    char dir[SP_TRACK_PROMPT_MAX])
+{
+	r->prompt = (char *)(uintptr_t)prompt;
+	if (!sp_track_place(prompt, user, host))
+		return;
+	r->user = user;
+	sp_track_directory(prompt, dir);
+	r->directory = dir;
+}
+
+static void
+answer(struct sp_scribe_track *t, const struct sp_track_answer *a, int ran)
 {
 	Sallyport__LineReply r = SALLYPORT__LINE_REPLY__INIT;
+	char user[SP_TRACK_NAME_MAX], host[SP_TRACK_NAME_MAX], dir[SP_TRACK_PROMPT_MAX];
 
 	r.channel = t->channel;
 	r.number = t->ask;
+	r.ran = ran != 0;
 	if (a != NULL) {
+		answer_place(&r, a->prompt != NULL && sp_utf8_valid(a->prompt, strlen(a->prompt)) ? a->prompt : "", user, host, dir);
 		r.certain = a->certain != 0;
 		r.hidden = a->hidden != 0;
 		r.text.data = (uint8_t *)(uintptr_t)a->text.p;
@@ -182,13 +256,15 @@ static void
 settle(struct sp_scribe_track *t)
 {
 	struct sp_track_answer a;
+	int ran = 0;
 
 	if (t->ask == 0)
 		return;
 	if (t->failed)
-		answer(t, NULL);
-	else if (sp_track_settled(t->line, t->asked_us, sp_now_us(), &a))
-		answer(t, &a);
+		answer(t, NULL, 0);
+	else if (t->clearing ? sp_track_cleared(t->line, t->asked_us, sp_now_us(), &a, &ran) :
+	    sp_track_settled(t->line, t->asked_us, sp_now_us(), &a))
+		answer(t, &a, ran);
 	else
 		sp_timer_in(t->settle, SETTLE_US);
 }
@@ -239,11 +315,14 @@ track_lines(struct sp_scribe_track *t, struct sp_view v, uint64_t at_us)
 /* ---- what the recorder calls */
 
 void
-sp_scribe_track_ask(struct sp_scribe_track *t, uint64_t number)
+sp_scribe_track_ask(struct sp_scribe_track *t, uint64_t number, int cleared)
 {
 	if (t->ask != 0)
-		answer(t, NULL);		/* a session that asks twice does not want the first answer */
+		answer(t, NULL, 0);		/* a session that asks twice does not want the first answer */
 	t->ask = number;
+	t->clearing = cleared;
+	if (cleared && !t->failed)
+		sp_track_clear(t->line);
 	t->asked_us = sp_now_us();
 	settle(t);
 }
@@ -288,7 +367,7 @@ void
 sp_scribe_track_end(struct sp_scribe_track *t)
 {
 	if (t->ask != 0)
-		answer(t, NULL);
+		answer(t, NULL, 0);
 	sp_track_finish(t->line, sp_now_us());
 	out_end(t);
 }
@@ -323,6 +402,8 @@ sp_scribe_track_free(struct sp_scribe_track *t)
 		return;
 	sp_timer_free(t->settle);
 	sp_timer_free(t->tick);
+	while (t->judged_n > 0)
+		judged_drop(t, t->judged_n - 1);
 	sp_track_free(t->line);
 	sp_outtext_free(t->out);
 	free(t);

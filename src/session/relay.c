@@ -5,6 +5,7 @@
  * End: output first, then exit status, EOF, CLOSE: so a stock client returns the right exit code. A relay is bound to a
  * target (relay_bind), asks control for its channel as soon as the target is who it should be, and runs when the channel
  * is allowed, recorded and open; from a menu, an end leads back to the menu. */
+#include "session/commands.h"
 #include "session/relay_int.h"
 
 #include <stdlib.h>
@@ -162,6 +163,8 @@ void
 relay_go_on(struct relay *r)
 {
 	if (r->state != RL_ASK || !r->allowed || r->target->state != TG_UP)
+		return;
+	if (!commands_exec(r))
 		return;
 	r->state = RL_OPENING;
 	relay_record_start(r);

@@ -137,6 +137,31 @@ relay_taken(struct relay *r, enum sp_rec_stream dir, size_t n)
 		sp_channel_consumed(src, n);
 }
 
+void
+relay_drop_typed(struct relay *r)
+{
+	struct flow *f = &r->flow[SP_REC_IN];
+	size_t n = f->len - f->off - f->recorded;
+
+	f->len -= n;
+	flow_went(f, r->near, n);
+}
+
+void
+relay_inject(struct relay *r, const char *keys, size_t n)
+{
+	struct flow *f = &r->flow[SP_REC_IN];
+	size_t at, rest;
+
+	flow_keep(f, (const uint8_t *)keys, n, 0);
+	f->paid += n;
+	at = f->off + f->recorded;
+	rest = f->len - n - at;
+	memmove(f->p + at + n, f->p + at, rest);
+	memcpy(f->p + at, keys, n);
+	relay_push(r, SP_REC_IN);
+}
+
 int
 relay_insert(struct relay *r, enum sp_rec_stream dir, struct sp_view v, size_t max)
 {

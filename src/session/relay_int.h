@@ -28,4 +28,9 @@ void		 relay_taken(struct relay *r, enum sp_rec_stream dir, size_t n);
  * recorded yet, or more than max bytes wait. */
 int		 relay_insert(struct relay *r, enum sp_rec_stream dir, struct sp_view v, size_t max);
 
+/* What the user typed and nobody was told of yet is dropped. */
+void		 relay_drop_typed(struct relay *r);
+/* Keys of ours for the target, before what the user typed and nobody was told of yet: recorded and written like his. */
+void		 relay_inject(struct relay *r, const char *keys, size_t n);
+
 #endif

@@ -118,6 +118,7 @@ extern const struct sp_leg_ops login_leg_ops;
 void		 login_welcome(struct session *s, const Sallyport__Welcome *w);
 
 /* ---- target.c, target_rec.c, target_login.c */
+struct sp_commands;
 enum target_state { TG_ASKING, TG_PREPARING, TG_KEX, TG_LOGIN, TG_UP, TG_ENDED };
 struct target {
 	struct sp_list		 link;
@@ -131,6 +132,7 @@ struct target {
 	char			 asset[256], account[256], login[256];
 	Sallyport__TargetReply	*reply;
 	Sallyport__Policy	*policy;
+	struct sp_commands	*commands;	/* rules over commands (commands.h); NULL: they are not judged */
 	/* recording */
 	struct sp_chan		*scribe;
 	struct sp_source	*scribe_room;	/* armed while the scribe takes no more */

@@ -3,6 +3,7 @@
  * The order is that of docs/protocol/flows.md, "To a target"; what may overlap does (recording and dialing; key exchange
  * and lease), what must not does not: no lease is used before the recording is open and the host key is right.
  * Process: session. */
+#include "session/commands.h"
 #include "session/jump.h"
 #include "session/target_int.h"
 
@@ -174,6 +175,7 @@ target_free(struct target *t)
 		sallyport__target_reply__free_unpacked(t->reply, NULL);
 	if (t->policy != NULL)
 		sallyport__policy__free_unpacked(t->policy, NULL);
+	commands_free(t);
 	free(t);
 }
 
@@ -350,6 +352,8 @@ target_on_reply(struct session *s, struct sp_msg *m, void *arg)
 		target_fail(t, r->text[0] != '\0' ? r->text : sp_err_text((enum sp_err)r->err), NULL);
 	else if (!target_take_reply(t, m))
 		target_fail(t, "Sallyport gave an answer that makes no sense", NULL);
+	else if (!commands_load(t, t->policy->commands, m->nfds > 0 ? m->fds[0] : -1))
+		target_fail(t, "The rules for commands there cannot be used: tell an administrator", NULL);
 	else {
 		t->state = TG_PREPARING;
 		sp_timer_in(t->deadline, t->s->conf->dial_timeout * (1 + t->reply->n_hops) + TARGET_SLACK_US);
@@ -381,7 +385,7 @@ target_on_dial(struct target *t, const Sallyport__DialReply *d, struct sp_msg *m
 }
 
 static void
-target_on_policy(struct target *t, const Sallyport__PolicyUpdate *u)
+target_on_policy(struct target *t, const Sallyport__PolicyUpdate *u, int rules_fd)
 {
 	Sallyport__Policy *p = policy_copy(u->policy);
 
@@ -389,7 +393,10 @@ target_on_policy(struct target *t, const Sallyport__PolicyUpdate *u)
 		return;
 	sallyport__policy__free_unpacked(t->policy, NULL);
 	t->policy = p;
-	limits_policy(t);
+	if (!commands_load(t, p->commands, rules_fd))
+		target_kill(t, "Sallyport", "the rules for your commands changed and could not be put in force");
+	else
+		limits_policy(t);
 }
 
 int
@@ -410,7 +417,7 @@ target_on_control(struct session *s, struct sp_msg *m)
 		Sallyport__PolicyUpdate *u = (Sallyport__PolicyUpdate *)m->body;
 
 		if ((t = target_find(s, u->session_id.data, u->session_id.len)) != NULL)
-			target_on_policy(t, u);
+			target_on_policy(t, u, m->nfds > 0 ? m->fds[0] : -1);
 		return 1;
 	}
 	case SP_MSG_NOTIFY: {

@@ -305,6 +305,54 @@ a_claim_comes_back_as_it_was_stored_and_goes_with_its_asset(void **state)
 	assert_int_equal(sp_store_asset_claim_get(s, &asset, &got), SP_ENOENT);
 }
 
+static int count_rules(const struct sp_store_command_rule *r, void *arg) { (void)r; ++*(int *)arg; return 0; }
+static int count_uses(const struct sp_store_rule_use *u, void *arg) { (void)u; ++*(int *)arg; return 0; }
+
+static void
+command_rules_come_back_and_go_with_their_set_and_modes_with_their_grant(void **state)
+{
+	struct sp_store *s = store_of(state);
+	struct sp_uuid user = add_user(s, "u"), asset = add_asset(s, "a"), grant = add_grant(s, SP_STORE_SUBJECT_USER, &user, SP_STORE_OBJECT_ASSET, &asset);
+	struct sp_store_rule_set set = { .name = "set", .remark = "what for" }, set_got;
+	struct sp_store_command_rule r = { .name = "su", .priority = 1, .action = 4, .state = SP_STORE_RULE_SHADOW, .expires_us = 9, .message = "no",
+	    .text = "title: x\ndetection:\n\t..." }, r_got;
+	struct sp_store_rule_use u = { .kind = SP_STORE_USE_EVERYONE, .object_id = sp_store_everyone }, u_got;
+	struct sp_store_grant_commands g = { .id = grant, .mode = 2, .refuse_uncertain = 1 }, g_got;
+	struct sp_store_query q = { 0 };
+	int n = 0;
+
+	ok(sp_store_rule_set_add(s, &set));
+	r.set_id = u.set_id = set.id;
+	ok(sp_store_command_rule_add(s, &r));
+	ok(sp_store_rule_use_add(s, &u));
+	ok(sp_store_grant_commands_add(s, &g));
+	ok(sp_store_rule_set_by_name(s, "set", &set_got));
+	assert_memory_equal(&set, &set_got, sizeof(set));
+	ok(sp_store_command_rule_get(s, &r.id, &r_got));
+	assert_memory_equal(&r, &r_got, sizeof(r));
+	ok(sp_store_rule_use_get(s, &u.id, &u_got));
+	assert_memory_equal(&u, &u_got, sizeof(u));
+	ok(sp_store_grant_commands_get(s, &grant, &g_got));
+	assert_memory_equal(&g, &g_got, sizeof(g));
+	r_got.id = (struct sp_uuid){ 0 };
+	assert_int_equal(sp_store_command_rule_add(s, &r_got), SP_EEXIST);		/* a name twice in a set */
+	u_got.id = (struct sp_uuid){ 0 };
+	assert_int_equal(sp_store_rule_use_add(s, &u_got), SP_EEXIST);
+	q.of = sp_store_everyone;
+	ok(sp_store_rule_use_list(s, &q, count_uses, &n));
+	assert_int_equal(n, 1);
+	r.priority = 101;
+	assert_int_equal(sp_store_command_rule_update(s, &r), SP_EINVAL);
+	ok(sp_store_rule_set_delete(s, &set.id, set.version));
+	q.of = set.id;
+	n = 0;
+	ok(sp_store_command_rule_list(s, &q, count_rules, &n));
+	ok(sp_store_rule_use_list(s, &q, count_uses, &n));
+	assert_int_equal(n, 0);
+	ok(sp_store_grant_delete(s, &grant, 1));
+	assert_int_equal(sp_store_grant_commands_get(s, &grant, &g_got), SP_ENOENT);
+}
+
 struct ids {
 	struct sp_uuid	id[64];
 	int		n, stop_at;
@@ -1487,7 +1535,7 @@ static const struct CMUnitTest tests[] = {
 	T(every_member_of_a_user_comes_back_as_it_was_stored),
 	T(every_member_of_a_grant_comes_back_as_it_was_stored),
 	T(keys_secrets_accounts_and_host_keys_come_back_as_they_were_stored),
-	T(a_claim_comes_back_as_it_was_stored_and_goes_with_its_asset),
+	T(a_claim_comes_back_as_it_was_stored_and_goes_with_its_asset), T(command_rules_come_back_and_go_with_their_set_and_modes_with_their_grant),
 	T(secrets_are_found_by_kind_and_name_and_by_the_age_of_their_key),
 	T(a_taken_name_is_eexist_and_changes_nothing),
 	T(an_update_with_an_old_version_is_a_conflict_and_changes_nothing),

@@ -269,6 +269,108 @@ prompts_tell_login_and_host(void **state)
 	}
 }
 
+static int
+gone(struct seen *s, uint64_t asked_us, int *ret_ran)
+{
+	struct sp_track_answer a = { .certain = -1 };
+
+	return sp_track_cleared(s->line, asked_us, s->now, &a, ret_ran) ? a.certain : -1;
+}
+
+/* "reboot" is typed and refused, and the keys that clear it went out. */
+static uint64_t
+refuse(struct seen *s)
+{
+	begin(s);
+	out(s, "host:~$ ");
+	keys(s, "reboot");
+	out(s, "reboot");
+	sp_track_clear(s->line);
+	keys(s, "\x05\x15");
+	return s->now;
+}
+
+static void
+a_refused_line_is_gone_when_the_screen_shows_it(void **state)
+{
+	struct seen s;
+	uint64_t asked = refuse(&s);
+	int ran;
+
+	(void)state;
+	assert_int_equal(gone(&s, asked, &ran), -1);		/* still there: wait */
+	out(&s, "\b\b\b\b\b\b\033[K");
+	assert_int_equal(gone(&s, asked, &ran), 1);
+	assert_int_equal(ran, 0);
+	expect(&s, "");
+}
+
+static void
+a_refused_line_that_stays_is_said_to_be_there(void **state)
+{
+	struct seen s;
+	uint64_t asked = refuse(&s);
+	int ran;
+
+	(void)state;
+	pass(&s, SP_TRACK_CLEAR_US);
+	assert_int_equal(gone(&s, asked, &ran), 0);
+	sp_track_free(s.line);
+}
+
+static void
+a_refused_line_that_a_clearing_key_ran_is_noticed(void **state)
+{
+	struct seen s;
+	uint64_t asked = refuse(&s);
+	int ran;
+
+	(void)state;
+	out(&s, "\r\ngoing down\r\n");
+	assert_int_equal(gone(&s, asked, &ran), 0);
+	assert_int_equal(ran, 1);
+	sp_track_free(s.line);
+}
+
+static void
+a_refused_line_typed_before_its_prompt_is_gone_when_the_prompt_stands_alone(void **state)
+{
+	struct seen s;
+	uint64_t asked;
+	int ran;
+
+	(void)state;
+	begin(&s);
+	out(&s, "$ ");
+	keys(&s, "first\r");
+	keys(&s, "reboot");
+	out(&s, "first\r\nreboot$ reboot");
+	sp_track_clear(s.line);
+	keys(&s, "\x05\x15");
+	asked = s.now;
+	out(&s, "\r\033[Kx");
+	assert_int_equal(gone(&s, asked, &ran), -1);
+	out(&s, "\r$ \033[K");
+	assert_int_equal(gone(&s, asked, &ran), 1);
+	sp_track_free(s.line);
+}
+
+static void
+a_prompt_says_the_directory(void **state)
+{
+	static const struct { const char *prompt, *dir; } rows[] = {
+		{ "root@web1:/etc/ssh# ", "/etc/ssh" }, { "root@web1:~$ ", "~" }, { "[root@web1 ~]# ", "~" }, { "[a@b /x y]$ ", "/x y" },
+		{ "web1> ", "" }, { "a@b", "" }, { "a@b: $ ", "" }, { "", "" }
+	};
+	char dir[SP_TRACK_PROMPT_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		sp_track_directory(rows[i].prompt, dir);
+		assert_string_equal(dir, rows[i].dir);
+	}
+}
+
 int
 main(void)
 {
@@ -285,6 +387,11 @@ main(void)
 		cmocka_unit_test(a_full_screen_program_is_never_waited_for),
 		cmocka_unit_test(only_bytes_that_may_run_a_line_are_held),
 		cmocka_unit_test(prompts_tell_login_and_host),
+		cmocka_unit_test(a_refused_line_is_gone_when_the_screen_shows_it),
+		cmocka_unit_test(a_refused_line_that_stays_is_said_to_be_there),
+		cmocka_unit_test(a_refused_line_that_a_clearing_key_ran_is_noticed),
+		cmocka_unit_test(a_refused_line_typed_before_its_prompt_is_gone_when_the_prompt_stands_alone),
+		cmocka_unit_test(a_prompt_says_the_directory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
