@@ -15,10 +15,9 @@
 #define CTL_WORDS_MAX	4		/* words of a verb */
 
 const struct ctl_noun *const ctl_nouns[] = {
-	&ctl_noun_rule_set, &ctl_noun_command_rule,
 	&ctl_noun_key, &ctl_noun_totp, &ctl_noun_passwd, &ctl_noun_whoami,
 	&ctl_noun_user, &ctl_noun_group, &ctl_noun_department, &ctl_noun_asset, &ctl_noun_asset_group, &ctl_noun_zone, &ctl_noun_account,
-	&ctl_noun_ca, &ctl_noun_grant, &ctl_noun_import, &ctl_noun_export, &ctl_noun_sweep, &ctl_noun_session, &ctl_noun_command, &ctl_noun_file, &ctl_noun_recording, &ctl_noun_auditor, &ctl_noun_vault, &ctl_noun_access, &ctl_noun_audit, &ctl_noun_evidence,
+	&ctl_noun_ca, &ctl_noun_grant, &ctl_noun_import, &ctl_noun_export, &ctl_noun_sweep, &ctl_noun_session, &ctl_noun_command, &ctl_noun_rule_set, &ctl_noun_command_rule, &ctl_noun_file, &ctl_noun_recording, &ctl_noun_auditor, &ctl_noun_vault, &ctl_noun_access, &ctl_noun_audit, &ctl_noun_evidence,
 	&ctl_noun_offense, &ctl_noun_alert, &ctl_noun_detection, &ctl_noun_rules, &ctl_noun_settings, &ctl_noun_outbox, &ctl_noun_mail, &ctl_noun_webhook, &ctl_noun_known_hosts, &ctl_noun_doctor, &ctl_noun_status,
 	&ctl_noun_backup, &ctl_noun_restore, &ctl_noun_quarantine, &ctl_noun_breakglass,
 	&ctl_noun_completion, &ctl_noun_version, &ctl_noun_help, NULL
