@@ -285,34 +285,39 @@ class Tour:
         L.wait_for("the alarm", lambda: self.lab.alarms("break-glass"))
         self.lab.ctl("user", "delete", "redbox")
 
-    def s19_rule_fires(self):
-        """A rule over events: the third marked command cuts every session of that user and disables him; an offense says why."""
-        rule = """{title: marked, name: tour_marked, logsource: {product: sallyport, service: audit},
-                   detection: {s: {kind: channel.open, more.detail|contains: tour-marker}, condition: s}}
----
-{title: Three marked commands, correlation: {type: event_count, rules: [tour_marked], group-by: [user_id], timespan: 24h, condition: {gte: 3}},
- level: high, sallyport: {category: suspicious.user-behaviour, rearm: reset, respond: [kill, disable]}}
-"""
-        before = self.lab.ctl("detection", "status")["detections"]
-        r = self.lab.ctl_run("detection", "add", "tour-marked", "-", stdin=rule)
-        want(r.returncode == 0, r)
-        L.wait_for("the rule is in force", lambda: self.lab.ctl("detection", "status")["detections"] > before)
-        key = self.lab.key("tour-mallory.key")
+    def s19_three_refused(self):
+        """A refused command never runs; the third one cuts every session of that user and disables him; an offense says why."""
+        key, asset = self.lab.key("tour-mallory.key"), self.t0.split("@")[1]
         self.lab.ctl("user", "create", "tour-mallory", "--key", str(key) + ".pub")
-        self.lab.ctl("grant", "create", "--user", "tour-mallory", "--asset", self.t0.split("@")[1], "--account", "*")
+        self.lab.ctl("grant", "create", "--user", "tour-mallory", "--asset", asset, "--account", "*")
+        self.lab.ctl("rule-set", "add", "tour")
+        with tempfile.NamedTemporaryFile("w", suffix=".yml") as f:
+            f.write("title: tour\nlogsource: {product: linux, category: process_creation}\n"
+                    "detection: {s: {Command: tour-forbidden}, condition: s}\n")
+            f.flush()
+            self.lab.ctl("command-rule", "add", "tour", "tour-forbidden", "--file", f.name)
+        self.lab.ctl("rule-set", "apply", "tour", "--user", "tour-mallory")
+        had = {d["name"] for d in self.lab.ctl("detection", "list")}
+        self.lab.ctl("detection", "install")
+        L.wait_for("the rules are in force", lambda: self.lab.ctl("detection", "status")["detections"] >= 4)
         to = "tour-mallory@" + self.t0
         live = L.Echo(self.lab, None, self.lab.ssh_argv(to, "cat", key=key))
-        for _ in range(3):
-            self.ssh(to, "echo tour-marker", key=key)
+        for n in range(3):
+            r = self.ssh(to, "echo ran; tour-forbidden", key=key)
+            want("ran" not in r.stdout and r.returncode != 0 and (n == 2 or "Command `tour-forbidden` is forbidden" in r.stdout + r.stderr), r)
         want(live.p.wait(20) != 0 and "Terminated by rule" in live.p.stderr.read(), "he goes on")
         live.end()
         want(self.lab.ctl("user", "show", "tour-mallory")["state"] == "disabled", "he is still active")
         (o,) = [o for o in self.lab.ctl("offense", "list", "--state", "open") if o["about"] == "tour-mallory"]
         shown = self.lab.ctl("offense", "show", o["id"])
-        want([x["state"] for x in shown["responses"]] == ["done", "done"] and len(shown["events"]) == 3, shown)
+        want(sorted(x["action"] + " " + x["state"] for x in shown["responses"]) == ["disable done", "kill done", "notify done"] and
+             len(shown["events"]) == 3, shown)
         self.lab.ctl("offense", "close", o["id"], "resolved", "seen", "in", "the", "tour")
         self.lab.ctl("user", "delete", "tour-mallory")
-        self.lab.ctl("detection", "delete", "tour-marked")
+        self.lab.ctl("rule-set", "delete", "tour")
+        for d in self.lab.ctl("detection", "list"):
+            if d["name"] not in had:
+                self.lab.ctl("detection", "delete", d["name"])
 
     def s20_backup(self):
         """A backup under way, one encrypted file; restored elsewhere it is whole, and quarantined."""
