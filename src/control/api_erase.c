@@ -5,6 +5,8 @@
 #include "control/audit.h"
 #include "control/erase.h"
 #include "control/methods.h"
+#include "control/recfiles.h"
+#include "control/retain.h"
 
 static int
 session_of(const struct sp_store_session *row, void *arg)
@@ -28,6 +30,61 @@ live_of(const struct sp_store_session *row, void *arg)
 	return 0;
 }
 
+/* What is held is kept for somebody who will ask for it: what the log says of it, too. */
+struct holds {
+	struct sp_store	*s;
+	int		 recordings, n;
+	size_t		 seen;
+	int64_t		 last_us;
+	struct sp_uuid	 last_id;
+	enum sp_err	 err;
+};
+
+static int
+hold_of(const struct sp_store_session *row, void *arg)
+{
+	struct holds *h = arg;
+	char reason[RECORDING_REASON];
+
+	h->seen++;
+	h->last_us = row->started_us;
+	h->last_id = row->id;
+	if ((h->err = recording_held(h->s, h->recordings, &row->id, reason)) != SP_OK)
+		return 1;
+	h->n += *reason != '\0';
+	return h->n > 0;
+}
+
+static enum sp_err
+not_held(struct api_call *c, struct sp_store *s, const struct sp_uuid *user, const struct sp_store_session *one)
+{
+	struct sp_store_session_query q = { .limit = SP_STORE_PAGE_MAX };
+	struct holds h = { .s = s, .recordings = -1 };
+	struct sp_config conf;
+	enum sp_err r;
+
+	ctl_conf_copy(c->ctl, &conf);
+	if ((r = recfiles_dir(conf.state_dir, &h.recordings)) != SP_OK && r != SP_ENOENT)
+		return api_fail(c, r, "the directory of recordings cannot be opened");
+	r = SP_OK;
+	if (one != NULL) {
+		(void)hold_of(one, &h);
+	} else {
+		q.user_id = *user;
+		do {
+			h.seen = 0;
+			r = sp_store_session_list(s, &q, hold_of, &h);
+			q.before_us = h.last_us;
+			q.before_id = h.last_id;
+		} while (r == SP_OK && h.err == SP_OK && h.n == 0 && h.seen == SP_STORE_PAGE_MAX);
+	}
+	sp_closep(&h.recordings);
+	if (h.n > 0)
+		return api_fail(c, SP_ESTATE, "the recording of session %s is held, and what the log says of it with it: 'recording release' first",
+		    sp_uuid_text(&h.last_id, (char[SP_UUID_SIZE]){ 0 }));
+	return api_store(c, r != SP_OK ? r : h.err, "holds");
+}
+
 static enum sp_err
 of_user(struct api_call *c, struct sp_store *s, json_t *what)
 {
@@ -43,6 +100,8 @@ of_user(struct api_call *c, struct sp_store *s, json_t *what)
 		return c->err;
 	if (l.n > 0)
 		return api_fail(c, SP_ESTATE, "this user has live sessions, whose recorders still tell of them: end them first");
+	if (not_held(c, s, &u.id, NULL) != SP_OK)
+		return c->err;
 	json_object_set_new(what, "user", api_id(&u.id));
 	if (*u.login != '\0')
 		json_object_set_new(what, "login", json_string(u.login));
@@ -62,6 +121,8 @@ of_session(struct api_call *c, struct sp_store *s, json_t *what)
 		return api_fail(c, SP_ENOENT, "there is no session with this id");
 	if (row.state == SP_STORE_LIVE)
 		return api_fail(c, SP_ESTATE, "the session is live: end it first");
+	if (not_held(c, s, NULL, &row) != SP_OK)
+		return c->err;
 	json_object_set_new(what, "session", api_id(&row.id));
 	return SP_OK;
 }
@@ -99,6 +160,8 @@ evidence_erase(struct api_call *c, struct sp_store *s)
 		r = api_fail(c, SP_EUSAGE, "say what: a user, a session or entries, one of them");
 	else if (audit_damage(c->ctl->audit) != NULL)
 		r = api_fail(c, SP_ESTATE, "the audit log is damaged: nothing in it is changed");
+	else if (erase_busy())
+		r = api_fail(c, SP_EBUSY, "an earlier erasing is not done ('audit list --kind evidence.erased' tells): say it again when it is");
 	else
 		r = json_object_get(c->params, "user") != NULL ? of_user(c, s, what) : json_object_get(c->params, "session") != NULL ?
 		    of_session(c, s, what) : of_entries(c, what);
@@ -122,5 +185,11 @@ evidence_erase(struct api_call *c, struct sp_store *s)
 void
 evidence_erase_loop(struct api_call *c)
 {
-	erase_start(c->ctl, json_object_get(c->params, "what"), api_actor(c));
+	struct audit_entry e = { .kind = "evidence.erased", .actor = api_actor(c), .result = "failed", .text = "another erasing runs" };
+	enum sp_err r = erase_start(c->ctl, json_object_get(c->params, "what"), api_actor(c));
+
+	if (r == SP_OK)
+		return;
+	audit_append(c->ctl->audit, &e, NULL, NULL);
+	(void)api_fail(c, r, "nothing is erased: %s", r == SP_EBUSY ? e.text : sp_err_text(r));
 }

@@ -175,13 +175,13 @@ static void
 deleting_work(struct ctl_job *j, struct sp_store *s)
 {
 	struct deleting *d = sp_container(j, struct deleting, job);
+	char held[REASON_SIZE];
 	struct sp_config conf;
 	int dir = -1;
 
-	(void)s;
 	ctl_conf_copy(d->ctl, &conf);
-	if ((d->err = recfiles_dir(conf.state_dir, &dir)) == SP_OK)
-		d->err = recfiles_delete(dir, &d->session, &d->gone);
+	if ((d->err = recfiles_dir(conf.state_dir, &dir)) == SP_OK && (d->err = recording_held(s, dir, &d->session, held)) == SP_OK)
+		d->err = *held != '\0' ? SP_EDENIED : recfiles_delete(dir, &d->session, &d->gone);
 	sp_closep(&dir);
 }
 
@@ -199,7 +199,8 @@ deleting_done(struct ctl_job *j)
 	free(d);
 }
 
-/* The entry "recording.delete" is durable; what came of it follows as "recording.deleted". */
+/* The entry "recording.delete" is durable; what came of it follows as "recording.deleted". In the writer, as a hold is: one that was set
+ * meanwhile is seen. */
 void
 recording_delete_loop(struct api_call *c)
 {
@@ -214,5 +215,5 @@ recording_delete_loop(struct api_call *c)
 	(void)sp_strlcpy(d->actor, api_actor(c), sizeof(d->actor));
 	d->job.work = deleting_work;
 	d->job.done = deleting_done;
-	ctl_job_run(c->ctl, CTL_READ, &d->job);
+	ctl_job_run(c->ctl, CTL_WRITE, &d->job);
 }

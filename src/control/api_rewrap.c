@@ -22,6 +22,7 @@
 #include "control/auditors.h"
 #include "control/methods.h"
 #include "control/recfiles.h"
+#include "control/recvault.h"
 #include "crypto/hash.h"
 
 #define BLOCK		((size_t)1 << 20)
@@ -133,6 +134,8 @@ look_event(const struct sp_store_event *e, void *arg)
 		return 0;
 	if (start) {
 		l->recipients = json_incref(json_object_get(o, "recipients"));
+		if (l->segment == 1 && (hash = json_string_value(json_object_get(o, "header_sha256"))) != NULL)
+			(void)sp_strlcpy(l->header, hash, sizeof(l->header));
 	} else if (json_integer_value(json_object_get(o, "segment")) == l->segment &&
 	    (hash = json_string_value(json_object_get(o, "payload_sha256"))) != NULL) {
 		(void)sp_strlcpy(l->payload, hash, sizeof(l->payload));
@@ -157,6 +160,50 @@ log_says(struct api_call *c, struct sp_store *s, const struct rewrap *k, struct 
 	if (r != SP_OK)
 		json_decref(l->recipients);
 	return api_store(c, r, "the events of the session");
+}
+
+/* The header in that file, if the log has its hash; want "": the log says nothing of it. */
+static int
+header_is(int fd, const char *want, struct sp_buf *ret)
+{
+	uint8_t hash[SP_SHA256_LEN];
+	char hex[HEX_SIZE];
+
+	ret->len = 0;
+	if (fd == -1 || recfiles_header(fd, ret) != SP_OK)
+		return 0;
+	sp_sha256(ret->p, ret->len, hash);
+	sp_hex(hash, sizeof(hash), hex);
+	return *want == '\0' || strcmp(hex, want) == 0;
+}
+
+enum sp_err
+recording_first_header(struct api_call *c, struct sp_store *s, const struct sp_uuid *session, int64_t segment, struct sp_buf *ret)
+{
+	struct rewrap k = { .row.id = *session, .segment = segment, .day = -1, .fd = -1 };
+	sp_auto(sp_closep) int dir = -1, first = -1;
+	struct looking l = { .segment = 0 };
+	char name[SP_REC_PATH], id[SP_UUID_SIZE];
+	struct sp_config conf;
+	enum sp_err r;
+
+	if (log_says(c, s, &k, &l) != SP_OK)
+		return c->err;
+	json_decref(l.recipients);
+	ctl_conf_copy(c->ctl, &conf);
+	if ((r = recfiles_dir(conf.state_dir, &dir)) == SP_OK && (r = sp_rec_day_open(dir, session, &k.day)) == SP_OK)
+		r = sp_rec_segment_open(dir, session, (unsigned)segment, SP_REC_AGE, &k.fd);
+	if (r == SP_OK) {
+		(void)sp_snprintf(name, sizeof(name), "%s.%04u.header", sp_uuid_text(session, id), (unsigned)segment);
+		first = openat(k.day, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+		/* One that was put in its place may be another recording's. */
+		if (!header_is(first, l.header, ret) && !header_is(*l.header == '\0' && first != -1 ? -1 : k.fd, l.header, ret))
+			r = SP_ETAMPERED;
+	}
+	rewrap_release(&k);
+	if (r == SP_ETAMPERED)
+		return api_fail(c, r, "the header of the recording is not the one of the log");
+	return r == SP_OK ? SP_OK : api_fail(c, r, r == SP_ENOENT ? "there is no such recording here" : "the recording cannot be read: %s", sp_err_text(r));
 }
 
 /* Recipients that the last rewrap noted, beside the recording. */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,6 +17,7 @@
 #include "control/ctl.h"
 
 #define PENDING		"erase-pending"
+#define PENDING_NEW	"erase-pending.new"
 #define SCRATCH		"erase-scratch"
 #define PENDING_MAX	((size_t)64 * 1024)
 
@@ -25,12 +27,13 @@ struct erasing {
 	json_t		*what;		/* with "actor" */
 	json_t		*touched;	/* of single entries: [{"session", "seq", "channel", "number"}] */
 	unsigned	 values, segments;
-	int		 resumed;
+	int		 resumed, kept;	/* kept: it stands in PENDING */
 	enum sp_err	 err;
 	char		 why[128];
 };
 
-static int running;		/* loop: one at a time */
+/* One at a time: PENDING holds one. left: it holds one that failed. looked: an earlier control left none, or it runs. */
+static atomic_int running, left, looked;
 
 /* ---- files ---- */
 
@@ -59,10 +62,12 @@ static enum sp_err
 pending_write(int dirfd, const json_t *what)
 {
 	char *text = json_dumps(what, JSON_COMPACT);
-	enum sp_err r = text != NULL ? file_write(dirfd, PENDING, text, strlen(text)) : SP_ENOMEM;
+	enum sp_err r = text != NULL ? file_write(dirfd, PENDING_NEW, text, strlen(text)) : SP_ENOMEM;
 
 	free(text);
-	return r != SP_OK ? r : fsync(dirfd) == -1 ? SP_EIO : SP_OK;
+	if (r != SP_OK)
+		return r;
+	return renameat(dirfd, PENDING_NEW, dirfd, PENDING) == -1 || fsync(dirfd) == -1 ? SP_EIO : SP_OK;
 }
 
 /* Which row of the index a single entry became. */
@@ -121,8 +126,10 @@ files_work(struct ctl_job *j, struct sp_store *s)
 	(void)s;
 	e->values = e->segments = 0;
 	json_array_clear(e->touched);
-	if ((e->err = e->resumed ? SP_OK : pending_write(dirfd, e->what)) == SP_OK)
+	if ((e->err = e->resumed ? SP_OK : pending_write(dirfd, e->what)) == SP_OK) {
+		e->kept = 1;
 		e->err = logdir_segments(dirfd, &seg, &n);
+	}
 	for (size_t i = 0; i + 1 < n && e->err == SP_OK; i++)		/* all but the newest */
 		e->err = segment_erase(e, dirfd, seg[i]);
 	if (e->err != SP_OK)
@@ -174,13 +181,14 @@ erasing_end(struct erasing *e)
 	if (user != NULL && sp_uuid_parse(user, &id) == SP_OK)
 		a.object = &id;
 	if (e->err != SP_OK)
-		sp_error("erasing is not done and goes on at the next start: %s", e->why);
+		sp_error("erasing is not done%s: %s", e->kept ? " and goes on at the next start, or before the next erasing" : "", e->why);
 	audit_append(e->ctl->audit, &a, NULL, NULL);
 	json_decref(more);
 	json_decref(e->what);
 	json_decref(e->touched);
+	atomic_store(&left, e->err != SP_OK && e->kept);
 	free(e);
-	running = 0;
+	atomic_store(&running, 0);
 }
 
 static void
@@ -225,39 +233,58 @@ erasing_run(struct ctl *c, json_t *what, int resumed)
 		free(e);
 		return;
 	}
-	running = 1;
+	atomic_store(&running, 1);
 	e->ctl = c;
 	e->what = what;
-	e->resumed = resumed;
+	e->resumed = e->kept = resumed;
 	e->job = (struct ctl_job){ .work = files_work, .done = files_done };
 	ctl_job_run(c, CTL_BULK, &e->job);
 }
 
-void
+int
+erase_busy(void)
+{
+	if (atomic_load(&left))
+		atomic_store(&looked, 0);	/* erase_tick goes on with it */
+	return atomic_load(&left) || atomic_load(&running);
+}
+
+enum sp_err
 erase_start(struct ctl *c, const json_t *what, const char *actor)
 {
-	json_t *copy = json_deep_copy(what);
+	json_t *copy;
 
-	if (copy != NULL && json_object_set_new(copy, "actor", json_string(actor)) == 0)
-		erasing_run(c, copy, 0);
-	else
+	erase_tick(c);		/* nobody looked yet */
+	if (erase_busy())
+		return SP_EBUSY;
+	if ((copy = json_deep_copy(what)) == NULL || json_object_set_new(copy, "actor", json_string(actor)) != 0) {
 		json_decref(copy);
+		return SP_ENOMEM;
+	}
+	erasing_run(c, copy, 0);
+	return SP_OK;
 }
 
 void
 erase_tick(struct ctl *c)
 {
-	static int looked;
 	sp_auto(sp_buf_release) struct sp_buf b = { .max = PENDING_MAX };
 	json_t *what;
+	enum sp_err r;
 
-	if (looked || running || c->audit == NULL || audit_damage(c->audit) != NULL || c->lanes == NULL || !ctl_lanes_open(c->lanes))
+	if (atomic_load(&looked) || atomic_load(&running) || c->audit == NULL || audit_damage(c->audit) != NULL || c->lanes == NULL ||
+	    !ctl_lanes_open(c->lanes))
 		return;
-	looked = 1;		/* once: whether an earlier control left something */
-	if (logdir_file(audit_dirfd(c->audit), PENDING, PENDING_MAX, &b) != SP_OK)
+	atomic_store(&looked, 1);
+	if ((r = logdir_file(audit_dirfd(c->audit), PENDING, PENDING_MAX, &b)) == SP_ENOENT) {
+		atomic_store(&left, 0);
 		return;
-	if ((what = json_loadb((const char *)b.p, b.len, 0, NULL)) == NULL)
+	}
+	if (r != SP_OK || (what = json_loadb((const char *)b.p, b.len, 0, NULL)) == NULL) {
+		sp_error("what is still to be erased cannot be read (" PENDING " in the directory of the audit log): look at the last entry "
+		    "evidence.erase, and say it again without that file");
 		return;
-	sp_warn("erasing goes on where an earlier control stopped");
+	}
+	sp_warn("erasing goes on where it stopped");
 	erasing_run(c, what, 1);
 }

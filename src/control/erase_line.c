@@ -39,6 +39,13 @@ is_meant(const json_t *leaf, const json_t *open, const json_t *what)
 	return 0;
 }
 
+/* What says who erased, what and why outlives every later erasing, but for a name. */
+static int
+is_erasing(const json_t *leaf)
+{
+	return strcmp(member(leaf, "kind"), "evidence.erase") == 0 || strcmp(member(leaf, "kind"), "evidence.erased") == 0;
+}
+
 /* Nothing of it is in the line: most are passed over so. */
 static int
 is_far(const char *line, size_t n, const json_t *what)
@@ -97,7 +104,7 @@ erase_line(char *line, size_t n, const json_t *what, unsigned *ret_n)
 	if (!json_is_object(leaf) || !json_is_object(open))
 		r = SP_EFORMAT;
 	else {
-		int all = is_meant(leaf, open, what);
+		int all = is_meant(leaf, open, what) && !is_erasing(leaf);
 
 		json_object_foreach_safe(open, tmp, key, v)
 			if (json_string_length(json_array_get(v, 0)) > 0 &&	/* without a salt it is nobody's */

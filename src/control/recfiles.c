@@ -310,6 +310,8 @@ recfiles_delete(int recordings, const struct sp_uuid *id, int *ret_n)
 	DIR *dir;
 	enum sp_err r;
 
+	if (recfiles_held(recordings, id))
+		return SP_EDENIED;
 	if ((r = sp_rec_day_open(recordings, id, &day)) != SP_OK)
 		return r;
 	if ((dir = dir_at(day, ".")) == NULL)
@@ -318,7 +320,7 @@ recfiles_delete(int recordings, const struct sp_uuid *id, int *ret_n)
 		if (!name_parse(de->d_name, &found, &end) || !sp_uuid_equal(&found, id))
 			continue;
 		if (unlinkat(day, de->d_name, 0) == 0)
-			n += strcmp(end, "hold") != 0;
+			n++;
 		else if (errno != ENOENT)
 			r = sp_err_errno(errno);
 	}

@@ -27,7 +27,7 @@ enum sp_err	recday_find(int recordings, const struct sp_uuid *id, struct recday 
 /* Every recording that is there, oldest day first. fn may end it with something else than SP_OK. */
 typedef enum sp_err recfiles_fn(const struct recfiles *f, void *arg);
 enum sp_err	recfiles_each(int recordings, recfiles_fn *fn, void *arg) SP_MUST_USE;
-/* Remove them all, the names durably. *ret_n: how many went. SP_ENOENT: there were none. */
+/* Remove them all, the names durably. *ret_n: how many went. SP_ENOENT: there were none. SP_EDENIED: held, and nothing went. */
 enum sp_err	recfiles_delete(int recordings, const struct sp_uuid *id, int *ret_n) SP_MUST_USE;
 /* Put the mark of a hold beside a recording, or take it away; durable. SP_ENOENT: that day has no recordings. */
 enum sp_err	recfiles_hold(int recordings, const struct sp_uuid *id, int hold) SP_MUST_USE;

@@ -5,10 +5,10 @@
  * control writes the intent down, hands the recording's header to the vault, and carries back the file key, sealed to the caller.
  * Invariants: (1) without the setting the vault is never asked, whatever a recording's header says. (2) The intent
  * "recording.unwrap" is durable before the vault sees the header; "recording.unwrapped" says what came of it. (3) An auditor's
- * role is not enough: root gives the permission (may_replay.LOGIN). */
+ * role is not enough: root gives the permission (may_replay.LOGIN). (4) The header is the one of the log: who puts that of another
+ * recording in its place opens nothing by it. */
 #include "control/recvault.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +16,6 @@
 #include "common/recpath.h"
 #include "control/api.h"
 #include "control/methods.h"
-#include "control/recfiles.h"
 
 #define KEY		"recording.vault."
 #define DEPTH_MAX	64
@@ -244,20 +243,6 @@ unwrap_permitted(struct api_call *c, struct sp_store *s)
 }
 
 static enum sp_err
-unwrap_header(struct api_call *c, const struct sp_uuid *session, int64_t segment, struct sp_buf *ret)
-{
-	sp_auto(sp_closep) int dir = -1, fd = -1;
-	struct sp_config conf;
-	enum sp_err r;
-
-	ctl_conf_copy(c->ctl, &conf);
-	if ((r = recfiles_dir(conf.state_dir, &dir)) != SP_OK || (r = sp_rec_segment_open(dir, session, (unsigned)segment, SP_REC_AGE, &fd)) != SP_OK ||
-	    (r = recfiles_header(fd, ret)) != SP_OK)
-		return api_fail(c, r, r == SP_ENOENT ? "there is no such recording here" : "the recording cannot be read: %s", sp_err_text(r));
-	return SP_OK;
-}
-
-static enum sp_err
 unwrap_intent(struct api_call *c, int64_t segment, const struct sp_uuid *key)
 {
 	json_t *more = json_pack("{s:I}", "segment", (json_int_t)segment);
@@ -313,7 +298,7 @@ recording_unwrap(struct api_call *c, struct sp_store *s)
 	}
 	if (session_named(c, s, &row) != SP_OK || api_int(c, "segment", 1, SP_REC_SEGMENTS_MAX, &segment) != SP_OK ||
 	    api_bytes(c, c->params, "client_key", 1, &client) != SP_OK || unwrap_key(c, s, &row, k) != SP_OK || unwrap_permitted(c, s) != SP_OK ||
-	    unwrap_header(c, &row.id, segment, &header) != SP_OK || unwrap_intent(c, segment, &k->id) != SP_OK)
+	    recording_first_header(c, s, &row.id, segment, &header) != SP_OK || unwrap_intent(c, segment, &k->id) != SP_OK)
 		return;
 	c->object = k->id;
 	m.secret_id = ctl_uuid_bytes(&k->id);

@@ -97,6 +97,40 @@ def test_what_cannot_be_erased_is_refused(lab, key):
     assert lab.ctl_run("evidence", "erase", "--user", "otto").returncode != 0
 
 
+def test_an_erasing_that_failed_is_not_forgotten_by_the_next(lab, key, tlogcheck):
+    ran(lab, "walda", "echo waldas-words")
+    ran(lab, "wolf", "echo wolfs-words")
+    scratch = audit_dir(lab) / "erase-scratch"
+    scratch.mkdir()             # no segment can be replaced
+    try:
+        assert erase(lab, "--user", "walda")["result"] == "failed" and in_log(lab, "waldas-words")
+        r = lab.ctl_run("evidence", "erase", "--user", "wolf", "--reason", "request 8")
+        assert r.returncode != 0 and "an earlier erasing is not done" in r.stderr, r
+    finally:
+        scratch.rmdir()
+    L.wait_for("the next is taken", lambda: lab.ctl_run("evidence", "erase", "--user", "wolf", "--reason", "request 8").returncode == 0)
+    assert not in_log(lab, "waldas-words")
+    L.wait_for("both are done", lambda: not in_log(lab, "wolfs-words") and not (audit_dir(lab) / "erase-pending").exists())
+    checked(lab, tlogcheck, key)
+
+
+def test_what_is_held_is_not_erased_and_who_erased_stays(lab, key, tlogcheck):
+    _, (sid,) = ran(lab, "wiebke", "echo wiebkes-words")
+    lab.ctl("recording", "hold", sid, "case 9")
+    for args in (("--user", "wiebke"), ("--session", sid)):
+        r = lab.ctl_run("evidence", "erase", *args, "--reason", "request 9")
+        assert r.returncode != 0 and "is held" in r.stderr, r
+    lab.ctl("recording", "release", sid)
+    erase(lab, "--session", sid)
+    assert not in_log(lab, "wiebkes-words")
+    done = lab.ctl("audit", "list", "--kind", "evidence.erase")[0]
+    r = erase(lab, "--entries", str(done["seq"]))
+    assert r["more"]["erased_values"] == 0
+    again = [e for e in lab.ctl("audit", "list", "--kind", "evidence.erase") if e["seq"] == done["seq"]][0]
+    assert again["actor"] == done["actor"] and again["more"] == done["more"] and done["more"]["erase_session"] == sid
+    checked(lab, tlogcheck, key)
+
+
 def test_killed_in_the_middle_it_goes_on_at_the_next_start(lab, key, tlogcheck):
     """Once by what an earlier control left, and once by a real kill at no certain moment: the log verifies at each."""
     uid, _ = ran(lab, "wilma", "echo wilmas-words")

@@ -269,6 +269,17 @@ def test_the_vault_opens_nothing_unless_it_was_made_a_reader(lab, me):
         assert r.returncode == 0 and "shown without a key" in r.stdout, r
         kinds = [(e["kind"], e["result"]) for e in lab.ctl("audit", "list", "--session", sid, "--kind", "recording.")]
         assert kinds[:2] == [("recording.unwrapped", "ok"), ("recording.unwrap", "ok")]     # newest first
+        # Not under the header of another recording, which the caller may not open; but under one that auditors put there.
+        _, other = run(lab, me, "echo not to be opened by the way")
+        f, good, its = age_file(lab, sid), age_file(lab, sid).read_bytes(), age_file(lab, other).read_bytes()
+        f.write_bytes(its[:header_len(its)] + good[header_len(good):])
+        r = lab.ctl_run("session", "play", sid)
+        assert r.returncode != 0 and "not the one of the log" in r.stderr, r
+        assert len([e for e in lab.ctl("audit", "list", "--session", sid, "--kind", "recording.unwrap") if e["kind"] == "recording.unwrap"]) == 1
+        f.write_bytes(good)
+        assert len(lab.ctl("recording", "rewrap", "--key", lab.auditor()[0], sid)) == 1 and f.read_bytes() != good
+        r = lab.ctl_run("session", "play", sid)
+        assert r.returncode == 0 and "shown without a key" in r.stdout, r
         # It is no reader of what was recorded before, and an auditor's role is not enough.
         r = lab.ctl_run("session", "play", before)
         assert r.returncode != 0 and "not encrypted to the vault" in r.stderr, r

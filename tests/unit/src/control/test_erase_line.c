@@ -108,6 +108,26 @@ sessions_and_numbers_are_found_and_nothing_else(void **state)
 	}
 }
 
+/* Else the second erasing would hide the first. */
+static void
+what_was_erased_by_whom_and_why_stays(void **state)
+{
+	static const struct { const char *what; unsigned gone; } rows[] = {
+		{ "{\"entries\":[9]}", 0 }, { "{\"user\":\"" OTTO "\",\"login\":\"otto\"}", 1 }, { "{\"user\":\"" OTTO "\",\"login\":\"\"}", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		for (int done = 0; done < 2; done++) {
+			char *line = line_of(json_pack("{s:s, s:s, s:s, s:{s:s, s:[i]}}", "kind", done ? "evidence.erased" : "evidence.erase",
+			    "actor", "otto", "object_id", OTTO, "more", "reason", "because", "erase_entries", 7), 9);
+
+			assert_int_equal(erased(line, rows[i].what), rows[i].gone);
+			assert_non_null(strstr(line, "because"));
+			free(line);
+		}
+}
+
 static void
 what_is_no_entry_is_left_alone(void **state)
 {
@@ -130,6 +150,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_that_is_said_of_a_user_goes), cmocka_unit_test(others_entries_lose_only_the_name),
 		cmocka_unit_test(sessions_and_numbers_are_found_and_nothing_else), cmocka_unit_test(what_is_no_entry_is_left_alone),
+		cmocka_unit_test(what_was_erased_by_whom_and_why_stays),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
