@@ -122,6 +122,7 @@ sp_ring_next(struct sp_ring *r, struct sp_ring_head *ret, struct sp_view *ret_by
 			return SP_EAGAIN;
 	}
 	memcpy(&h, ring_at(r, r->pos), sizeof(h));
+	atomic_signal_fence(memory_order_seq_cst);	/* the compiler may not look there again in place of the copy */
 	if (h.len == 0 || h.len > SP_REC_CHUNK || ring_size(h.len) > r->other - r->pos)
 		return SP_EFORMAT;
 	r->step = ring_size(h.len);

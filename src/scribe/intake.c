@@ -14,11 +14,11 @@
 
 #define INTAKE_US	(2 * SP_US_PER_MS)
 #define INTAKE_TURN	((size_t)256 * 1024)	/* bytes in one turn of the loop: terminals want theirs */
+#define INTAKE_ALL	SP_RING_BYTES		/* however slow the disk: an honest session wrote no more before a message, or its end */
 #define INTAKE_QUIET	10u			/* looks at an empty ring before we sleep */
 
-
-/* Take records, up to about max bytes (SIZE_MAX: however slow the disk). all: whatever messages are missing. The bytes that
- * were taken. */
+/* Take records, up to about max bytes of the ring. all: whatever messages are missing. The bytes that were taken. A session that
+ * writes meanwhile gets no more than max of our time: back in the loop the disk and the spool are asked again. */
 static size_t
 intake_take(struct scribe *s, size_t max, int all)
 {
@@ -29,7 +29,7 @@ intake_take(struct scribe *s, size_t max, int all)
 	size_t n = 0;
 	enum sp_err r = SP_EAGAIN;
 
-	while (n < max && (max == SIZE_MAX || !scribe_is_slow(s)) && s->state != S_ENDED && in->ring != NULL && (r = sp_ring_next(in->ring, &h, &v)) == SP_OK) {
+	while (n < max && (max == INTAKE_ALL || !scribe_is_slow(s)) && s->state != S_ENDED && in->ring != NULL && (r = sp_ring_next(in->ring, &h, &v)) == SP_OK) {
 		if (!all && h.after > in->heard) {
 			in->ahead = 1;
 			break;
@@ -39,7 +39,7 @@ intake_take(struct scribe *s, size_t max, int all)
 		if (in->ring == NULL)
 			return n;		/* it was a lie, and the end */
 		sp_ring_done(in->ring);
-		n += v.len;
+		n += sizeof(h) + v.len;
 		if (!all && sp_ring_wanted(in->ring))
 			scribe_tell(s, SP_MSG_REC_ROOM, &none);
 	}
@@ -92,7 +92,7 @@ intake_bulk(struct scribe *s)
 void
 intake_before(struct scribe *s)
 {
-	(void)intake_take(s, SIZE_MAX, 0);
+	(void)intake_take(s, INTAKE_ALL, 0);
 	s->intake.heard++;
 	if (s->intake.ahead)
 		intake_look(s);
@@ -120,7 +120,7 @@ intake_behind(struct scribe *s)
 void
 intake_rest(struct scribe *s)
 {
-	(void)intake_take(s, SIZE_MAX, 1);
+	(void)intake_take(s, INTAKE_ALL, 1);
 }
 
 void

@@ -7,10 +7,13 @@
 
 #include "rig.h"
 
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -289,6 +292,71 @@ a_session_that_lies_in_the_ring_is_ended(void **state)
 	}
 }
 
+/* Another process that puts the head of a full ring forward as fast as it is read. */
+static pid_t
+flood(const struct bulk *b)
+{
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	_Atomic int *runs = page;
+	_Atomic uint64_t *head;
+	pid_t pid;
+
+	assert_ptr_not_equal(page, MAP_FAILED);
+	assert_int_not_equal(pid = fork(), -1);
+	if (pid == 0) {
+		head = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_SHARED, b->s->ring_fd, 0);
+		if (head == MAP_FAILED || close_range(3, ~0u, 0) == -1 || prctl(PR_SET_PDEATHSIG, SIGKILL) == -1)
+			_exit(1);
+		for (;; atomic_store(runs, 1))
+			atomic_store(head, atomic_load(head + 8) + SP_RING_BYTES);
+	}
+	while (!atomic_load(runs))
+		assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
+	munmap(page, 4096);
+	return pid;
+}
+
+/* Neither a message nor its own end lets a session keep its recorder at the ring. */
+static void
+a_session_that_never_stops_writing_is_left(void **state)
+{
+	struct rig *r = *state;
+
+	for (int ends = 0; ends < 2; ends++) {
+		struct bulk b = begin(r, 4096);
+		int before = r->died;
+		const char *p;
+		cpu_set_t cpu;
+		pid_t pid;
+
+		/* In turns on one processor, in smaller ones than a full ring takes: so it is full whenever the recorder looks. */
+		CPU_ZERO(&cpu);
+		CPU_SET(sched_getcpu(), &cpu);
+		rig_channel(b.s, 2, "shell", 1, "");
+		b.told++;
+		stop(&b);
+		while (put(&b, 2, "x", 1))
+			;
+		pid = flood(&b);
+		assert_int_equal(sched_setaffinity(pid, sizeof(cpu), &cpu), 0);
+		assert_int_equal(sched_setaffinity(b.s->pid, sizeof(cpu), &cpu), 0);
+		if (ends) {
+			rig_end(b.s, "logout", "");
+		} else {
+			sp_chan_free(b.s->session);
+			b.s->session = NULL;
+		}
+		assert_int_equal(kill(b.s->pid, SIGCONT), 0);
+		assert_true(rig_wait(r, &r->died, before + 1));
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		assert_non_null(strstr(rig_find(b.s->control, "end")->body, ends ? "logout" : "session process died"));
+		assert_non_null(p = strstr(rig_find(b.s->control, "end")->body, "\"bytes_out\":"));
+		assert_true(strtoull(p + 12, NULL, 10) < 5 * sizeof(block) + 8 * SP_RING_BYTES / (2 * sizeof(struct sp_ring_head)));
+		done(&b);
+	}
+}
+
 /* One that does not know rings is not given one. */
 static void
 an_older_session_goes_on_without(void **state)
@@ -318,6 +386,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(what_a_dead_session_left_is_taken, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_full_ring_makes_the_session_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_session_that_lies_in_the_ring_is_ended, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_session_that_never_stops_writing_is_left, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_older_session_goes_on_without, setup, teardown),
 	};
 
