@@ -158,7 +158,7 @@ rule_of(const struct detect_set *d, size_t i, struct detect_rule *ret, char *why
 	struct detect_rule t = { .severity = severity_of(in->level) };
 	size_t k;
 
-	(void)sp_strlcpy(t.title, in->title, sizeof(t.title));
+	sp_escape(in->title, strlen(in->title), t.title, sizeof(t.title));	/* rows and the log take one line of whole characters */
 	(void)sp_strlcpy(t.category, v != NULL ? v : SP_CATEGORY_OTHER, sizeof(t.category));
 	if (sp_category_find(v != NULL ? v : SP_CATEGORY_OTHER) == NULL)
 		return word_wrong(in, v, "category ('sallyport offense categories' lists them)", why, n);
@@ -269,12 +269,20 @@ enum sp_err
 detect_rule(const struct detect_set *d, const char *name, unsigned line, struct detect_rule *ret)
 {
 	char why[256];
+	unsigned nth = 0;
+	enum sp_err r;
 
 	for (size_t i = 0; i < sp_rules_n(d->rules); i++) {
 		const struct sp_rules_info *in = sp_rules_info(d->rules, i);
 
-		if (in->line == line && strcmp(in->file, name) == 0)
-			return rule_of(d, i, ret, why, sizeof(why));
+		if (strcmp(in->file, name) != 0)
+			continue;
+		if (in->line == line) {
+			if ((r = rule_of(d, i, ret, why, sizeof(why))) == SP_OK)
+				ret->nth = nth;
+			return r;
+		}
+		nth += !in->silent;
 	}
 	return SP_ENOENT;
 }

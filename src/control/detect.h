@@ -11,6 +11,7 @@
 enum detect_repeat { DETECT_AGAIN, DETECT_MERGE, DETECT_ESCALATE };	/* what a repeat does while the offense is open */
 struct detect_rule {			/* what one rule of a detection says, copied */
 	char			 title[SP_STORE_NAME_MAX + 1], property[64 + 1];	/* property "": the first that it groups by */
+	unsigned		 nth;			/* rules for people before it in the same detection */
 	char			 category[64 + 1];
 	int64_t			 severity;		/* 1..5 */
 	enum detect_repeat	 repeat;

@@ -6,7 +6,7 @@
 #include "control/detect.h"
 
 struct alert {				/* a rule fired */
-	char			name[SP_STORE_NAME_MAX + 1];	/* of the detection */
+	char			name[SP_STORE_NAME_MAX + 1];	/* of the detection, with the line for its second rule on */
 	struct detect_rule	rule;
 	int64_t			entry, at_us;
 	char			property[64 + 1], value[SP_STORE_NAME_MAX + 1];	/* "": it is about nothing */

@@ -327,6 +327,18 @@ events_text(const Sallyport__SiemAlert *m, char *dst, size_t size)
 	}
 }
 
+/* Alerts are known by this, entry and value: two rules of one detection are two. */
+static void
+alert_name(struct alert *a, unsigned line)
+{
+	char name[SP_STORE_NAME_MAX - 11];
+
+	if (a->rule.nth == 0)
+		return;
+	sp_escape(a->name, strlen(a->name), name, sizeof(name));
+	sp_snprintf(a->name, sizeof(a->name), "%s:%u", name, line);
+}
+
 static void
 alert_about(const Sallyport__SiemAlert *m, struct alert *a)
 {
@@ -340,7 +352,7 @@ alert_about(const Sallyport__SiemAlert *m, struct alert *a)
 		(void)sp_strlcpy(a->value, a->name, sizeof(a->value));
 		return;
 	}
-	(void)sp_strlcpy(a->property, m->property[at], sizeof(a->property));
+	sp_escape(m->property[at], strlen(m->property[at]), a->property, sizeof(a->property));
 	sp_escape(m->value[at], strlen(m->value[at]), a->value, sizeof(a->value));
 	if (a->value[0] == '\0')
 		(void)sp_strlcpy(a->value, "(none)", sizeof(a->value));
@@ -376,6 +388,7 @@ on_alert(struct siem *s, const Sallyport__SiemAlert *m)
 		siem_send(s, SP_MSG_SIEM_TAKEN, &t);
 		return;
 	}
+	alert_name(&w->a, m->line);
 	alert_about(m, &w->a);
 	alert_next(s);
 }

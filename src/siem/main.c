@@ -12,28 +12,22 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/list.h"
 #include "base/log.h"
 #include "common/child.h"
 #include "sallyport.pb-c.h"
+#include "siem/alertq.h"
 #include "siem/judge.h"
 #include "siem/memory.h"
 
 #define SAVE_US		(SP_US_PER_S)
 #define SIEM_FILES	64
 
-struct open_alert {			/* not taken yet */
-	struct sp_list	 link;
-	uint64_t	 number;
-	size_t		 len;
-	uint8_t		 packed[];
-};
 struct siem {
 	struct sp_child	 child;
 	struct sp_chan	*control;
 	struct judge	*judge;
 	struct sp_timer	*save;
-	struct sp_list	 alerts;	/* oldest first */
+	struct alertq	 alerts;
 	struct sp_buf	 counts;	/* read at the start, for the first rules */
 	int		 dirfd, is_first, is_loading, is_asked;
 	uint64_t	 upto, saved;	/* entries judged; on disk */
@@ -67,7 +61,7 @@ siem_ask(struct siem *s)
 {
 	Sallyport__SiemAsk m = SALLYPORT__SIEM_ASK__INIT;
 
-	if (s->control == NULL || s->is_asked || s->is_loading || !sp_list_empty(&s->alerts))
+	if (s->control == NULL || s->is_asked || s->is_loading || !alertq_is_empty(&s->alerts))
 		return;
 	m.after = s->upto;
 	m.first = s->is_first;
@@ -84,9 +78,18 @@ alert_send(struct siem *s, const struct open_alert *a)
 
 	if (m == NULL)
 		sp_die(71, "out of memory");
-	if (s->control != NULL && sp_chan_send(s->control, SP_MSG_SIEM_ALERT, 0, m, NULL, 0) != SP_OK)
+	if (sp_chan_send(s->control, SP_MSG_SIEM_ALERT, 0, m, NULL, 0) != SP_OK)
 		sp_die(71, "control does not take an alert");	/* started again, it judges these entries again */
 	sallyport__siem_alert__free_unpacked(m, NULL);
+}
+
+static void
+alerts_send(struct siem *s)
+{
+	const struct open_alert *a;
+
+	while (s->control != NULL && (a = alertq_next(&s->alerts)) != NULL)
+		alert_send(s, a);
 }
 
 static void
@@ -111,25 +114,17 @@ on_alert(const struct judge_alert *j, void *arg)
 	m.n_property = m.n_value = j->n;
 	m.events = (uint64_t *)(uintptr_t)j->events;
 	m.n_events = j->n_events;
-	if ((a = malloc(sizeof(*a) + sallyport__siem_alert__get_packed_size(&m))) == NULL)
+	if ((a = alertq_add(&s->alerts, m.number, sallyport__siem_alert__get_packed_size(&m))) == NULL)
 		sp_die(71, "out of memory");
-	a->number = m.number;
-	a->len = sallyport__siem_alert__pack(&m, a->packed);
-	sp_list_add_tail(&s->alerts, &a->link);
-	alert_send(s, a);
+	(void)sallyport__siem_alert__pack(&m, a->packed);
+	alerts_send(s);
 }
 
 static void
 alert_taken(struct siem *s, uint64_t number)
 {
-	while (!sp_list_empty(&s->alerts)) {
-		struct open_alert *a = sp_container(s->alerts.next, struct open_alert, link);
-
-		if (a->number > number)
-			return;
-		sp_list_remove(&a->link);
-		free(a);
-	}
+	alertq_taken(&s->alerts, number);
+	alerts_send(s);
 	siem_ask(s);
 }
 
@@ -209,7 +204,7 @@ siem_save(struct siem *s)
 	sp_auto(sp_buf_release) struct sp_buf b = { .max = MEMORY_MAX };
 	enum sp_err r;
 
-	if (s->upto == s->saved || s->is_first || s->counts.len > 0 || !sp_list_empty(&s->alerts))
+	if (s->upto == s->saved || s->is_first || s->counts.len > 0 || !alertq_is_empty(&s->alerts))
 		return;
 	if ((r = judge_save(s->judge, &b)) != SP_OK || (r = memory_write(s->dirfd, s->upto, &b)) != SP_OK) {
 		sp_error("what the rules counted cannot be saved: %s", sp_err_text(r));
@@ -272,8 +267,8 @@ on_peer(struct sp_child *child, const Sallyport__Peer *p, int fd)
 	if (sp_chan_new(fd, SP_PROC_SIEM, SP_PROC_CONTROL, on_msg, on_close, s, &s->control) != SP_OK ||
 	    sp_chan_watch(s->control, s->child.loop) != SP_OK)
 		sp_die(71, "cannot talk to control");
-	for (struct sp_list *l = s->alerts.next; l != &s->alerts; l = l->next)
-		alert_send(s, sp_container(l, struct open_alert, link));
+	alertq_again(&s->alerts);
+	alerts_send(s);
 	siem_ask(s);
 }
 
@@ -304,7 +299,7 @@ main(void)
 	int status;
 
 	sp_child_init(&s.child, SP_PROC_SIEM, &ops, &s);
-	sp_list_init(&s.alerts);
+	alertq_init(&s.alerts);
 	sp_buf_init(&s.counts, MEMORY_MAX);
 	if ((s.dirfd = sp_child_take_fd(&s.child, "siem")) < 0)
 		sp_die(78, "the monitor gave no directory");
@@ -321,5 +316,6 @@ main(void)
 	status = sp_child_run(&s.child);
 	siem_save(&s);
 	judge_free(s.judge);
+	alertq_release(&s.alerts);
 	return status;
 }

@@ -211,6 +211,33 @@ def test_the_last_administrator_is_never_disabled(lab, rule):
     assert state_of(lab, "admin") == "active"
 
 
+BOTH = """
+title: "%s"
+logsource: {product: sallyport, service: audit}
+detection: {sel: {kind: channel.open, more.detail|contains: second-word}, condition: sel}
+---
+title: The other
+logsource: {product: sallyport, service: audit}
+detection: {sel: {kind: channel.open, more.detail|contains: second-word}, condition: sel}
+level: high
+sallyport: {respond: [kill, notify]}
+""" % ("\u540c\u4e00\u6761\u547d\u4ee4\\n" * 40)
+
+
+def test_two_rules_of_one_detection_are_two_alerts_whatever_their_titles_are(lab, person):
+    ssh = person("walter")
+    assert detection(lab, "both", BOTH).returncode == 0
+    L.wait_for("the rules to be in force", lambda: lab.ctl("detection", "status")["detections"] == 2)
+    caught_up(lab)
+    assert ssh("echo", "second-word").returncode in (0, 255)       # it may be cut before it ends
+    L.wait_for("both alerts", lambda: [o["alerts"] for o in offenses(lab, "walter")] == [2])
+    shown = lab.ctl("offense", "show", offenses(lab, "walter")[0]["id"])
+    assert sorted(a["rule"] for a in shown["alert_rows"]) == ["both", "both:6"] and shown["severity"] == "high"
+    assert shown["title"].startswith("\u540c\u4e00\u6761\u547d\u4ee4\\x0a") and shown["title"].endswith("...")
+    assert lab.ctl_run("detection", "delete", "both").returncode == 0
+    L.wait_for("the rules to be gone", lambda: lab.ctl("detection", "status")["detections"] == 1)
+
+
 def test_an_offense_is_worked_on_and_closed(lab, person):
     o = offenses(lab, "admin")[0]
     lab.ctl("offense", "protect", o["id"])
