@@ -99,8 +99,10 @@ Sallyport is up on 127.0.0.1:%d with two servers behind it. Nobody here holds th
   who is in            . %s/env; $SALLYPORT_CTL session list
   watch, cut           $SALLYPORT_CTL session watch ID    $SALLYPORT_CTL session kill ID
   play a recording     $SALLYPORT_CTL session play ID --key $SALLYPORT_AUDITOR_KEY
+  refused commands     type su or reboot on a server; the third one disables %s: $SALLYPORT_CTL user enable %s
 """ % (lab.port, base, info["user"], base, info["user"], t0, base, info["user"], t1, base, info["user"],
-       base.replace(key, short(info["admin_key"])), info["admin"], base, info["user"], kh, t0, os.path.relpath(folder)), flush=True)
+       base.replace(key, short(info["admin_key"])), info["admin"], base, info["user"], kh, t0, os.path.relpath(folder), info["user"],
+       info["user"]), flush=True)
 
 
 def main():
@@ -122,6 +124,7 @@ def main():
     lab.port = a.port or (L.free_port() if a.tour or L.port_open(2222) else 2222)
     try:
         info = L.standard(lab)
+        L.starter(lab, info["user"])
         write_env(lab, info, folder)
         if a.tour:
             return T.walk(lab, info)

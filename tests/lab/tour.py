@@ -290,21 +290,13 @@ class Tour:
         key, asset = self.lab.key("tour-mallory.key"), self.t0.split("@")[1]
         self.lab.ctl("user", "create", "tour-mallory", "--key", str(key) + ".pub")
         self.lab.ctl("grant", "create", "--user", "tour-mallory", "--asset", asset, "--account", "*")
-        self.lab.ctl("rule-set", "add", "tour")
-        with tempfile.NamedTemporaryFile("w", suffix=".yml") as f:
-            f.write("title: tour\nlogsource: {product: linux, category: process_creation}\n"
-                    "detection: {s: {Command: tour-forbidden}, condition: s}\n")
-            f.flush()
-            self.lab.ctl("command-rule", "add", "tour", "tour-forbidden", "--file", f.name)
-        self.lab.ctl("rule-set", "apply", "tour", "--user", "tour-mallory")
-        had = {d["name"] for d in self.lab.ctl("detection", "list")}
-        self.lab.ctl("detection", "install")
-        L.wait_for("the rules are in force", lambda: self.lab.ctl("detection", "status")["detections"] >= 4)
+        self.lab.ctl("rule-set", "apply", "starter", "--user", "tour-mallory")
+        L.wait_for("the detections are in force", lambda: self.lab.ctl("detection", "status")["detections"] >= 4)
         to = "tour-mallory@" + self.t0
         live = L.Echo(self.lab, None, self.lab.ssh_argv(to, "cat", key=key))
-        for n in range(3):
-            r = self.ssh(to, "echo ran; tour-forbidden", key=key)
-            want("ran" not in r.stdout and r.returncode != 0 and (n == 2 or "Command `tour-forbidden` is forbidden" in r.stdout + r.stderr), r)
+        for n, line in enumerate(("echo ran; su -c id", "echo ran; sh -c 'passwd root'", "echo ran | sh -c reboot")):
+            r = self.ssh(to, line, key=key)
+            want("ran" not in r.stdout and r.returncode != 0 and (n == 2 or "is forbidden" in r.stdout + r.stderr), r)
         want(live.p.wait(20) != 0 and "Terminated by rule" in live.p.stderr.read(), "he goes on")
         live.end()
         want(self.lab.ctl("user", "show", "tour-mallory")["state"] == "disabled", "he is still active")
@@ -314,10 +306,6 @@ class Tour:
              len(shown["events"]) == 3, shown)
         self.lab.ctl("offense", "close", o["id"], "resolved", "seen", "in", "the", "tour")
         self.lab.ctl("user", "delete", "tour-mallory")
-        self.lab.ctl("rule-set", "delete", "tour")
-        for d in self.lab.ctl("detection", "list"):
-            if d["name"] not in had:
-                self.lab.ctl("detection", "delete", d["name"])
 
     def s20_backup(self):
         """A backup under way, one encrypted file; restored elsewhere it is whole, and quarantined."""
