@@ -128,8 +128,8 @@ handle_new(struct sp_sftp *s, struct sp_view name, const struct sp_sftp_request 
 		return SP_EFULL;
 	if ((h = malloc(sizeof(*h) + q->path.len)) == NULL)
 		return SP_ENOMEM;
-	*h = (struct sp_sftp_handle){ .path = { (uint8_t *)(h + 1), q->path.len }, .pflags = q->pflags, .refs = 1,
-	    .name_len = name.len };
+	*h = (struct sp_sftp_handle){ .path = { (uint8_t *)(h + 1), q->path.len }, .pflags = q->pflags, .settled = q->settled,
+	    .refs = 1, .name_len = name.len };
 	memcpy(h->name, name.p, name.len);
 	if (q->path.len > 0)
 		memcpy(h + 1, q->path.p, q->path.len);
@@ -602,6 +602,13 @@ sp_sftp_refuse(struct sp_sftp *s)
 	request_take(s, &s->req[s->n_req - 1], &q);
 	request_release(&q);
 	s->side[SP_SFTP_CLIENT].refused = 1;
+}
+
+void
+sp_sftp_settled(struct sp_sftp *s)
+{
+	if (s->last)
+		s->req[s->n_req - 1].settled = 1;
 }
 
 int

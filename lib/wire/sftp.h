@@ -49,6 +49,7 @@ struct sp_sftp_attrs {
 struct sp_sftp_handle {
 	struct sp_view	 path;		/* as it was opened */
 	uint32_t	 pflags;	/* SP_SFTP_F_*; 0: a directory */
+	int		 settled;	/* its OPEN was (sp_sftp_settled) */
 	void		*owner;		/* the caller's; who frees it does so at the answer to CLOSE, or before sp_sftp_free */
 	unsigned	 refs;
 	size_t		 name_len;
@@ -66,6 +67,7 @@ struct sp_sftp_request {
 	struct sp_sftp_attrs	 attrs;		/* OPEN, MKDIR, the SETSTATs */
 	uint8_t			*text;		/* memory of path and to */
 	int			 own;		/* by sp_sftp_ask: the answer is not the client's */
+	int			 settled;	/* by sp_sftp_settled */
 };
 enum sp_sftp_side { SP_SFTP_CLIENT, SP_SFTP_SERVER };
 enum sp_sftp_what {
@@ -94,6 +96,8 @@ void		 sp_sftp_free(struct sp_sftp *s);	/* NULL is fine */
 enum sp_err	 sp_sftp_next(struct sp_sftp *s, enum sp_sftp_side side, struct sp_view *in, struct sp_sftp_item *ret) SP_MUST_USE;
 /* The request that the last call for the client gave does not reach the server: it has no answer, its contents are marked. */
 void		 sp_sftp_refuse(struct sp_sftp *s);
+/* The paths of the request that the last call for the client gave are those that the target resolved; of its handle that is known. */
+void		 sp_sftp_settled(struct sp_sftp *s);
 /* True between two packets of the server: an answer of one's own may be put in here. */
 int		 sp_sftp_between(const struct sp_sftp *s);
 unsigned	 sp_sftp_handles(const struct sp_sftp *s);	/* open ones, and OPENs without an answer */

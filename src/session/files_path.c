@@ -110,6 +110,10 @@ files_open_ruled(const struct relay *r, const struct sp_sftp_handle *h, uint32_t
 {
 	struct sp_path path = { (const char *)h->path.p, h->path.len };
 
+	if (!h->settled) {
+		(void)sp_strlcpy(why, "this file was opened before your grant named paths: open it again", FILES_WHY);
+		return why;
+	}
 	if ((sp_policy_paths_at(r->target->policy->file_paths, path) & need) == need)
 		return NULL;
 	return rules_refuse(path, need, why);
@@ -185,9 +189,10 @@ look_pass(struct relay *r)
 		return;
 	}
 	v = view_of(&b);
-	if (sp_sftp_next(f->sftp, SP_SFTP_CLIENT, &v, &it) == SP_OK && it.what == SP_SFTP_HEAD && v.len == 0)
+	if (sp_sftp_next(f->sftp, SP_SFTP_CLIENT, &v, &it) == SP_OK && it.what == SP_SFTP_HEAD && v.len == 0) {
+		sp_sftp_settled(f->sftp);
 		relay_emit(r, SP_REC_IN, it.wire, it.wire.len);
-	else
+	} else
 		relay_fail(r, "a request of your program could not be passed on");
 	sp_buf_release(&b);
 }
@@ -415,12 +420,13 @@ walk_answered(struct relay *r, const struct sp_sftp_item *it)
 	int last = at + 1 == l->n;
 
 	if (it->type == SP_SFTP_ATTRS && (it->attrs.flags & SP_SFTP_A_MODE)) {
-		int link = (it->attrs.mode & MODE_TYPE) == MODE_LINK;
+		uint32_t type = it->attrs.mode & MODE_TYPE;
+		int link = type == MODE_LINK;
 
-		l->inner_link |= link && !last;
+		l->inner_link |= type == 0 || (link && !last);	/* a server that leaves the type out tells of no link */
 		if (last) {
 			f->is_link = link;
-			f->is_dir = (it->attrs.mode & MODE_TYPE) == MODE_DIR;
+			f->is_dir = type == MODE_DIR;
 		}
 	} else if (it->type == SP_SFTP_STATUS && it->code == SP_SFTP_NO_FILE) {
 		if (at < l->missing)

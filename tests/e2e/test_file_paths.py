@@ -206,12 +206,47 @@ def test_a_path_that_is_taken_away_holds_in_the_live_session(lab, standard, spac
     x = p.packets()
     h = x.open(tree / "in/a", READ)
     r = x.open(os.path.relpath(tree / "in/a", tree / "in"), READ)
-    assert isinstance(h, bytes) and r == NO_FILE
+    (tree / "ro/way").symlink_to("../out/secret")
+    way = x.open(tree / "ro/way", READ)
+    assert isinstance(h, bytes) and isinstance(way, bytes) and r == NO_FILE
     lab.ctl("grant", "create", "--user", "rita", "--asset", "web1", "--account", "*", "--file-path", "allow:read:%s/ro/**" % tree)
     lab.ctl("grant", "delete", p.grant["id"])
     L.wait_for("the new rules", lambda: x.ask(5, h, u64(0), 10) == DENIED)
+    assert x.ask(5, way, u64(0), 10) == DENIED          # where its name leads nobody asked when it was opened
+    (tree / "ro/way").unlink()
     assert x.open(tree / "in/a", READ) == DENIED and isinstance(x.open(tree / "ro/r", READ), bytes)
     assert x.ask(4, h) == OK and x.close()[0] == 0
+
+
+BARE = """import struct, sys
+def out(kind, number, body): sys.stdout.buffer.write(struct.pack(">IBI", len(body) + 5, kind, number) + body); sys.stdout.buffer.flush()
+def take(n):
+    b = sys.stdin.buffer.read(n)
+    return b if len(b) == n else sys.exit(0)
+while True:
+    b = take(struct.unpack(">I", take(4))[0])
+    kind, number = struct.unpack(">BI", b[:5])
+    path = b[9:9 + struct.unpack(">I", b[5:9])[0]] if len(b) > 9 else b""
+    if kind == 1: out(2, 3, b"")
+    elif kind == 16: out(104, number, struct.pack(">II", 1, len(path)) + path + struct.pack(">II", 0, 0))
+    elif kind == 7: out(105, number, struct.pack(">II", 4, 0o644 if b"bare" in path else 0o40755))
+    elif kind == 3: out(102, number, struct.pack(">I", 1) + b"h")
+    else: out(101, number, struct.pack(">III", 8, 0, 0))
+"""
+
+
+def test_a_target_that_leaves_out_what_is_a_link_is_refused(lab, standard, space):
+    """Its REALPATH follows no links and its modes have no type: nobody knows where a path leads."""
+    (space[0] / "bare.py").write_text(BARE)
+    (space[0] / "bare.py").chmod(0o644)
+    port = lab.openssh("bare", ca_pub=lab.ctl("ca", "show", "demo-ca")["public_key"], extra="ForceCommand /usr/bin/python3 %s/bare.py\n" % space[0])
+    lab.ctl("asset", "create", "bare", "--address", "127.0.0.1", "--port", port)
+    lab.ctl("account", "create", space[2] + "@bare", "--ca", "demo-ca")
+    p = Person(lab, standard, "rosa", "--file-path", "allow:both:/srv/**", target="%s@bare" % space[2], folder=space[1])
+    x = p.packets()
+    assert isinstance(x.open("/srv/a", READ), bytes)
+    assert x.open("/srv/bare", READ) == DENIED and x.open("/srv/bare/a", READ) == DENIED
+    x.close()
 
 
 def test_the_log_says_which_path_and_why(ruled, tree):
