@@ -143,6 +143,8 @@ enum sp_err	 user_fields(struct api_call *c, struct sp_store *s, struct sp_store
 /* Refuses a login beside one that differs only in case. */
 enum sp_err	 user_login_free(struct api_call *c, struct sp_store *s, const char *login);
 /* Does the change take power away: a lesser role, a narrower scope, a validity that ends sooner or does not hold now? */
+/* Permissions that root gave to this login; erase: they go, so that who has the login next has none. *ret_n: how many there were. */
+enum sp_err	 user_permissions(struct sp_store *s, const char *login, int erase, int *ret_n) SP_MUST_USE;
 int		 user_loses(const struct sp_store_user *before, const struct sp_store_user *after);
 enum sp_err	 user_below(struct api_call *c, struct sp_store *s, const struct sp_store_user *u);
 enum sp_err	 user_key_parse(struct api_call *c, const struct sp_store_user *u, const char *line, struct sp_store_user_key *ret);

@@ -649,16 +649,19 @@ run_caller_is_same(struct bulk_run *b)
 	return SP_OK;
 }
 
-/* Second factors and their secrets go with the users that do, as with user.delete: also one that was set up meanwhile. */
+/* Second factors, their secrets and permissions go with the users that do, as with user.delete: also one that was set up meanwhile. */
 static enum sp_err
 run_totp(struct bulk_run *b)
 {
+	struct sp_store_user u;
 	enum sp_err r = SP_OK;
+	int n;
 
 	for (size_t i = 0; i < b->epochs_n && r == SP_OK; i++)
-		if (b->epochs[i].epoch == INT64_MAX)
-			r = totp_erase(b->s, &b->epochs[i].user);
-	return r == SP_OK ? r : api_store(b->c, r, "a second factor");
+		if (b->epochs[i].epoch == INT64_MAX && (r = totp_erase(b->s, &b->epochs[i].user)) == SP_OK &&
+		    (r = sp_store_user_get(b->s, &b->epochs[i].user, &u)) == SP_OK)
+			r = user_permissions(b->s, u.login, 1, &n);
+	return r == SP_OK ? r : api_store(b->c, r, "a second factor or permission");
 }
 
 /* A page of before and after. The entry that ends the act is behind it, and is waited for. */

@@ -259,6 +259,16 @@ user_write(struct bulk_run *b, struct sp_store_user *u, const struct sp_store_us
 	if (bulk_same(&was, &is))
 		return SP_OK;
 	*ret_changed = 1;
+	if (strcmp(before->login, u->login) != 0) {
+		enum sp_err r;
+		int was_n, is_n;
+
+		if ((r = user_permissions(b->s, before->login, 0, &was_n)) != SP_OK || (r = user_permissions(b->s, u->login, 0, &is_n)) != SP_OK)
+			return api_store(&b->row, r, "permissions");
+		if (was_n + is_n > 0)
+			return bulk_refuse(b, SP_ESTATE, "\"%s\" becomes \"%s\", and one of them has permissions (may_reveal, may_replay): root takes "
+			    "them away first ('sallyport settings set may_....LOGIN \"\"')", before->login, u->login);
+	}
 	if (user_loses(before, u) || (u->state != before->state && u->state != SP_STORE_ACTIVE)) {
 		enum sp_err r;
 

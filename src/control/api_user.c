@@ -319,6 +319,30 @@ user_create(struct api_call *c, struct sp_store *s)
 	c->out = user_json(s, &u);
 }
 
+/* What root gave to a login ("may_..."), not to a person. */
+static const char *const permissions[] = { "may_reveal.", "may_replay." };
+
+enum sp_err
+user_permissions(struct sp_store *s, const char *login, int erase, int *ret_n)
+{
+	char key[SP_STORE_LOGIN_MAX + 16], value[SP_STORE_VALUE_MAX + 1];
+
+	*ret_n = 0;
+	for (size_t i = 0; i < SP_NELEMS(permissions); i++) {
+		enum sp_err r;
+
+		(void)sp_snprintf(key, sizeof(key), "%s%s", permissions[i], login);
+		if ((r = sp_store_setting_get(s, key, value, sizeof(value))) == SP_ENOENT || (r == SP_OK && *value == '\0'))
+			continue;
+		if (r != SP_OK && r != SP_ETAMPERED)
+			return r;
+		++*ret_n;
+		if (erase && (r = sp_store_setting_set(s, key, "")) != SP_OK)
+			return r;
+	}
+	return SP_OK;
+}
+
 int
 user_loses(const struct sp_store_user *before, const struct sp_store_user *after)
 {
@@ -396,6 +420,7 @@ void
 user_delete(struct api_call *c, struct sp_store *s)
 {
 	struct sp_store_user u;
+	int n;
 
 	if (user_to_change(c, s, &u) != SP_OK)
 		return;
@@ -403,7 +428,7 @@ user_delete(struct api_call *c, struct sp_store *s)
 		(void)api_fail(c, SP_EDENIED, "nobody deletes himself");
 		return;
 	}
-	if (api_store(c, totp_erase(s, &u.id), u.login) != SP_OK ||
+	if (api_store(c, totp_erase(s, &u.id), u.login) != SP_OK || api_store(c, user_permissions(s, u.login, 1, &n), u.login) != SP_OK ||
 	    api_store(c, sp_store_user_delete(s, &u.id, u.version), u.login) != SP_OK)
 		return;
 	c->epoch_user = u.id;

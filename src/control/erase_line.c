@@ -63,23 +63,23 @@ is_far(const char *line, size_t n, const json_t *what)
 	return 1;
 }
 
-/* A value in somebody else's entry that is the login, or holds it as a value or key of its own. */
+/* A value in somebody else's entry that is the login, or holds it as a value or key of its own; or that has a row of the person's, as the
+ * pages of an import do. Where his id is a value only (a grant to him), it says nothing of him without the database. */
 static int
-names_login(const json_t *value, const json_t *what)
+names_person(const json_t *value, const char *login, const char *id)
 {
-	const char *login = member(what, "login"), *key;
+	const char *key;
 	json_t *v;
 	size_t i;
 
-	if (*login == '\0')
-		return 0;
 	if (json_is_string(value))
-		return strcmp(json_string_value(value), login) == 0;
+		return same(login, json_string_value(value));
 	json_array_foreach((json_t *)(uintptr_t)value, i, v)
-		if (names_login(v, what))
+		if (names_person(v, login, id))
 			return 1;
 	json_object_foreach((json_t *)(uintptr_t)value, key, v)
-		if (strcmp(key, login) == 0 || names_login(v, what))
+		if (same(login, key) || ((strcmp(key, "id") == 0 || strcmp(key, "user_id") == 0) && json_is_string(v) &&
+		    same(id, json_string_value(v))) || names_person(v, login, id))
 			return 1;
 	return 0;
 }
@@ -108,7 +108,7 @@ erase_line(char *line, size_t n, const json_t *what, unsigned *ret_n)
 
 		json_object_foreach_safe(open, tmp, key, v)
 			if (json_string_length(json_array_get(v, 0)) > 0 &&	/* without a salt it is nobody's */
-			    (all || names_login(json_array_get(v, 1), what))) {
+			    (all || names_person(json_array_get(v, 1), member(what, "login"), member(what, "user")))) {
 				json_object_del(open, key);
 				gone++;
 			}

@@ -166,6 +166,28 @@ def test_a_second_factor_goes_with_its_user(lab, world):
     assert lab.ctl("user", "totp", "show", "b-f1")["state"] == "active"
 
 
+def test_permissions_do_not_go_to_whoever_has_the_login_next(lab, world):
+    def may(login):
+        return lab.ctl("settings", "get", "may_reveal." + login)["value"]
+    f = write(lab, "perms.csv", "external_id,login\n1,b-p1\n2,b-p2\n")
+    took(lab, "users", f, "--source", "perms", "--prune")
+    lab.ctl("user", "create", "b-p3")
+    for login in ("b-p1", "b-p2", "b-p3"):
+        lab.ctl("settings", "set", "may_reveal." + login, "yes")
+    lab.ctl("user", "delete", "b-p3")
+    took(lab, "users", write(lab, "perms.csv", "external_id,login\n1,b-p1\n"), "--source", "perms", "--prune", "--delete", "--force")
+    assert (may("b-p1"), may("b-p2"), may("b-p3")) == ("yes", "", "")
+    # Nor does somebody get them by another name.
+    code, out, _ = put(lab, "users", write(lab, "perms.csv", "external_id,login\n1,b-p4\n"), "--source", "perms")
+    assert code == 65 and "permissions" in out["refused"][0]["reason"]
+    lab.ctl("settings", "set", "may_reveal.b-p1", "")
+    lab.ctl("settings", "set", "may_reveal.b-p4", "yes")
+    code, out, _ = put(lab, "users", write(lab, "perms.csv", "external_id,login\n1,b-p4\n"), "--source", "perms")
+    assert code == 65 and "permissions" in out["refused"][0]["reason"]
+    lab.ctl("settings", "set", "may_reveal.b-p4", "")
+    assert took(lab, "users", write(lab, "perms.csv", "external_id,login\n1,b-p4\n"), "--source", "perms")[1] == 1
+
+
 def test_secrets_are_sealed_and_an_account_that_exists_keeps_its_own(lab, world):
     f = write(lab, "secrets.csv", "asset,name,kind,password\nb-web2,root,stored,first secret\n")
     code, out, _ = put(lab, "accounts", f)

@@ -108,6 +108,25 @@ sessions_and_numbers_are_found_and_nothing_else(void **state)
 	}
 }
 
+static void
+rows_of_an_import_that_tell_of_a_user_go(void **state)
+{
+	char *line = line_of(json_pack("{s:s, s:s, s:{s:s, s:s, s:[{s:s, s:s, s:{s:s}}]}}", "kind", "import.changes", "actor", "otto", "more", "of",
+	    "users", "first", WILLA, "changes", "table", "users", "id", WILLA, "after", "email", "w@example.org"), 8), *grant = line_of(json_pack(
+	    "{s:s, s:s, s:{s:[{s:s, s:s, s:{s:s}}]}}", "kind", "import.changes", "actor", "otto", "more", "changes", "table", "grants", "id", OTTO,
+	    "after", "subject_id", WILLA), 9);
+
+	(void)state;
+	assert_int_equal(erased(line, "{\"user\":\"" OTTO "\",\"login\":\"\"}"), 0);
+	assert_int_equal(erased(line, "{\"user\":\"" WILLA "\",\"login\":\"willa\"}"), 1);
+	assert_null(strstr(line, "w@example.org"));
+	assert_non_null(strstr(line, "otto"));
+	assert_non_null(strstr(line, WILLA));		/* an id alone stays */
+	assert_int_equal(erased(grant, "{\"user\":\"" WILLA "\",\"login\":\"willa\"}"), 0);
+	free(line);
+	free(grant);
+}
+
 /* Else the second erasing would hide the first. */
 static void
 what_was_erased_by_whom_and_why_stays(void **state)
@@ -150,7 +169,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_that_is_said_of_a_user_goes), cmocka_unit_test(others_entries_lose_only_the_name),
 		cmocka_unit_test(sessions_and_numbers_are_found_and_nothing_else), cmocka_unit_test(what_is_no_entry_is_left_alone),
-		cmocka_unit_test(what_was_erased_by_whom_and_why_stays),
+		cmocka_unit_test(what_was_erased_by_whom_and_why_stays), cmocka_unit_test(rows_of_an_import_that_tell_of_a_user_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
