@@ -55,6 +55,8 @@ sys_status_loop(struct api_call *c)
 {
 	const struct sys_state *st = c->state;
 	const char *store = c->ctl->servers == NULL ? "sqlite" : "postgresql";
+	char text[640];
+	int ok;
 
 	c->out = json_pack("{s:s, s:o, s:s, s:s, s:o, s:I, s:I, s:I, s:b, s:I}", "version", SP_VERSION, "vault", vaultlink_json(c->ctl),
 	    "store", store, "store_state", st != NULL ? sp_err_text(st->ping) : "unknown", "store_servers", servers_json(c->ctl),
@@ -67,7 +69,8 @@ sys_status_loop(struct api_call *c)
 	}
 	json_object_set_new(c->out, "snapshot", snapshot_json(c->ctl));
 	json_object_set_new(c->out, "copies", copy_json(c->ctl));
-	json_object_set_new(c->out, "siem", siem_json(c->ctl));
+	siem_doctor(c->ctl, &ok, text, sizeof(text));
+	json_object_set_new(c->out, "siem", json_string(text));
 	if (loghead_contained(c->ctl) != NULL)
 		json_object_set_new(c->out, "contained", json_string(loghead_contained(c->ctl)));
 	if (quarantine_is(c->ctl))

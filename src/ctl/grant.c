@@ -71,8 +71,8 @@ static const struct ctl_opt grant_arg[] = {
 
 /* text, or ticket, or ticket:REGEX, which may hold anything. */
 static const struct ctl_opt grant_commands_opts[] = {
-	{ "mode", CTL_STR, .choices = "black|white", .help = "black: what no rule names may run; white: it may not" },
-	{ "uncertain", CTL_STR, .choices = "allow|deny", .help = "lines of which it is not certain what they run (white: deny, black: allow)" },
+	{ "mode", CTL_STR, .value = "MODE", .choices = "black|white", .help = "black: what no rule names may run; white: it may not" },
+	{ "uncertain", CTL_STR, .value = "WHAT", .choices = "allow|deny", .help = "lines of which it is not certain what they run (white: deny, black: allow)" },
 	CTL_END
 };
 static enum sp_err

@@ -79,7 +79,7 @@ static const struct ctl_cmd detection_cmds[] = {
 	  .fill = add_fill, .done = "Detection {name} is in force.",
 	  .more = "The rules are Sigma with a block 'sallyport:' that says what the offense is about and what follows: docs/rules.md. What "
 	      "does not load is refused with its line. Events from now on are judged by it." },
-	{ "install", "add the detections that come with Sallyport", .method = "detection.install", .show = CTL_ROWS, .cols = install_cols,
+	{ "install", "add the detections that come with Sallyport", .method = "detection.install", .show = CTL_ROWS, .cols = install_cols, .empty = "Nothing to install.",
 	  .more = "What is there already stays as it is, also where it was changed or turned off." },
 	{ "list", "list detections", .method = "detection.list", .show = CTL_ROWS, .cols = detection_cols,
 	  .empty = "No detections: 'sallyport detection install' adds those that come with Sallyport." },
@@ -228,7 +228,7 @@ static const struct ctl_cmd offense_cmds[] = {
 	  .done = "It closes when nothing is added to it." },
 	{ "allow", "carry out a response that waits for a word", .args = id_arg, .method = "offense.allow",
 	  .done = "{action} {target}: {state}. {text}" },
-	{ "categories", "list what rules may say an offense is about", .method = "offense.categories", .show = CTL_ROWS, .cols = category_cols },
+	{ "categories", "list what rules may say an offense is about", .method = "offense.categories", .show = CTL_ROWS, .cols = category_cols, .empty = "None." },
 	{ NULL }
 };
 const struct ctl_noun ctl_noun_offense = { "offense", "alerts about one user, address or server, and what was done", offense_cmds };

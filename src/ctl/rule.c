@@ -76,10 +76,10 @@ static const struct ctl_opt rule_arg[] = {
 };
 static const struct ctl_opt rule_opts[] = {
 	{ "file", CTL_STR, .value = "FILE", .complete = "file", .flags = CTL_LOCAL, .help = "the rule, as YAML; -: standard input" },
-	{ "action", CTL_STR, .choices = "allow|warn|alert|deny|kill", .help = "what happens when it matches (deny)" },
+	{ "action", CTL_STR, .value = "ACTION", .choices = "allow|warn|alert|deny|kill", .help = "what happens when it matches (deny)" },
 	{ "priority", CTL_INT, .value = "1-100", .help = "the lowest number decides; at a tie the strictest (50)" },
 	{ "message", CTL_STR, .value = "TEXT", .help = "for the user, behind the usual line" },
-	{ "state", CTL_STR, .choices = "on|off|shadow", .help = "shadow: it is only written down what it would have done" },
+	{ "state", CTL_STR, .value = "STATE", .choices = "on|off|shadow", .help = "shadow: it is only written down what it would have done" },
 	{ "expires", CTL_TIME, .value = "TIME", .help = "from then on it does not count; \"\": never" },
 	CTL_END
 };

