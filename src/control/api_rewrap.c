@@ -275,16 +275,16 @@ file_make(struct rewrap *k, const char *end, int flags, int *ret, char name[SP_R
 	return *ret == -1 ? sp_err_errno(errno) : SP_OK;
 }
 
-/* A small file beside the recording; keep: one that is there stays. */
+/* A small file beside the recording. */
 static enum sp_err
-note_make(struct rewrap *k, const char *end, const void *p, size_t n, int keep)
+note_make(struct rewrap *k, const char *end, const void *p, size_t n)
 {
 	sp_auto(sp_closep) int fd = -1;
 	char name[SP_REC_PATH + 16];
-	enum sp_err r = file_make(k, end, keep ? O_EXCL : O_TRUNC, &fd, name);
+	enum sp_err r = file_make(k, end, O_TRUNC, &fd, name);
 
 	if (r != SP_OK)
-		return keep && r == SP_EEXIST ? SP_OK : r;
+		return r;
 	if ((r = sp_write_all(fd, p, n)) == SP_OK && fsync(fd) == -1)
 		r = SP_EIO;
 	if (r != SP_OK)
@@ -340,8 +340,28 @@ intent(struct api_call *c, const struct rewrap *k, const struct sp_buf *new, con
 	return r == SP_OK ? SP_OK : api_fail(c, r, "the audit log does not take the entry");
 }
 
+/* The header that START knows stays, whole, beside the recording: also when a crash left half of it there. */
 static enum sp_err
-payload_check(struct api_call *c, struct sp_store *s, const struct rewrap *k)
+first_keep(struct rewrap *k, const char *want)
+{
+	sp_auto(sp_buf_release) struct sp_buf b = { .max = SP_AGE_HEADER_MAX };
+	char name[SP_REC_PATH + 16], temp[SP_REC_PATH + 16];
+	sp_auto(sp_closep) int fd = -1;
+	enum sp_err r;
+
+	(void)sp_snprintf(name, sizeof(name), "%sheader", k->rest);
+	(void)sp_snprintf(temp, sizeof(temp), "%sfirst", k->rest);
+	fd = openat(k->day, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	if (header_is(fd, want, &b) || (fd != -1 && !header_is(k->fd, want, &b)))
+		return SP_OK;
+	if ((r = note_make(k, "first", k->old.p, k->old.len)) != SP_OK)
+		return r;
+	return renameat(k->day, temp, k->day, name) == -1 || fsync(k->day) == -1 ? SP_EIO : SP_OK;
+}
+
+/* *ret_header: the hash of the first one, as the log has it. */
+static enum sp_err
+payload_check(struct api_call *c, struct sp_store *s, const struct rewrap *k, char ret_header[HEX_SIZE])
 {
 	struct looking l;
 	char hex[HEX_SIZE];
@@ -349,6 +369,7 @@ payload_check(struct api_call *c, struct sp_store *s, const struct rewrap *k)
 	if (log_says(c, s, k, &l) != SP_OK)
 		return c->err;
 	json_decref(l.recipients);
+	(void)sp_strlcpy(ret_header, l.header, HEX_SIZE);
 	sp_hex(k->payload, sizeof(k->payload), hex);
 	return *l.payload == '\0' || strcmp(l.payload, hex) == 0 ? SP_OK :
 	    api_fail(c, SP_ETAMPERED, "the recording is not the one of the log (its payload has another hash): it stays as it is");
@@ -358,7 +379,7 @@ static enum sp_err
 rewrap_do(struct api_call *c, struct sp_store *s, struct rewrap *k, const struct sp_buf *new, const json_t *to)
 {
 	sp_auto(sp_freep) char *keys = json_dumps(to, JSON_COMPACT);
-	char name[SP_REC_PATH + 16];
+	char name[SP_REC_PATH + 16], first[HEX_SIZE];
 	int fd = -1;
 	enum sp_err r;
 
@@ -369,12 +390,12 @@ rewrap_do(struct api_call *c, struct sp_store *s, struct rewrap *k, const struct
 	sp_closep(&fd);
 	if (r != SP_OK)
 		(void)api_fail(c, r, "the recording cannot be copied: %s", sp_err_text(r));
-	else if (payload_check(c, s, k) == SP_OK && (r = note_make(k, "header", k->old.p, k->old.len, 1)) != SP_OK)
+	else if (payload_check(c, s, k, first) == SP_OK && (r = first_keep(k, first)) != SP_OK)
 		(void)api_fail(c, r, "the header as it was cannot be kept: %s", sp_err_text(r));
 	if (c->err == SP_OK && intent(c, k, new, to) == SP_OK &&
 	    renameat2(k->day, name, k->day, k->name, RENAME_EXCHANGE) == -1)
 		(void)api_fail(c, sp_err_errno(errno), "the recording is not there any more, or cannot be replaced");
-	if (c->err == SP_OK && keys != NULL && (r = note_make(k, "to", keys, strlen(keys), 0)) != SP_OK)
+	if (c->err == SP_OK && keys != NULL && (r = note_make(k, "to", keys, strlen(keys))) != SP_OK)
 		(void)api_fail(c, r, "the new header is in place, but for whom could not be noted: %s", sp_err_text(r));
 	(void)unlinkat(k->day, name, 0);	/* what was there before, or what did not come that far */
 	if (fsync(k->day) == -1)
