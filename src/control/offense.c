@@ -238,7 +238,7 @@ offense_open(struct taking *t)
 			of->severity++;
 		return sp_store_offense_update(t->s, of);
 	}
-	if (r != SP_ENOENT)
+	if (r != SP_ENOENT && r != SP_ETAMPERED)	/* one that was changed is a finding, and nothing is added to it */
 		return r;
 	*of = (struct sp_store_offense){ .severity = a->rule.severity, .state = SP_STORE_OFFENSE_OPEN, .alerts = 1,
 	    .opened_us = a->at_us, .last_us = a->at_us };
@@ -305,7 +305,7 @@ take_all(struct taking *t)
 	enum sp_err r = sp_store_alert_of(t->s, t->a->name, t->a->entry, t->a->value, &t->row);
 
 	if (r != SP_ENOENT)
-		return r;		/* it was taken before */
+		return r == SP_ETAMPERED ? SP_OK : r;		/* it was taken before; that it was changed since is a finding */
 	if ((r = user_find(t)) != SP_OK || (r = offense_open(t)) != SP_OK || (r = alert_add(t)) != SP_OK)
 		return r;
 	if (responds(t))
