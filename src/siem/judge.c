@@ -220,17 +220,30 @@ judge_event(struct judging *g, const struct sp_rules_event *ev)
 	return sp_corr_feed(g->j->corr, g->j->scratch, &hits, g->at_us, g->seq, on_fire, g);
 }
 
+/* The line of a command that ran, NULL: the entry tells of none. An exec request says it where its channel begins. */
+static const char *
+command_line(const json_t *more)
+{
+	const json_t *body = json_object_get(more, "body");
+	const char *event = text_at(more, "event"), *type = text_at(body, "type");
+
+	if (event == NULL)
+		return NULL;
+	if (strcmp(event, "channel") == 0)
+		return type != NULL && strcmp(type, "exec") == 0 ? text_at(body, "detail") : NULL;
+	return strcmp(event, "command") == 0 ? text_at(body, "text") : NULL;
+}
+
 /* A command of a session, as hosts tell of a process. */
 static enum sp_err
 judge_command(struct judging *g)
 {
-	const json_t *more = json_object_get(g->entry, "more"), *body = json_object_get(more, "body");
-	const char *event = text_at(more, "event"), *line = text_at(body, "text");
+	const char *line = command_line(json_object_get(g->entry, "more"));
 	struct sp_rules_field f[8];
 	struct sp_rules_event ev = { .category = "process_creation", .product = "linux", .field = f };
 	static const char *const same[] = { "user_id", "asset_id", "session", "source", "actor" };
 
-	if (event == NULL || strcmp(event, "command") != 0 || line == NULL)
+	if (line == NULL)
 		return SP_OK;
 	f[ev.n_fields++] = (struct sp_rules_field){ "CommandLine", line, strlen(line), SP_RULES_TEXT };
 	for (size_t i = 0; i < SP_NELEMS(same); i++) {
@@ -269,11 +282,23 @@ is_own(const char *kind)
 	return strncmp(kind, "alert.", 6) == 0 || strncmp(kind, "offense.", 8) == 0 || strncmp(kind, "response.", 9) == 0;
 }
 
+/* What a user asked for and is no text stands in the log as base64; rules see its bytes: one odd byte behind a command hides nothing. */
+static enum sp_err
+detail_bytes(const json_t *entry, struct sp_buf *ret)
+{
+	const char *s = text_at(json_object_get(json_object_get(entry, "more"), "detail"), "base64");
+	enum sp_err r = s != NULL ? sp_base64_parse(ret, s, strlen(s)) : SP_OK;
+
+	return r == SP_EFORMAT ? SP_OK : r;
+}
+
 static enum sp_err
 judge_parsed(struct judging *g, const char *entry, size_t n)
 {
 	const char *kind = text_at(g->entry, "kind"), *wall = text_at(g->entry, "wall");
-	const struct sp_rules_event ev = { .product = "sallyport", .service = "audit", .json = entry, .json_len = n };
+	struct sp_rules_field detail = { .name = "more.detail" };
+	struct sp_rules_event ev = { .product = "sallyport", .service = "audit", .json = entry, .json_len = n, .field = &detail };
+	sp_auto(sp_buf_release) struct sp_buf bytes = { .max = n };
 	enum sp_err r;
 
 	if (kind == NULL || wall == NULL || sp_rfc3339_parse(wall, &g->at_us) != SP_OK)
@@ -283,6 +308,11 @@ judge_parsed(struct judging *g, const char *entry, size_t n)
 	judge_forget(g, kind);
 	if (is_own(kind))
 		return SP_OK;
+	if ((r = detail_bytes(g->entry, &bytes)) != SP_OK)
+		return r;
+	detail.value = (const char *)bytes.p;
+	detail.len = bytes.len;
+	ev.n_fields = bytes.len > 0;
 	if ((r = sp_corr_tick(g->j->corr, g->at_us, on_fire, g)) == SP_OK)
 		r = judge_event(g, &ev);
 	return r == SP_OK && strcmp(kind, "session.event") == 0 ? judge_command(g) : r;

@@ -29,6 +29,10 @@
 	"title: shadow\nlogsource: {product: linux, category: process_creation}\n"	\
 	"detection:\n  s: {CommandLine|contains: /etc/shadow}\n  condition: s\n"
 
+#define OPEN								\
+	"title: opened\nlogsource: {product: sallyport, service: audit}\n"	\
+	"detection:\n  s: {kind: channel.open, more.detail|contains: /etc/shadow}\n  condition: s\n"
+
 struct seen {
 	int		 n;
 	struct judge_alert last;
@@ -224,6 +228,27 @@ a_command_of_a_session_is_a_process_on_a_host(void **state)
 	assert_string_equal(s.property, "user_id");
 	entry(j, 2, "session.event", "u1", "{\"event\":\"chunk\",\"body\":{\"text\":\"cat /etc/shadow\"}}", &s);
 	assert_int_equal(s.n, 1);
+	entry(j, 3, "session.event", "u1", "{\"event\":\"channel\",\"body\":{\"type\":\"exec\",\"detail\":\"cat /etc/shadow\"}}", &s);
+	assert_int_equal(s.n, 2);
+	entry(j, 4, "session.event", "u1", "{\"event\":\"channel\",\"body\":{\"type\":\"shell\",\"detail\":\"cat /etc/shadow\"}}", &s);
+	assert_int_equal(s.n, 2);
+	judge_free(j);
+}
+
+/* ssh host $'cat /etc/shadow #\xff': the log has its bytes in base64. */
+static void
+a_byte_that_is_no_text_hides_no_command(void **state)
+{
+	struct judge *j = judge_with("open", OPEN, NULL);
+	struct seen s = { 0 };
+
+	(void)state;
+	entry(j, 1, "channel.open", "u1", "{\"detail\":\"cat /etc/shadow\"}", &s);
+	assert_int_equal(s.n, 1);
+	entry(j, 2, "channel.open", "u1", "{\"detail\":{\"base64\":\"Y2F0IC9ldGMvc2hhZG93ICP/\"}}", &s);
+	assert_int_equal(s.n, 2);
+	entry(j, 3, "channel.open", "u1", "{\"detail\":{\"base64\":\"not base64\"}}", &s);
+	assert_int_equal(s.n, 2);
 	judge_free(j);
 }
 
@@ -267,6 +292,7 @@ main(void)
 		cmocka_unit_test(closing_and_recovery_forget_but_time_does_not),
 		cmocka_unit_test(a_rule_alone_fires_about_what_it_names_and_nothing_feeds_itself),
 		cmocka_unit_test(a_command_of_a_session_is_a_process_on_a_host),
+		cmocka_unit_test(a_byte_that_is_no_text_hides_no_command),
 		cmocka_unit_test(what_is_no_entry_is_refused_and_counts_nothing),
 		cmocka_unit_test(rules_that_do_not_load_leave_the_others_in_force),
 	};
