@@ -101,6 +101,8 @@ void		 watchers_attach(struct scribe *s);		/* those that wait for a terminal */
 void		 watchers_output(struct scribe *s, const struct channel *c, struct sp_view v);
 void		 watchers_resize(struct scribe *s, const struct channel *c);
 void		 watchers_channel_end(struct scribe *s, const struct channel *c);
+/* A watcher of a terminal by its number, or of the newest one (0), now or as soon as there is one. fd is taken. */
+void		 watchers_add(struct scribe *s, uint32_t channel, int fd);
 /* said.c */
 void		 scribe_opened(struct scribe *s, enum sp_err err, const char *text);	/* REC_OPENED */
 void		 said(struct scribe *s, struct sp_msg *m);
