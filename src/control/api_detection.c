@@ -109,7 +109,7 @@ detection_add(struct api_call *c, struct sp_store *s)
 
 /* One of the pack: what an administrator changed or turned off stays as it is. */
 static enum sp_err
-install_one(struct api_call *c, struct sp_store *s, const struct pack_detection *p, struct sp_store_detection *d)
+install_one(struct api_call *c, struct sp_store *s, const struct pack_rule *p, struct sp_store_detection *d)
 {
 	enum sp_err r = sp_store_detection_by_name(s, p->name, d);
 
@@ -136,7 +136,7 @@ detection_install(struct api_call *c, struct sp_store *s)
 		return;
 	}
 	c->out = json_array();
-	for (const struct pack_detection *p = pack_detections; p->name != NULL; p++)
+	for (const struct pack_rule *p = pack_detections; p->name != NULL; p++)
 		if (install_one(c, s, p, d) != SP_OK)
 			return;
 	(void)sp_strlcpy(c->what, "the default pack", sizeof(c->what));

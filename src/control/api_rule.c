@@ -7,6 +7,7 @@
 
 #include "control/cmdrules.h"
 #include "control/methods.h"
+#include "control/pack.h"
 #include "control/wall.h"
 #include "rules/command.h"
 
@@ -458,6 +459,42 @@ command_rule_add(struct api_call *c, struct sp_store *s)
 		}
 	}
 	free(r);
+}
+
+/* The set of rules to begin with, in force nowhere until it is applied. What is there already stays as it is. */
+void
+rule_set_install(struct api_call *c, struct sp_store *s)
+{
+	struct sp_store_command_rule *r = c->state = calloc(1, sizeof(*r));
+	struct sp_store_rule_set set = { .name = PACK_STARTER, .remark = "comes with Sallyport" };
+	enum sp_err e = sp_store_rule_set_by_name(s, PACK_STARTER, &set);
+	json_int_t n = 0;
+
+	if (r == NULL) {
+		(void)api_fail(c, SP_ENOMEM, "out of memory");
+		return;
+	}
+	if (e == SP_ENOENT)
+		e = sp_store_rule_set_add(s, &set);
+	for (const struct pack_rule *p = pack_starter; p->name != NULL && e == SP_OK; p++) {
+		*r = (struct sp_store_command_rule){ .set_id = set.id, .priority = 50, .action = SP_COMMAND_DENY, .state = SP_STORE_RULE_ON };
+		(void)sp_strlcpy(r->name, p->name, sizeof(r->name));
+		if (sp_strlcpy(r->text, p->text, sizeof(r->text)) != 0)
+			e = SP_ESIZE;
+		else if (rule_compiles(c, r) != SP_OK)
+			return;
+		else if ((e = sp_store_command_rule_add(s, r)) == SP_EEXIST)
+			e = SP_OK;
+		else
+			n++;
+	}
+	if (api_store(c, e, PACK_STARTER) != SP_OK)
+		return;
+	c->object = set.id;
+	c->rejudge = 1;
+	(void)sp_strlcpy(c->what, set.name, sizeof(c->what));
+	api_more(c, "rules_added", json_integer(n));
+	c->out = set_object(s, &set);
 }
 
 void

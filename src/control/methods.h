@@ -23,7 +23,7 @@ api_fn		detection_add, detection_delete, detection_disable, detection_enable, de
 		vault_init, vault_rekey, vault_rotate, vault_seal, vault_slot_add,
 		vault_slot_remove, vault_unseal,
 		outbox_secret, outbox_test,
-		rule_set_add, rule_set_apply, rule_set_delete, rule_set_list, rule_set_show, rule_set_unapply, command_rule_add,
+		rule_set_add, rule_set_apply, rule_set_delete, rule_set_install, rule_set_list, rule_set_show, rule_set_unapply, command_rule_add,
 		command_rule_delete, command_rule_list, command_rule_show, command_rule_test, command_rule_update, grant_commands,
 		zone_create, zone_delete, zone_list, zone_show, zone_update;
 api_loop_fn	detection_changed_loop, siem_status_loop, recording_delete_loop, recording_retention_loop, outbox_secret_loop, outbox_status_loop, outbox_test_loop, backup_begin_loop, quarantine_release_loop, quarantine_status_loop, import_commit_loop, rows_check_loop, rows_mended_loop, session_kill_loop, session_list_loop, session_message_loop, session_show_loop, session_watch_loop,

@@ -42,6 +42,8 @@ static const struct ctl_opt set_to_opts[] = {
 static const struct ctl_cmd set_cmds[] = {
 	{ "add", "make a rule set", .args = set_arg, .opts = set_new_opts, .method = "rule_set.add", .done = "Rule set {name} made.",
 	  .more = "Its rules count nowhere until it is applied to something." },
+	{ "install", "make the set \"starter\", with the rules that come with Sallyport", .method = "rule_set.install", .done = "Rule set {name} is there.",
+	  .more = "It counts nowhere until it is applied. A rule that is there already stays as it is, changed or turned off." },
 	{ "list", "list rule sets", .method = "rule_set.list", .show = CTL_ROWS, .cols = set_cols, .empty = "No rule sets." },
 	{ "show", "show a rule set", .args = set_arg, .method = "rule_set.show", .show = CTL_OBJECT, .cols = set_cols },
 	{ "apply", "put the rules of a set in force somewhere, in live sessions too", .args = set_arg, .opts = set_to_opts,

@@ -362,9 +362,7 @@ class Echo:
 
 def starter(lab, user):
     """The command rules of rules/starter, in force for that user, and the detections that come with Sallyport."""
-    lab.ctl("rule-set", "add", "starter", "--remark", "rules/starter")
-    for f in sorted((pathlib.Path(__file__).resolve().parents[2] / "rules" / "starter").glob("*.yml")):
-        lab.ctl("command-rule", "add", "starter", f.stem, "--file", f)
+    lab.ctl("rule-set", "install")
     lab.ctl("rule-set", "apply", "starter", "--user", user)
     lab.ctl("detection", "install")
 

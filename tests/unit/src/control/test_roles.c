@@ -142,6 +142,7 @@ static const struct {
 	{ "asset_group.member.add", "{'name':'hA','asset':'a@'}", CHANGE },
 	{ "asset_group.member.remove", "{'name':'h@','asset':'new-@'}", CHANGE },
 	{ "rule_set.add", "{'name':'s-@'}", ALL },
+	{ "rule_set.install", "{}", ALL },
 	{ "rule_set.list", "{}", LOOK_ANY },
 	{ "rule_set.show", "{'name':'s-@'}", LOOK_ANY },
 	{ "rule_set.apply", "{'name':'s-@','user':'u@'}", ALL },
