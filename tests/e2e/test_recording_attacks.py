@@ -52,6 +52,12 @@ def torn(lab):
             t.wait("said %d" % (i * 111))
         sid = L.wait_for("the session", lambda: [s for s in lab.ctl("session", "list") if s["state"] == "live"])[0]["id"]
         L.wait_for("it is in the tail", lambda: "said 555" in lab.ctl_run("session", "play", sid, "--key", lab.auditor()[0]).stdout)
+
+        def enough():       # a record a second: on a fast machine all of the above is in two
+            t.line("true")
+            t.wait("$")
+            return any(len(records(f.read_bytes())) > 2 for n, f in files(lab, sid).items() if n.startswith("0001.tail"))
+        L.wait_for("three records in a tail", enough)
         os.kill(lab.ctl("session", "show", sid)["scribe_pid"], signal.SIGKILL)
         t.status()
     assert ended(lab, before) == sid
@@ -60,16 +66,22 @@ def torn(lab):
     return sid
 
 
-def changes(data):
-    """One tail file, edited, cut, and with its records in another order (magic and generation, then u32 length, u64 number, bytes)."""
-    records, at = [], 16
+def records(data):
+    """Of a tail file: magic and generation, then u32 length, u64 number, bytes of each."""
+    got, at = [], 16
     while at < len(data):
         n = 12 + int.from_bytes(data[at:at + 4], "little")
-        records.append(data[at:at + n])
+        got.append(data[at:at + n])
         at += n
-    assert len(records) > 2
-    return {"edited": data[:-9] + bytes([data[-9] ^ 1]) + data[-8:], "cut": data[:16] + b"".join(records[:-1]),
-            "reordered": data[:16] + b"".join(reversed(records)), "replaced": data[:16] + b"".join([records[0], *records[2:]])}
+    return got
+
+
+def changes(data):
+    """One tail file, edited, cut, and with its records in another order."""
+    all_ = records(data)
+    assert len(all_) > 2
+    return {"edited": data[:-9] + bytes([data[-9] ^ 1]) + data[-8:], "cut": data[:16] + b"".join(all_[:-1]),
+            "reordered": data[:16] + b"".join(reversed(all_)), "replaced": data[:16] + b"".join([all_[0], *all_[2:]])}
 
 
 def test_a_tail_record_that_is_edited_cut_or_reordered_is_detected(lab, torn, tmp_path):
