@@ -12,13 +12,13 @@
 #include "base/str.h"
 #include "crypto/hash.h"
 
-#define STUBS		64	/* commitments in one leaf */
+#define REPLACED_MAX		64	/* commitments in one leaf */
 #define PATHS		4096	/* bytes of their paths */
 #define DEEPEST		24	/* objects and arrays in each other */
 #define DIGITS		18	/* of a number: fits an int64_t */
 #define SALT_TEXT	24	/* ENTRY_SALT bytes in base64 */
 
-struct stub {
+struct replaced {
 	const char	*path;
 	size_t		 len;
 	const uint8_t	*hex;		/* 64 digits in the leaf */
@@ -28,7 +28,7 @@ struct scan {
 	const uint8_t	*p, *end;
 	char		 path[ENTRY_PATH_MAX];
 	size_t		 path_len;
-	struct stub	 stub[STUBS];
+	struct replaced	 replaced[REPLACED_MAX];
 	size_t		 n;
 	char		 paths[PATHS];
 	size_t		 paths_len;
@@ -190,12 +190,12 @@ path_down(struct scan *s, struct sp_view key)
 }
 
 static int
-stub_add(struct scan *s, struct sp_view hex)
+replaced_add(struct scan *s, struct sp_view hex)
 {
-	if (s->n == STUBS || s->paths_len + s->path_len > sizeof(s->paths) || hex.len != (size_t)2 * SP_SHA256_LEN)
+	if (s->n == REPLACED_MAX || s->paths_len + s->path_len > sizeof(s->paths) || hex.len != (size_t)2 * SP_SHA256_LEN)
 		return 0;
 	memcpy(s->paths + s->paths_len, s->path, s->path_len);
-	s->stub[s->n++] = (struct stub){ .path = s->paths + s->paths_len, .len = s->path_len, .hex = hex.p };
+	s->replaced[s->n++] = (struct replaced){ .path = s->paths + s->paths_len, .len = s->path_len, .hex = hex.p };
 	s->paths_len += s->path_len;
 	return 1;
 }
@@ -237,17 +237,17 @@ scan_leaf(struct scan *s, int depth)
 	} while (take(s, ','));
 	if (!take(s, '}') || shortened || (hex.p != NULL && (inside || depth == 0)))
 		return 0;	/* rare forms: for jansson */
-	return hex.p == NULL || stub_add(s, hex);
+	return hex.p == NULL || replaced_add(s, hex);
 }
 
 /* ---- the openings ---- */
 
-static struct stub *
-stub_find(struct scan *s, struct sp_view path)
+static struct replaced *
+replaced_find(struct scan *s, struct sp_view path)
 {
 	for (size_t i = 0; i < s->n; i++)
-		if (s->stub[i].len == path.len && memcmp(s->stub[i].path, path.p, path.len) == 0 && !s->stub[i].used)
-			return &s->stub[i];
+		if (s->replaced[i].len == path.len && memcmp(s->replaced[i].path, path.p, path.len) == 0 && !s->replaced[i].used)
+			return &s->replaced[i];
 	return NULL;
 }
 
@@ -269,7 +269,7 @@ static int
 opening_check(struct scan *s, struct sp_view path)
 {
 	static const uint8_t zero = 0;
-	struct stub *b = stub_find(s, path);
+	struct replaced *b = replaced_find(s, path);
 	struct sp_view salt64, value;
 	uint8_t salt[ENTRY_SALT], mac[SP_SHA256_LEN];
 	char hex[2 * SP_SHA256_LEN + 1];

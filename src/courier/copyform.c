@@ -38,28 +38,28 @@ severity_of(const json_t *e)
 
 /* Not even without its texts: what it was, and where to find it. */
 static json_t *
-stub_of(const json_t *o, const json_t *e)
+replacement_of(const json_t *o, const json_t *e)
 {
-	json_t *stub = json_object(), *id = json_object_get(o, "id");
+	json_t *replacement = json_object(), *id = json_object_get(o, "id");
 
-	json_object_set_new(stub, "shortened", json_true());
-	json_object_set(stub, "seq", json_object_get(e, "seq"));
+	json_object_set_new(replacement, "shortened", json_true());
+	json_object_set(replacement, "seq", json_object_get(e, "seq"));
 	if (json_is_string(id) && json_string_length(id) < SP_UUID_SIZE)
-		json_object_set(stub, "id", id);
-	return stub;
+		json_object_set(replacement, "id", id);
+	return replacement;
 }
 
 static enum sp_err
 text_of(json_t *o, const json_t *e, size_t room, size_t flags, char **ret)
 {
 	enum sp_err r = copy_fit(o, room, flags, ret);
-	json_t *stub;
+	json_t *replacement;
 
 	if (r != SP_ESIZE)
 		return r;
-	stub = stub_of(o, e);
-	r = copy_fit(stub, room, flags, ret);
-	json_decref(stub);
+	replacement = replacement_of(o, e);
+	r = copy_fit(replacement, room, flags, ret);
+	json_decref(replacement);
 	return r;
 }
 
