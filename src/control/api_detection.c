@@ -50,19 +50,19 @@ take_text(struct api_call *c, struct sp_store_detection *d)
 	return SP_OK;
 }
 
-/* Would everything load with it? A rule that does not is refused now, not skipped later. */
+/* Would everything load with it (NULL: as it is)? A rule that does not is refused now, not skipped later. */
 static enum sp_err
 check(struct api_call *c, struct sp_store *s, const struct sp_store_detection *d)
 {
 	struct detect_set *set = NULL;
 	char why[400] = "";
-	enum sp_err r = detect_load(s, d, &set, why, sizeof(why));
+	enum sp_err r = detect_load(s, d, 0, &set, why, sizeof(why));
 
 	detect_free(set);
 	if (r == SP_EFULL)
 		return api_fail(c, r, "%d detections are in force already: turn one off", DETECT_MAX);
 	if (r != SP_OK)
-		return *why != '\0' ? api_fail(c, r, "%s", why) : api_store(c, r, d->name);
+		return *why != '\0' ? api_fail(c, r, "%s", why) : api_store(c, r, d != NULL ? d->name : "the detections");
 	return SP_OK;
 }
 
@@ -121,7 +121,7 @@ install_one(struct api_call *c, struct sp_store *s, const struct pack_rule *p, s
 	(void)sp_strlcpy(d->name, p->name, sizeof(d->name));
 	if (sp_strlcpy(d->text, p->text, sizeof(d->text)) != 0)
 		return api_fail(c, SP_EINTERNAL, "%s is too long", p->name);
-	if ((r = check(c, s, d)) == SP_OK && (r = api_store(c, sp_store_detection_add(s, d), p->name)) == SP_OK)
+	if ((r = api_store(c, sp_store_detection_add(s, d), p->name)) == SP_OK)
 		json_array_append_new(c->out, json_pack("{s:s, s:s}", "name", p->name, "result", "installed"));
 	return r;
 }
@@ -139,6 +139,8 @@ detection_install(struct api_call *c, struct sp_store *s)
 	for (const struct pack_rule *p = pack_detections; p->name != NULL; p++)
 		if (install_one(c, s, p, d) != SP_OK)
 			return;
+	if (check(c, s, NULL) != SP_OK)
+		return;
 	(void)sp_strlcpy(c->what, "the default pack", sizeof(c->what));
 }
 

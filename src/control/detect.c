@@ -23,10 +23,9 @@ struct detect_set {
 	size_t			 n, cap;
 	uint64_t		 generation;
 };
-struct loading {
-	struct detect_set		*d;
-	const struct sp_store_detection	*add;
-	enum sp_err			 err;
+struct page {				/* of names, as the table lists them */
+	size_t	n;
+	char	name[SP_STORE_PAGE_MAX][SP_STORE_NAME_MAX + 1];
 };
 
 static enum sp_err
@@ -53,55 +52,48 @@ row_add(struct detect_set *d, const struct sp_store_detection *t)
 }
 
 static int
-on_row(const struct sp_store_detection *t, void *arg)
+on_name(const struct sp_store_detection *t, void *arg)
 {
-	struct loading *l = arg;
+	struct page *g = arg;
 
-	if (l->add == NULL || !sp_uuid_equal(&t->id, &l->add->id))
-		l->err = row_add(l->d, t);
-	return l->err != SP_OK;
+	(void)sp_strlcpy(g->name[g->n++], t->name, sizeof(g->name[0]));
+	return g->n == SP_STORE_PAGE_MAX;
+}
+
+/* Lists show rows as they stand; what counts is read with its MAC. One whose MAC is wrong, or that has gone, is left out. */
+static enum sp_err
+page_read(struct sp_store *s, struct detect_set *d, const struct page *g, const struct sp_store_detection *add)
+{
+	sp_auto(sp_freep) struct sp_store_detection *t = malloc(sizeof(*t));
+	enum sp_err r = t != NULL ? SP_OK : SP_ENOMEM;
+
+	for (size_t i = 0; i < g->n && r == SP_OK; i++) {
+		if (add != NULL && strcmp(add->name, g->name[i]) == 0)
+			continue;
+		if ((r = sp_store_detection_by_name(s, g->name[i], t)) == SP_OK)
+			r = row_add(d, t);
+		else if (r == SP_ETAMPERED || r == SP_ENOENT)
+			r = SP_OK;
+	}
+	return r;
 }
 
 static enum sp_err
 rows_read(struct sp_store *s, struct detect_set *d, const struct sp_store_detection *add)
 {
 	struct sp_store_query q = { .limit = SP_STORE_PAGE_MAX };
-	struct loading l = { .d = d, .add = add };
+	sp_auto(sp_freep) struct page *g = calloc(1, sizeof(*g));
 	enum sp_err r = SP_OK;
 
-	for (size_t before = 1; r == SP_OK && l.err == SP_OK && before > 0; q.offset += SP_STORE_PAGE_MAX) {
-		before = d->n;
-		r = sp_store_detection_list(s, &q, on_row, &l);
-		before = d->n - before;
-	}
-	if (r == SP_OK)
-		r = l.err;
-	return r == SP_OK && add != NULL ? row_add(d, add) : r;
-}
-
-/* Rows are listed as they stand; each is read once more with its MAC. */
-static enum sp_err
-rows_check(struct sp_store *s, struct detect_set *d, const struct sp_store_detection *add)
-{
-	sp_auto(sp_freep) struct sp_store_detection *t = malloc(sizeof(*t));
-	size_t kept = 0;
-
-	if (t == NULL)
+	if (g == NULL)
 		return SP_ENOMEM;
-	for (size_t i = 0; i < d->n; i++) {
-		enum sp_err r = add != NULL && strcmp(add->name, d->row[i].name) == 0 ? SP_OK :
-		    sp_store_detection_by_name(s, d->row[i].name, t);
-
-		if (r == SP_ETAMPERED) {
-			free(d->row[i].text);
-			continue;
-		}
-		if (r != SP_OK)
-			return r;
-		d->row[kept++] = d->row[i];
-	}
-	d->n = kept;
-	return SP_OK;
+	do {
+		g->n = 0;
+		if ((r = sp_store_detection_list(s, &q, on_name, g)) == SP_OK)
+			r = page_read(s, d, g, add);
+		q.offset += SP_STORE_PAGE_MAX;
+	} while (r == SP_OK && g->n == SP_STORE_PAGE_MAX);
+	return r == SP_OK && add != NULL ? row_add(d, add) : r;
 }
 
 static void
@@ -212,17 +204,19 @@ set_compile(struct detect_set *d, char *why, size_t n)
 }
 
 enum sp_err
-detect_load(struct sp_store *s, const struct sp_store_detection *add, struct detect_set **ret, char *why, size_t n)
+detect_load(struct sp_store *s, const struct sp_store_detection *add, uint64_t known, struct detect_set **ret, char *why, size_t n)
 {
 	struct detect_set *d = calloc(1, sizeof(*d));
 	enum sp_err r;
 
 	if (d == NULL)
 		return SP_ENOMEM;
-	if ((r = rows_read(s, d, add)) == SP_OK && (r = rows_check(s, d, add)) == SP_OK && (r = set_compile(d, why, n)) == SP_OK) {
+	if ((r = rows_read(s, d, add)) == SP_OK) {
 		generation_make(d);
-		*ret = d;
-		return SP_OK;
+		if (d->generation != known && (r = set_compile(d, why, n)) == SP_OK) {
+			*ret = d;
+			return SP_OK;
+		}
 	}
 	detect_free(d);
 	return r;

@@ -23,9 +23,10 @@ struct detect_set;			/* immutable */
 /* The words that `respond` knows, NULL-terminated. */
 extern const char *const detect_actions[];
 
-/* Everything in force, with `add` (borrowed, may be NULL) in the place of the row of that id. A row whose MAC is wrong is left
- * out, and a finding of s. SP_EFORMAT: the set does not load; why says where. Any thread. */
-enum sp_err	detect_load(struct sp_store *s, const struct sp_store_detection *add, struct detect_set **ret, char *why, size_t n) SP_MUST_USE;
+/* Everything in force, with `add` (borrowed, may be NULL) in the place of the row of that name. A row whose MAC is wrong is left
+ * out, and a finding of s. known: the generation that the caller has (0: none); if it is that one still, nothing is compiled and *ret
+ * stays as it is. SP_EFORMAT: the set does not load; why says where. SP_EFULL: more than DETECT_MAX. Any thread. */
+enum sp_err	detect_load(struct sp_store *s, const struct sp_store_detection *add, uint64_t known, struct detect_set **ret, char *why, size_t n) SP_MUST_USE;
 void		detect_free(struct detect_set *d);	/* NULL is fine */
 uint64_t	detect_generation(const struct detect_set *d);	/* of names and texts; never 0 */
 size_t		detect_n(const struct detect_set *d);

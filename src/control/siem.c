@@ -49,6 +49,7 @@ struct siem {
 	int			 is_loading, load_again, has_said_wrong;
 	struct detect_set	*set, *next;	/* NULL before the first load; of the job */
 	uint64_t		 has, look_us;	/* generation that siem was sent */
+	uint64_t		 load_known;	/* of the job: generation of `set`; 0: none */
 	char			 wrong[512], load_wrong[512];
 	/* alerts, in order */
 	struct sp_list		 alerts;
@@ -76,7 +77,7 @@ load_work(struct ctl_job *j, struct sp_store *st)
 	struct siem *s = sp_container(j, struct siem, load);
 
 	s->load_wrong[0] = '\0';
-	j->err = detect_load(st, NULL, &s->next, s->load_wrong, sizeof(s->load_wrong));
+	j->err = detect_load(st, NULL, s->load_known, &s->next, s->load_wrong, sizeof(s->load_wrong));
 }
 
 static void
@@ -103,9 +104,11 @@ load_done(struct ctl_job *j)
 
 	s->is_loading = 0;
 	if (j->err == SP_OK) {
-		detect_free(s->set);
-		s->set = s->next;
-		s->next = NULL;
+		if (s->next != NULL) {		/* else nothing has changed */
+			detect_free(s->set);
+			s->set = s->next;
+			s->next = NULL;
+		}
 		s->wrong[0] = '\0';
 		s->has_said_wrong = 0;
 		if (s->has != detect_generation(s->set) && s->chan != NULL)
@@ -133,6 +136,7 @@ siem_reload(struct ctl *c)
 		return;
 	}
 	s->is_loading = 1;
+	s->load_known = s->set != NULL ? detect_generation(s->set) : 0;
 	ctl_job_run(c, CTL_READ, &s->load);
 }
 

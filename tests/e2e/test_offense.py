@@ -273,3 +273,9 @@ def test_the_pack_loads(lab, rule):
     assert {d["name"]: d["state"] for d in lab.ctl("detection", "list")}["login-failures"] == "off"
     lab.ctl("detection", "delete", "login-failures")
     assert all(d["ok"] for d in lab.ctl("doctor") if d.get("name") == "siem")
+
+
+def test_a_detection_that_is_turned_off_in_the_database_is_a_finding(lab, rule):
+    lab.ctl("detection", "install")
+    lab.sql("UPDATE detections SET state = 2 WHERE name = 'host-key-changed'")
+    L.wait_for("the finding", lambda: any("detections" in str(e) for e in lab.ctl("audit", "list", "--kind", "row.tampered")), 40)
